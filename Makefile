@@ -1,0 +1,37 @@
+# make demo / make test create .venv themselves; everything else assumes it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PACKAGES := cnnc passes frontends runtime
+
+.PHONY: demo test check format lint typecheck fast clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[test,bench,dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo.py
+
+test: check
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: format lint typecheck fast
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+
+# Type checkers cannot follow the package-dir mapping: they check a tree of links instead.
+typecheck: $(VENV)/.installed
+	PY=$(BIN)/python sh tests/typecheck.sh
+
+fast: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m "not slow and not jit"
+
+clean:
+	rm -rf $(VENV) .typecheck .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info

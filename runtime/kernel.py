@@ -1,0 +1,88 @@
+"""What a compiled kernel is to the rest of cnnc: a name, compile-time parameters, and an argument block of 64-bit slots.
+
+Every CPU kernel has the C signature ``void kernel(int64_t *args, int64_t begin, int64_t end, int64_t scratch)``. It
+processes work items ``begin..end-1`` of the instruction; any split of the items gives the same result bit for bit.
+``args`` holds buffer addresses first, then sizes, strides (in elements, unless the name says bytes) and counts.
+``scratch`` is the address of ``scratch_bytes`` bytes, 64-byte aligned, private to the calling worker, of undefined
+content. A kernel allocates nothing, calls nothing and knows nothing of graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cnnc.dims import Dim
+
+Params = Mapping[str, int | str]
+"""Compile-time parameters of a kernel: tile sizes, window, stride, prologue and epilogue kind, dtype."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A kernel with its compile-time parameters: what is compiled once and cached."""
+
+    kernel: str
+    params: tuple[tuple[str, int | str], ...] = ()
+
+    @staticmethod
+    def of(kernel: str, **params: int | str) -> Variant:
+        return Variant(kernel, tuple(sorted(params.items())))
+
+    @property
+    def options(self) -> dict[str, int | str]:
+        return dict(self.params)
+
+    def __str__(self) -> str:
+        options = ",".join(f"{key}={value}" for key, value in self.params)
+        return f"{self.kernel}{{{options}}}" if options else self.kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The CPU to compile for: LLVM triple, CPU name and features, and vector width in bytes (64, 32 or 16)."""
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bytes: int
+
+    @property
+    def lanes(self) -> int:
+        """float32 lanes of one vector."""
+        return self.vector_bytes // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A byte range, relative to the address in buffer argument ``buffer``, that a call may touch."""
+
+    buffer: str
+    start: int
+    stop: int
+    writes: bool
+
+
+@dataclass(frozen=True)
+class KernelDef:
+    """One kernel of the library.
+
+    ``args`` names the slots of the argument block in order; the first ``len(buffers)`` are addresses. ``items`` and
+    ``scratch_bytes`` are written with ``+ - *`` and the functions of ``cnnc.dims`` only, so that they serve ints and
+    symbolic sizes alike; they see the sizes by name and the compile-time parameters. ``footprint`` gets plain ints and
+    must cover every byte that a call over all items touches; guard-page tests prove it. ``build`` imports numba, and
+    returns the Python function to be compiled with the signature above.
+    """
+
+    name: str
+    buffers: tuple[str, ...]
+    sizes: tuple[str, ...]
+    build: Callable[[Target, Params], Callable[..., Any]]
+    items: Callable[[Mapping[str, Dim], Params], Dim]
+    footprint: Callable[[Mapping[str, int], Params], tuple[Access, ...]]
+    scratch_bytes: Callable[[Mapping[str, Dim], Params], Dim] = lambda sizes, params: 0
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        return self.buffers + self.sizes
