@@ -19,7 +19,6 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import Union
 
 from cnnc.errors import ModelError
@@ -52,7 +51,7 @@ class Atom:
 
 
 def _bracket(dim: Dim) -> str:
-    return str(dim) if isinstance(dim, int) or len(dim.terms) == 1 and dim.is_atom() else f"({dim})"
+    return str(dim) if isinstance(dim, int) or (len(dim.terms) == 1 and dim.is_atom()) else f"({dim})"
 
 
 class Expr:
@@ -199,12 +198,9 @@ def _divide(a: Dim, b: Dim) -> tuple[Dim, Dim]:
     """(q, r) with a == q*b + r, where q takes every term of ``a`` that ``b`` (an int or one monomial) divides."""
     divisor = _terms(b)
     if len(divisor) != 1:
-        # One quotient is tried: the ratio of leading terms; it serves a == k*b.
-        for factor in (reduce(operator.floordiv, (t[1] for t in _terms(a)[:1]), 1) or 1, 1):
-            ratio, left = divmod(_terms(a)[0][1], divisor[0][1])
-            if left == 0 and _from_terms(_terms(a)) == b * ratio and factor:
-                return ratio, 0
-        return 0, a
+        # Only a == k*b is looked for: k is the ratio of the leading coefficients.
+        ratio, left = divmod(_terms(a)[0][1], divisor[0][1])
+        return (ratio, 0) if left == 0 and b * ratio == a else (0, a)
     atoms, scale = divisor[0]
     quotient: list[tuple[Monomial, int]] = []
     rest: list[tuple[Monomial, int]] = []
@@ -216,9 +212,7 @@ def _divide(a: Dim, b: Dim) -> tuple[Dim, Dim]:
                 fits = False
                 break
             remaining.remove(atom)
-        if not fits:
-            rest.append((monomial, coefficient))
-        elif atoms and coefficient % scale:
+        if not fits or (atoms and coefficient % scale):
             rest.append((monomial, coefficient))
         else:
             share, left = divmod(coefficient, scale)

@@ -51,8 +51,10 @@ class DType(enum.Enum):
         if self is DType.BF16:
             import ml_dtypes
 
-            return np.dtype(ml_dtypes.bfloat16)
-        return np.dtype(_NUMPY[self.value])
+            bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+            return bfloat16
+        plain: np.dtype[Any] = np.dtype(_NUMPY[self.value])
+        return plain
 
     @staticmethod
     def of(dtype: np.dtype[Any]) -> DType:

@@ -1,4 +1,4 @@
-"""What a compiled kernel is to the rest of cnnc: a name, compile-time parameters, and an argument block of 64-bit slots.
+"""What a compiled kernel is to the rest of cnnc: a name, compile-time parameters, and an argument block.
 
 Every CPU kernel has the C signature ``void kernel(int64_t *args, int64_t begin, int64_t end, int64_t scratch)``. It
 processes work items ``begin..end-1`` of the instruction; any split of the items gives the same result bit for bit.

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cnnc.dims import Dim
 from cnnc.runtime.kernel import Variant
+
+from cnnc.dims import Dim
 from cnnc.types import DType
 
 Plain = int | float | str | bool | None | tuple["Plain", ...]
@@ -22,7 +23,7 @@ Plain = int | float | str | bool | None | tuple["Plain", ...]
 class Buffer:
     """Storage of ``bytes`` bytes, 64-byte aligned unless it is an input.
 
-    ``kind``: ``input`` (the caller's array), ``output`` (a fresh array handed to the caller), ``constant`` (bytes in the
+    ``kind``: ``input`` (the caller's array), ``output`` (a fresh array for the caller), ``constant`` (bytes in the
     artifact, packed at compile time; ``constant`` is its index), ``arena`` (planned by liveness).
     """
 

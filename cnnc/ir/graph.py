@@ -1,0 +1,397 @@
+"""The graph: values, nodes and their order. SSA, topological at all times, with use lists.
+
+A ``Value`` is a graph input, a constant, or one output of one node. Graph, node and value have identity; the facts they
+carry (types, attributes) are frozen. All edits go through ``Graph`` methods or a ``Patch``, so that use lists and order
+always hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from cnnc.errors import InternalError, ModelError
+from cnnc.ir.attrs import NO_ATTRS, Attrs
+from cnnc.ir.fact import Array, Content, Fact, Operands
+from cnnc.ir.table import OpTable
+from cnnc.types import DType, TensorType
+
+_ORDER_GAP = 1 << 20
+
+
+class Value:
+    """A tensor in the graph. ``array`` is set for constants, ``content`` where integer content is known symbolically."""
+
+    __slots__ = ("_uses", "array", "content", "index", "name", "producer", "type")
+
+    def __init__(self, name: str, type: TensorType, producer: Node | None = None, index: int = 0) -> None:
+        self.name = name
+        self.type = type
+        self.producer = producer
+        self.index = index
+        self.array: Array | None = None
+        self.content: Array | Content | None = None
+        self._uses: dict[tuple[Node, int], None] = {}
+
+    @property
+    def is_constant(self) -> bool:
+        return self.array is not None
+
+    @property
+    def uses(self) -> tuple[tuple[Node, int], ...]:
+        """(node, input position) of every use by a node, in the order in which they were made."""
+        return tuple(self._uses)
+
+    @property
+    def users(self) -> tuple[Node, ...]:
+        """Nodes that use this value, each once."""
+        return tuple(dict.fromkeys(node for node, _ in self._uses))
+
+    @property
+    def fact(self) -> Fact:
+        """Type and known content, as type inference sees it."""
+        if self.array is not None:
+            return Fact(self.type, array=self.array)
+        if isinstance(self.content, Content):
+            return Fact(self.type, content=self.content)
+        return Fact(self.type, array=self.content)
+
+    def __repr__(self) -> str:
+        return f"%{self.name}: {self.type}"
+
+
+class Node:
+    """One operation. ``loc`` names where in the model it came from; a fused node keeps all of its origins."""
+
+    __slots__ = ("_graph", "_inputs", "_next", "_order", "_prev", "attrs", "loc", "op", "outputs")
+
+    def __init__(self, op: str, attrs: Attrs, loc: tuple[str, ...]) -> None:
+        self.op = op
+        self.attrs = attrs
+        self.loc = loc
+        self.outputs: tuple[Value, ...] = ()
+        self._inputs: tuple[Value | None, ...] = ()
+        self._graph: Graph | None = None
+        self._prev: Node | None = None
+        self._next: Node | None = None
+        self._order = 0
+
+    @property
+    def inputs(self) -> tuple[Value | None, ...]:
+        return self._inputs
+
+    @property
+    def output(self) -> Value:
+        """The first output."""
+        return self.outputs[0]
+
+    def input(self, index: int) -> Value:
+        """Input ``index``, which must be present."""
+        value = self._inputs[index] if index < len(self._inputs) else None
+        if value is None:
+            raise InternalError(f"{self.op} {self.name!r} has no input {index}")
+        return value
+
+    def optional(self, index: int) -> Value | None:
+        """Input ``index``, or None where it is absent."""
+        return self._inputs[index] if index < len(self._inputs) else None
+
+    @property
+    def name(self) -> str:
+        return self.loc[0] if self.loc else (self.outputs[0].name if self.outputs else self.op)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the node is still in its graph."""
+        return self._graph is not None
+
+    def __repr__(self) -> str:
+        inputs = ", ".join("none" if value is None else f"%{value.name}" for value in self._inputs)
+        return f"{', '.join(map(repr, self.outputs))} = {self.op}({inputs})"
+
+
+class Graph:
+    """Nodes in topological order over inputs and constants, with named outputs."""
+
+    def __init__(self, table: OpTable, name: str = "graph") -> None:
+        self.table = table
+        self.name = name
+        self.stage = "imported"
+        self.inputs: list[Value] = []
+        self._outputs: list[Value] = []
+        self._output_names: list[str] = []
+        self._values: dict[str, Value] = {}
+        self._first: Node | None = None
+        self._last: Node | None = None
+        self._count = 0
+        self._name_counts: dict[str, int] = {}
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> Iterator[Node]:
+        """Nodes in topological order. Nodes may be removed and inserted while iterating."""
+        node = self._first
+        while node is not None:
+            following = node._next
+            yield node
+            # A node removed while it was being visited keeps its old successor; one still in place shows its new one.
+            node = node._next if node.is_alive else following
+            while node is not None and not node.is_alive:
+                node = node._next
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def outputs(self) -> tuple[Value, ...]:
+        return tuple(self._outputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names under which results are returned; a value may be returned under several."""
+        return tuple(self._output_names)
+
+    @property
+    def constants(self) -> tuple[Value, ...]:
+        """Constant values, in the order in which they were made."""
+        return tuple(value for value in self._values.values() if value.array is not None)
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """All values."""
+        return tuple(self._values.values())
+
+    def value(self, name: str) -> Value:
+        """The value of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._values[name]
+
+    def has_value(self, name: str) -> bool:
+        return name in self._values
+
+    def is_output(self, value: Value) -> bool:
+        return any(output is value for output in self._outputs)
+
+    def precedes(self, a: Node, b: Node) -> bool:
+        """Whether ``a`` stands before ``b``."""
+        return a._order < b._order
+
+    # ---- building ---------------------------------------------------------------------------------------------------
+
+    def fresh_name(self, hint: str) -> str:
+        """``hint`` if it is free, else hint with the smallest free number behind it."""
+        if hint and hint not in self._values:
+            return hint
+        count = self._name_counts.get(hint, 0)
+        while True:
+            count += 1
+            name = f"{hint}_{count}" if hint else f"v{count}"
+            if name not in self._values:
+                self._name_counts[hint] = count
+                return name
+
+    def add_input(self, name: str, type: TensorType) -> Value:
+        """A new graph input.
+
+        Raises:
+            ModelError: the name is taken.
+        """
+        if name in self._values:
+            raise ModelError(f"two values are called {name!r}", where=self.name)
+        value = Value(name, type)
+        self.inputs.append(value)
+        self._values[name] = value
+        return value
+
+    def add_constant(self, array: Array, name: str = "const") -> Value:
+        """A new constant; the array must not be changed afterwards."""
+        array = np.asarray(array)
+        value = Value(self.fresh_name(name), TensorType(array.shape, DType.of(array.dtype)))
+        array.flags.writeable = False
+        value.array = array
+        self._values[value.name] = value
+        return value
+
+    def add_node(
+        self,
+        op: str,
+        inputs: Sequence[Value | None],
+        attrs: Attrs = NO_ATTRS,
+        *,
+        outputs: int = 1,
+        names: Sequence[str] = (),
+        loc: tuple[str, ...] = (),
+        before: Node | None = None,
+    ) -> Node:
+        """A new node, its output types inferred, at the end or before another node.
+
+        Raises:
+            ModelError: the operands contradict the op's rules; the message names the node.
+        """
+        info = self.table[op]
+        inputs = tuple(inputs)
+        while inputs and inputs[-1] is None:
+            inputs = inputs[:-1]
+        facts = [None if value is None else value.fact for value in inputs]
+        hint = names[0] if names else (loc[0] if loc else op)
+        try:
+            types = info.infer_types(attrs, Operands(facts, node=hint, outputs=outputs))
+        except ModelError as error:
+            if error.where:
+                raise
+            raise type(error)(error.what, where=f"{op} node {loc[0] if loc else hint!r}", hint=error.hint) from error
+        if len(types) < outputs:
+            raise ModelError(f"{op} has {len(types)} outputs, not {outputs}", where=loc[0] if loc else hint)
+        node = Node(op, attrs, loc)
+        node._inputs = inputs
+        made = []
+        for index, value_type in enumerate(types[:outputs]):
+            wanted = names[index] if index < len(names) else ""
+            value = Value(
+                self.fresh_name(wanted or f"{hint}.{index}" if index else wanted or hint), value_type, node, index
+            )
+            self._values[value.name] = value
+            made.append(value)
+        node.outputs = tuple(made)
+        for value, content in zip(made, info.evaluate(attrs, facts, types[:outputs])):
+            value.content = content
+        for position, operand in enumerate(inputs):
+            if operand is not None:
+                operand._uses[node, position] = None
+        self._link(node, before)
+        return node
+
+    def set_outputs(self, values: Sequence[Value], names: Sequence[str]) -> None:
+        """What the graph returns, and under which names."""
+        if len(values) != len(names) or len(set(names)) != len(names):
+            raise ModelError("graph outputs need one distinct name each", where=self.name)
+        self._outputs = list(values)
+        self._output_names = list(names)
+
+    # ---- editing ----------------------------------------------------------------------------------------------------
+
+    def set_input(self, node: Node, position: int, value: Value | None) -> None:
+        """Make ``node`` read another value, which must already stand before it."""
+        if value is not None and value.producer is not None and not self.precedes(value.producer, node):
+            raise InternalError(f"%{value.name} is not computed before {node!r}")
+        old = node._inputs[position]
+        if old is value:
+            return
+        if old is not None:
+            del old._uses[node, position]
+        node._inputs = (*node._inputs[:position], value, *node._inputs[position + 1 :])
+        if value is not None:
+            value._uses[node, position] = None
+
+    def replace_uses(self, old: Value, new: Value) -> None:
+        """Every user of ``old``, and the graph outputs, read ``new`` instead. Types may not change but in layout."""
+        if (old.type.shape, old.type.dtype) != (new.type.shape, new.type.dtype):
+            raise InternalError(f"replacing {old!r} by {new!r} would change its type")
+        for node, position in old.uses:
+            if node is not new.producer:
+                self.set_input(node, position, new)
+        self._outputs = [new if output is old else output for output in self._outputs]
+
+    def remove_node(self, node: Node) -> None:
+        """Take out a node whose outputs nobody uses.
+
+        Raises:
+            InternalError: an output is still used, or is a graph output.
+        """
+        for value in node.outputs:
+            if value._uses or self.is_output(value):
+                raise InternalError(f"{node!r} cannot go: %{value.name} is still used")
+        for position, operand in enumerate(node._inputs):
+            if operand is not None:
+                operand._uses.pop((node, position), None)
+        for value in node.outputs:
+            del self._values[value.name]
+        self._unlink(node)
+
+    def remove_dead(self, candidates: Iterable[Node]) -> int:
+        """Remove the nodes of ``candidates``, and what only they used, as far as nothing reads them. Returns how many."""
+        pending = list(candidates)
+        removed = 0
+        while pending:
+            node = pending.pop()
+            if not node.is_alive or any(value._uses or self.is_output(value) for value in node.outputs):
+                continue
+            operands = [value for value in node._inputs if value is not None]
+            self.remove_node(node)
+            removed += 1
+            for value in operands:
+                if value.producer is not None:
+                    pending.append(value.producer)
+                elif value.is_constant and not value._uses and not self.is_output(value):
+                    self._values.pop(value.name, None)
+        return removed
+
+    def remove_unused_constants(self) -> int:
+        """Drop constants that nobody reads. Returns how many."""
+        dead = [v.name for v in self._values.values() if v.is_constant and not v._uses and not self.is_output(v)]
+        for name in dead:
+            del self._values[name]
+        return len(dead)
+
+    def rename(self, value: Value, name: str) -> None:
+        """Give a value another free name."""
+        if name == value.name:
+            return
+        if name in self._values:
+            raise InternalError(f"the name {name!r} is taken")
+        del self._values[value.name]
+        value.name = name
+        self._values[name] = value
+
+    # ---- order ------------------------------------------------------------------------------------------------------
+
+    def _link(self, node: Node, before: Node | None) -> None:
+        for value in node._inputs:
+            if value is None or value.producer is None:
+                continue
+            if before is not None and not self.precedes(value.producer, before):
+                raise InternalError(f"%{value.name} is not computed before {before!r}")
+        node._graph = self
+        self._count += 1
+        previous = self._last if before is None else before._prev
+        node._prev, node._next = previous, before
+        if previous is None:
+            self._first = node
+        else:
+            previous._next = node
+        if before is None:
+            self._last = node
+        else:
+            before._prev = node
+        low = previous._order if previous is not None else 0
+        if before is None:
+            node._order = low + _ORDER_GAP
+        elif before._order - low > 1:
+            node._order = (low + before._order) // 2
+        else:
+            self._renumber()
+
+    def _renumber(self) -> None:
+        node, order = self._first, 0
+        while node is not None:
+            order += _ORDER_GAP
+            node._order = order
+            node = node._next
+
+    def _unlink(self, node: Node) -> None:
+        previous, following = node._prev, node._next
+        if previous is None:
+            self._first = following
+        else:
+            previous._next = following
+        if following is None:
+            self._last = previous
+        else:
+            following._prev = previous
+        node._graph = None
+        self._count -= 1
