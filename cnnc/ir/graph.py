@@ -21,7 +21,7 @@ _ORDER_GAP = 1 << 20
 
 
 class Value:
-    """A tensor in the graph. ``array`` is set for constants, ``content`` where integer content is known symbolically."""
+    """A tensor in the graph. ``array`` is set for constants, ``content`` where it is known anyway."""
 
     __slots__ = ("_uses", "array", "content", "index", "name", "producer", "type")
 
@@ -314,7 +314,7 @@ class Graph:
         self._unlink(node)
 
     def remove_dead(self, candidates: Iterable[Node]) -> int:
-        """Remove the nodes of ``candidates``, and what only they used, as far as nothing reads them. Returns how many."""
+        """Remove nodes of ``candidates``, and what only they used, as far as nothing reads them; returns how many."""
         pending = list(candidates)
         removed = 0
         while pending:
