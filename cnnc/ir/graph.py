@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from cnnc.errors import InternalError, ModelError
+from cnnc.errors import InternalError, ModelError, UserError
 from cnnc.ir.attrs import NO_ATTRS, Attrs
 from cnnc.ir.fact import Array, Content, Fact, Operands
 from cnnc.ir.table import OpTable
-from cnnc.types import DType, TensorType
+from cnnc.types import DType, Layout, TensorType
 
 _ORDER_GAP = 1 << 20
 
@@ -233,38 +233,69 @@ class Graph:
         Raises:
             ModelError: the operands contradict the op's rules; the message names the node.
         """
-        info = self.table[op]
         inputs = tuple(inputs)
         while inputs and inputs[-1] is None:
             inputs = inputs[:-1]
-        facts = [None if value is None else value.fact for value in inputs]
-        hint = names[0] if names else (loc[0] if loc else op)
-        try:
-            types = info.infer_types(attrs, Operands(facts, node=hint, outputs=outputs))
-        except ModelError as error:
-            if error.where:
-                raise
-            raise type(error)(error.what, where=f"{op} node {loc[0] if loc else hint!r}", hint=error.hint) from error
-        if len(types) < outputs:
-            raise ModelError(f"{op} has {len(types)} outputs, not {outputs}", where=loc[0] if loc else hint)
+        hint = names[0] if names and names[0] else (loc[0] if loc else op)
+        value_names = self._output_names_for(hint, names, outputs)
+        types = self.infer(op, attrs, inputs, outputs=outputs, name=value_names[0], loc=loc)
         node = Node(op, attrs, loc)
         node._inputs = inputs
         made = []
-        for index, value_type in enumerate(types[:outputs]):
-            wanted = names[index] if index < len(names) else ""
-            value = Value(
-                self.fresh_name(wanted or f"{hint}.{index}" if index else wanted or hint), value_type, node, index
-            )
+        for index, value_type in enumerate(types):
+            value = Value(value_names[index], value_type, node, index)
             self._values[value.name] = value
             made.append(value)
         node.outputs = tuple(made)
-        for value, content in zip(made, info.evaluate(attrs, facts, types[:outputs])):
+        facts = [None if value is None else value.fact for value in inputs]
+        for value, content in zip(made, self.table[op].evaluate(attrs, facts, types)):
             value.content = content
         for position, operand in enumerate(inputs):
             if operand is not None:
                 operand._uses[node, position] = None
         self._link(node, before)
         return node
+
+    def infer(
+        self,
+        op: str,
+        attrs: Attrs,
+        inputs: Sequence[Value | None],
+        *,
+        outputs: int = 1,
+        name: str = "",
+        loc: tuple[str, ...] = (),
+    ) -> tuple[TensorType, ...]:
+        """Output types that a node would have; ``name`` is its first output's name.
+
+        Raises:
+            ModelError: the operands contradict the op's rules; the message names the node.
+        """
+        facts = [None if value is None else value.fact for value in inputs]
+        place = f"{op} node {(loc[0] if loc else name)!r}"
+        try:
+            types = self.table[op].infer_types(attrs, Operands(facts, node=name, outputs=outputs))
+        except UserError as error:
+            if error.where:
+                raise
+            raise type(error)(error.what, where=place, hint=error.hint) from error
+        if len(types) < outputs:
+            raise ModelError(f"it has {len(types)} outputs, not {outputs}", where=place)
+        return types[:outputs]
+
+    def _output_names_for(self, hint: str, names: Sequence[str], outputs: int) -> list[str]:
+        chosen: list[str] = []
+        for index in range(outputs):
+            wanted = names[index] if index < len(names) and names[index] else (f"{hint}.{index}" if index else hint)
+            name = self.fresh_name(wanted)
+            while name in chosen:
+                name = self.fresh_name(f"{wanted}.{index}")
+            chosen.append(name)
+        return chosen
+
+    def set_layout(self, value: Value, layout: Layout) -> None:
+        """Say where the elements of ``value`` lie in memory; its logical type stays."""
+        value.type = value.type.with_layout(layout)
 
     def set_outputs(self, values: Sequence[Value], names: Sequence[str]) -> None:
         """What the graph returns, and under which names."""

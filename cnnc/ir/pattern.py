@@ -1,0 +1,171 @@
+"""Patterns over the graph, matched from the last node upwards, and the single-use guard of every fusion.
+
+    relu(conv(x, w))        ->  Op("relu", Op("conv", ANY, ANY, name="conv", rest=True))
+    x * sigmoid(x)          ->  Op("mul", Bind("x"), Op("sigmoid", Bind("x")), commutative=True)
+
+A match holds only if every node below the root is read by matched nodes alone and is no graph output: fusing it away
+loses nothing. A miss carries its reason, which ``cnnc explain`` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Union
+
+from cnnc.ir.attrs import Attrs
+from cnnc.ir.fact import Array
+from cnnc.ir.graph import Graph, Node, Value
+
+
+def only_use(graph: Graph, value: Value) -> Node | None:
+    """The one node that reads ``value``, or None: it is read elsewhere too, is a graph output, or is not read."""
+    uses = value.uses
+    if len(uses) != 1 or graph.is_output(value):
+        return None
+    return uses[0][0]
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Any value; a name that occurs twice must be the same value both times."""
+
+    name: str = ""
+    where: Callable[[Value], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Const:
+    """A constant (or a value whose content is a known array) that satisfies ``where``."""
+
+    name: str = ""
+    where: Callable[[Array], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Op:
+    """A node of one of ``ops`` (names joined by ``|``) whose inputs match.
+
+    ``rest`` allows further inputs; ``commutative`` tries both orders of two inputs; ``where`` sees the attributes.
+    """
+
+    ops: str
+    inputs: tuple[Pattern, ...]
+    name: str
+    rest: bool
+    commutative: bool
+    where: Callable[[Attrs], bool] | None
+
+    def __init__(
+        self,
+        ops: str,
+        *inputs: Pattern,
+        name: str = "",
+        rest: bool = False,
+        commutative: bool = False,
+        where: Callable[[Attrs], bool] | None = None,
+    ) -> None:
+        object.__setattr__(self, "ops", ops)
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "rest", rest)
+        object.__setattr__(self, "commutative", commutative)
+        object.__setattr__(self, "where", where)
+
+
+Pattern = Union[Bind, Const, Op]
+ANY = Bind()
+
+
+@dataclass
+class Match:
+    """Named values and nodes of a pattern that fits; ``nodes`` has the root first."""
+
+    root: Node
+    values: dict[str, Value] = field(default_factory=dict)
+    named_nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Value:
+        return self.values[name]
+
+    def node(self, name: str) -> Node:
+        return self.named_nodes[name]
+
+    def array(self, name: str) -> Array:
+        """Content of a ``Const``."""
+        array = known_array(self.values[name])
+        assert array is not None
+        return array
+
+    @property
+    def loc(self) -> tuple[str, ...]:
+        """Origins of all matched nodes, in order, each once."""
+        return tuple(dict.fromkeys(place for node in reversed(self.nodes) for place in node.loc))
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """Why a pattern does not fit. ``structural`` misses are not worth telling a user."""
+
+    reason: str
+    structural: bool = True
+
+
+def known_array(value: Value) -> Array | None:
+    """The value's content as an array where it is a constant or known while types were inferred."""
+    return value.fact.array
+
+
+def match(graph: Graph, pattern: Op, node: Node) -> Match | Miss:
+    """Match ``pattern`` with ``node`` as its root."""
+    found = Match(node)
+    if not _match_node(pattern, node, found):
+        return Miss(f"{node.op} has another form")
+    inside = set(found.nodes)
+    for matched in found.nodes[1:]:
+        for value in matched.outputs:
+            if graph.is_output(value):
+                return Miss(f"%{value.name} between the fused nodes is a graph output", structural=False)
+            outside = next((user for user in value.users if user not in inside), None)
+            if outside is not None:
+                reason = f"%{value.name} between the fused nodes is also read by {outside.op} {outside.name!r}"
+                return Miss(reason, structural=False)
+    return found
+
+
+def _match_node(pattern: Op, node: Node, found: Match) -> bool:
+    if node.op not in pattern.ops.split("|") or (pattern.where is not None and not pattern.where(node.attrs)):
+        return False
+    if len(node.inputs) < len(pattern.inputs) or (len(node.inputs) > len(pattern.inputs) and not pattern.rest):
+        return False
+    orders = [pattern.inputs]
+    if pattern.commutative and len(pattern.inputs) == 2:
+        orders.append(pattern.inputs[::-1])
+    for order in orders:
+        trial = Match(found.root, dict(found.values), dict(found.named_nodes), [*found.nodes, node])
+        if pattern.name:
+            trial.named_nodes[pattern.name] = node
+        if all(_match_value(wanted, value, trial) for wanted, value in zip(order, node.inputs)):
+            found.values, found.named_nodes, found.nodes = trial.values, trial.named_nodes, trial.nodes
+            return True
+    return False
+
+
+def _match_value(pattern: Pattern, value: Value | None, found: Match) -> bool:
+    if value is None:
+        return False
+    if isinstance(pattern, Op):
+        producer = value.producer
+        return producer is not None and value.index == 0 and _match_node(pattern, producer, found)
+    if isinstance(pattern, Const):
+        array = known_array(value)
+        if array is None or (pattern.where is not None and not pattern.where(array)):
+            return False
+    elif pattern.where is not None and not pattern.where(value):
+        return False
+    if pattern.name:
+        if found.values.get(pattern.name, value) is not value:
+            return False
+        found.values[pattern.name] = value
+    return True
