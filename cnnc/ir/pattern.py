@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Union
 
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Array
@@ -73,7 +72,7 @@ class Op:
         object.__setattr__(self, "where", where)
 
 
-Pattern = Union[Bind, Const, Op]
+Pattern = Bind | Const | Op
 ANY = Bind()
 
 

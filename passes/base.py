@@ -1,0 +1,34 @@
+"""What a pass is: a frozen dataclass whose fields are its options, and a truthful ``run``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cnnc.ir import Graph, Notes
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Base of all passes.
+
+    Class attributes:
+        name: ``verb-object``, the name on the command line; the module is the same with underscores.
+        requires: the earliest stage it works on.
+        ensures: the stage that the graph has reached afterwards ("" keeps the stage).
+        numerics: what it may do to results: ``exact`` (same bits), ``rounding`` (float rounding of a reordered or
+            refactored computation).
+    """
+
+    name: ClassVar[str] = ""
+    requires: ClassVar[str] = "imported"
+    ensures: ClassVar[str] = ""
+    numerics: ClassVar[str] = "exact"
+
+    def run(self, graph: Graph, notes: Notes) -> bool:
+        """Change the graph; return whether anything changed. The graph verifies before and after, not in between."""
+        raise TypeError(f"{type(self).__name__} does not say what it does")
+
+    def __str__(self) -> str:
+        options = ",".join(f"{key}={value}" for key, value in sorted(vars(self).items()))
+        return f"{self.name}{{{options}}}" if options else self.name
