@@ -71,7 +71,8 @@ class KernelDef:
     ``args`` names the slots of the argument block in order; the first ``len(buffers)`` are addresses. ``items`` and
     ``scratch_bytes`` are written with ``+ - *`` and the functions of ``cnnc.dims`` only, so that they serve ints and
     symbolic sizes alike; they see the sizes by name and the compile-time parameters. ``footprint`` gets plain ints and
-    must cover every byte that a call over all items touches; guard-page tests prove it. ``build`` imports numba, and
+    must cover every byte that a call over all items touches; guard-page tests prove it. ``writes`` names the buffers
+    that it may write; it reads the others only. An optional buffer is given as address 0. ``build`` imports numba, and
     returns the Python function to be compiled with the signature above.
     """
 
@@ -82,6 +83,7 @@ class KernelDef:
     items: Callable[[Mapping[str, Dim], Params], Dim]
     footprint: Callable[[Mapping[str, int], Params], tuple[Access, ...]]
     scratch_bytes: Callable[[Mapping[str, Dim], Params], Dim] = lambda sizes, params: 0
+    writes: tuple[str, ...] = ("y",)
 
     @property
     def args(self) -> tuple[str, ...]:

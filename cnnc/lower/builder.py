@@ -1,0 +1,244 @@
+"""``ProgramBuilder``: turns placed values into buffers and nodes into steps.
+
+A value lives in a ``Place``: a buffer and a byte offset. Ops that only rename elements (reshape of a plain tensor) give
+their output the place of their input; no step is emitted. Graph outputs are written where the caller gets them, unless
+their place is shared or an input or constant: then a copy is added at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cnnc.dims import Dim
+from cnnc.errors import InternalError
+from cnnc.ir import Array, Graph, Node, Value
+from cnnc.ops import OPS
+from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.program import (
+    Arg,
+    Buffer,
+    BufferArg,
+    Call,
+    Choice,
+    HostStep,
+    KernelStep,
+    Plain,
+    Port,
+    Program,
+    Sizes,
+    Step,
+    Tensor,
+)
+from cnnc.types import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value lies: its physical elements, dense, from byte ``offset`` of a buffer."""
+
+    buffer: int
+    type: TensorType
+    offset: Dim = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A program with its constants, and per node the kernel chosen and the ones refused."""
+
+    program: Program
+    constants: tuple[Array, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a node was lowered: ``chosen`` is a rule's name; ``refused`` holds (rule, reason)."""
+
+    node: str
+    op: str
+    loc: tuple[str, ...]
+    chosen: str
+    refused: tuple[tuple[str, str], ...]
+
+
+class ProgramBuilder:
+    """Collects buffers, constants and steps while the nodes of a placed graph are lowered in order.
+
+    Args:
+        graph: a graph in stage ``placed``.
+        target: the CPU whose vector width the packed layouts follow.
+    """
+
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph = graph
+        self.target = target
+        self._buffers: list[Buffer] = []
+        self._constants: list[Array] = []
+        self._constant_buffers: dict[tuple[str, bytes], int] = {}
+        self._steps: list[Step] = []
+        self._places: dict[Value, Place] = {}
+        self._current: Node | None = None
+        for value in graph.inputs:
+            self._places[value] = Place(self._buffer(value.name, "input", value.type.bytes), value.type)
+
+    # ---- places -----------------------------------------------------------------------------------------------------
+
+    def place(self, value: Value) -> Place:
+        """Where ``value`` lies. Constants are stored on first use; symbolic contents are materialised."""
+        if value in self._places:
+            return self._places[value]
+        if value.array is not None:
+            place = Place(self.constant(value.array, value.name), value.type)
+        elif value.producer is not None and value.producer.op == "dims":
+            place = self._materialise(value)
+        else:
+            raise InternalError(f"%{value.name} is read before it is lowered")
+        self._places[value] = place
+        return place
+
+    def allocate(self, value: Value) -> Place:
+        """New storage for an output of the node being lowered."""
+        place = Place(self._buffer(value.name, "arena", value.type.bytes), value.type)
+        self._places[value] = place
+        return place
+
+    def alias(self, output: Value, source: Value, offset: Dim = 0) -> None:
+        """``output`` is the elements of ``source`` from byte ``offset`` on, under another shape."""
+        place = self.place(source)
+        self._places[output] = Place(place.buffer, output.type, place.offset + offset)
+
+    def adopt(self, value: Value, buffer: int, offset: Dim) -> Place:
+        """``value`` lies inside a buffer that was made before."""
+        place = Place(buffer, value.type, offset)
+        self._places[value] = place
+        return place
+
+    def constant(self, array: Array, name: str = "packed") -> int:
+        """Buffer index of constant content; equal bytes are stored once."""
+        array = np.ascontiguousarray(array)
+        key = (array.dtype.str, array.tobytes())
+        if key not in self._constant_buffers:
+            self._constants.append(array)
+            index = len(self._constants) - 1
+            self._constant_buffers[key] = self._buffer(name, "constant", array.nbytes, index)
+        return self._constant_buffers[key]
+
+    def temporary(self, name: str, size: Dim) -> int:
+        """Arena storage that only the current step uses."""
+        return self._buffer(name, "arena", size)
+
+    def _buffer(self, name: str, kind: str, size: Dim, constant: int = -1) -> int:
+        self._buffers.append(Buffer(name, kind, size, constant))
+        return len(self._buffers) - 1
+
+    def _materialise(self, value: Value) -> Place:
+        place = Place(self._buffer(value.name, "arena", value.type.bytes), value.type)
+        target = Tensor(place.buffer, value.type.shape, value.type.dtype)
+        self._steps.append(HostStep("identity", (), (self._sizes(value),), (target,), label=value.name, op="dims"))
+        return place
+
+    def _sizes(self, value: Value) -> Sizes:
+        sizes = value.fact.sizes()
+        if sizes is None:
+            raise InternalError(f"%{value.name} has no symbolic content")
+        return Sizes(sizes, scalar=value.type.rank == 0)
+
+    # ---- steps ------------------------------------------------------------------------------------------------------
+
+    def argument(self, value: Value) -> BufferArg:
+        """Address of a value's first element, as a kernel argument."""
+        place = self.place(value)
+        return BufferArg(place.buffer, place.offset)
+
+    def call(self, variant: Variant, buffers: Mapping[str, BufferArg | int], sizes: Mapping[str, Dim]) -> Call:
+        """A kernel call from named arguments; items and scratch come from the kernel's own definition."""
+        kernel = kernel_def(variant.kernel)
+        if set(buffers) != set(kernel.buffers) or set(sizes) != set(kernel.sizes):
+            wrong = sorted((set(buffers) ^ set(kernel.buffers)) | (set(sizes) ^ set(kernel.sizes)))
+            raise InternalError(f"{variant}: arguments {wrong} do not fit {kernel.args}")
+        args: tuple[Arg, ...] = (*(buffers[name] for name in kernel.buffers), *(sizes[name] for name in kernel.sizes))
+        options = variant.options
+        return Call(variant, args, kernel.items(sizes, options), kernel.scratch_bytes(sizes, options))
+
+    def kernel_step(self, node: Node, calls: Sequence[Call], *, label: str = "") -> None:
+        """A step of unconditional calls for ``node``."""
+        self.choice_step(node, (Choice(tuple(calls)),), label=label)
+
+    def choice_step(self, node: Node, choices: tuple[Choice, ...], *, label: str = "") -> None:
+        """A step with guarded alternatives; what it reads and writes follows from the kernels' footprints."""
+        reads: dict[int, None] = {}
+        writes: dict[int, None] = {}
+        for choice in choices:
+            for call in choice.calls:
+                written = set(kernel_def(call.variant.kernel).writes)
+                for name, arg in zip(kernel_def(call.variant.kernel).args, call.args):
+                    if isinstance(arg, BufferArg):
+                        (writes if name in written else reads)[arg.buffer] = None
+        macs = self._macs(node)
+        text = label or ", ".join(node.loc) or node.name
+        self._steps.append(KernelStep(choices, tuple(reads), tuple(writes), text, node.op, macs))
+
+    def host_step(self, node: Node) -> None:
+        """Run the node's NumPy reference on the caller."""
+        inputs: list[Tensor | Sizes | None] = []
+        for value in node.inputs:
+            if value is None:
+                inputs.append(None)
+            elif value not in self._places and value.producer is not None and value.producer.op == "dims":
+                inputs.append(self._sizes(value))
+            else:
+                inputs.append(self._tensor(value))
+        outputs: list[Tensor | None] = []
+        for value in node.outputs:
+            self.allocate(value)
+            outputs.append(self._tensor(value))
+        attributes: tuple[tuple[str, Plain], ...] = tuple(node.attrs.keywords().items())
+        label = ", ".join(node.loc) or node.name
+        self._steps.append(HostStep(node.op, attributes, tuple(inputs), tuple(outputs), label, node.op))
+
+    def _tensor(self, value: Value) -> Tensor:
+        place = self.place(value)
+        if place.type.layout.is_blocked:
+            raise InternalError(f"%{value.name} is blocked, but a host op reads or writes it")
+        return Tensor(place.buffer, place.type.shape, place.type.dtype, place.offset)
+
+    def _macs(self, node: Node) -> Dim:
+        macs = OPS[node.op].macs
+        if macs is None:
+            return 0
+        inputs = [None if value is None else value.type for value in node.inputs]
+        return macs(node.attrs, inputs, [value.type for value in node.outputs])
+
+    # ---- result -----------------------------------------------------------------------------------------------------
+
+    def finish(self, decisions: Sequence[Decision]) -> Lowered:
+        """The program. Arena buffers that are exactly one graph output become output buffers."""
+        ports: list[Port] = []
+        taken: set[int] = set()
+        for name, value in zip(self.graph.output_names, self.graph.outputs, strict=True):
+            place = self.place(value)
+            buffer = self._buffers[place.buffer]
+            fits = buffer.kind == "arena" and place.offset == 0 and buffer.bytes == value.type.bytes
+            if fits and place.buffer not in taken:
+                self._buffers[place.buffer] = replace(buffer, kind="output", name=name)
+                index = place.buffer
+            else:
+                index = self._copy_out(name, value)
+            taken.add(index)
+            ports.append(Port(name, index, value.type.shape, value.type.dtype))
+        inputs = tuple(
+            Port(value.name, self._places[value].buffer, value.type.shape, value.type.dtype)
+            for value in self.graph.inputs
+        )
+        program = Program(inputs, tuple(ports), tuple(self._buffers), tuple(self._steps))
+        return Lowered(program, tuple(self._constants), tuple(decisions))
+
+    def _copy_out(self, name: str, value: Value) -> int:
+        index = self._buffer(name, "output", value.type.bytes)
+        target = Tensor(index, value.type.shape, value.type.dtype)
+        self._steps.append(HostStep("identity", (), (self._tensor(value),), (target,), label=name, op="identity"))
+        return index

@@ -1,0 +1,51 @@
+"""Kernel selection: every op's rules in order of preference, and the loop that applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cnnc.errors import UnsupportedError
+from cnnc.ir import Graph, Node
+from cnnc.lower import views
+from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
+from cnnc.lower.rules import HOST, LoweringRule
+from cnnc.runtime.kernel import Target
+
+RULES: Mapping[str, tuple[LoweringRule, ...]] = {
+    **views.RULES,
+}
+"""Op -> rules in order of preference; the host rule stands behind all of them."""
+
+
+def lower(graph: Graph, target: Target) -> Lowered:
+    """The program of a placed graph.
+
+    Raises:
+        UnsupportedError: no rule takes a node; all such nodes are named.
+    """
+    builder = ProgramBuilder(graph, target)
+    decisions: list[Decision] = []
+    failed: list[str] = []
+    for node in graph.nodes:
+        if node.op == "dims":
+            continue
+        decision = _lower_node(node, builder)
+        decisions.append(decision)
+        if not decision.chosen:
+            reasons = "; ".join(f"{rule}: {reason}" for rule, reason in decision.refused)
+            failed.append(f"{node.op} {node.name!r} ({reasons})")
+            break
+    if failed:
+        raise UnsupportedError("no kernel computes " + ", ".join(failed))
+    return builder.finish(decisions)
+
+
+def _lower_node(node: Node, builder: ProgramBuilder) -> Decision:
+    refused: list[tuple[str, str]] = []
+    for rule in (*RULES.get(node.op, ()), HOST):
+        reason = rule.supports(node, builder)
+        if reason is None:
+            rule.emit(node, builder)
+            return Decision(node.name, node.op, node.loc, rule.name, tuple(refused))
+        refused.append((rule.name, reason))
+    return Decision(node.name, node.op, node.loc, "", tuple(refused))
