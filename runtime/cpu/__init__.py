@@ -1,1 +1,41 @@
-"""Package."""
+"""The table of CPU kernels: name -> module. Modules are imported when a kernel is asked for, and import no numba."""
+
+from __future__ import annotations
+
+import importlib
+
+from cnnc.runtime.kernel import KernelDef
+
+from cnnc.errors import InternalError
+
+_MODULES = {
+    "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
+}
+
+
+def kernel_names() -> tuple[str, ...]:
+    """Names of all CPU kernels, sorted."""
+    return tuple(sorted(_MODULES))
+
+
+def kernel_module(name: str) -> str:
+    """Dotted name of the module that defines kernel ``name``.
+
+    Raises:
+        InternalError: there is no such kernel.
+    """
+    if name not in _MODULES:
+        raise InternalError(f"there is no CPU kernel {name!r}")
+    return _MODULES[name]
+
+
+def kernel_def(name: str) -> KernelDef:
+    """The definition of kernel ``name``: its module's ``KERNEL``.
+
+    Raises:
+        InternalError: there is no such kernel.
+    """
+    kernel = importlib.import_module(kernel_module(name)).KERNEL
+    if not isinstance(kernel, KernelDef) or kernel.name != name:
+        raise InternalError(f"module {kernel_module(name)} does not define kernel {name!r}")
+    return kernel

@@ -1,0 +1,216 @@
+"""conv.f32.blocked.direct: convolution over blocked activations, any window, stride, dilation, padding and groups.
+
+A work item is a group of output rows and columns of one image times a group of output channels. It copies the input
+rows that it needs into scratch, with zeros where the padding is and split into the phases of the horizontal stride
+(phase q holds the columns q, q+SW, ...), so that the register tile always walks unit-stride pixels and meets no border.
+The copy costs one pass over inputs that are used KH*KW*OC/lanes times.
+
+Weights are packed [OC tile][segment][KD][KH][KW][input lane][block][lane]: a *segment* is a run of input lanes of one
+channel block. Segments hold exact channels only, so pad lanes are never read, and each output tile has its own list, so
+that groups need nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+
+from cnnc.dims import Dim, ceil_div, floor_div, round_up
+
+NAME = "conv.f32.blocked.direct"
+BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y")
+SIZES = (
+    *("N", "XB", "D", "H", "W", "YB", "OD", "OH", "OW"),
+    *("KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW", "PD", "PH", "PW"),
+    *("segment_count", "segment_rows", "weight_floats", "row_tiles", "column_tiles", "oc_tiles", "alpha", "beta"),
+)
+"""XB, YB: channel blocks of x and y. P*: padding before. row_tiles, column_tiles, oc_tiles: tiles of one work item.
+segment_count: the most segments that one output tile has. segment_rows, weight_floats: sizes of the packed arrays."""
+# tile parameters: rows, columns, blocks, activation, residual
+
+
+def _table_bytes(s: Mapping[str, Dim]) -> Dim:
+    return round_up(s["segment_count"] * s["KD"] * s["KH"] * s["KW"] * 24, 64)
+
+
+def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
+    rows = (s["row_tiles"] * int(params["rows"]) - 1) * s["SH"] + (s["KH"] - 1) * s["DH"] + 1
+    pitch = s["column_tiles"] * int(params["columns"]) + floor_div((s["KW"] - 1) * s["DW"], s["SW"])
+    return _table_bytes(s) + s["XB"] * s["KD"] * rows * s["SW"] * pitch * int(params["lanes"]) * 4
+
+
+def _items(s: Mapping[str, Dim], params: Params) -> Dim:
+    row_groups = ceil_div(s["OH"], s["row_tiles"] * int(params["rows"]))
+    column_groups = ceil_div(s["OW"], s["column_tiles"] * int(params["columns"]))
+    oc_groups = ceil_div(floor_div(s["YB"], int(params["blocks"])), s["oc_tiles"])
+    return s["N"] * s["OD"] * row_groups * column_groups * oc_groups
+
+
+def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
+    lane_bytes = int(params["lanes"]) * 4
+    y_bytes = s["N"] * s["YB"] * s["OD"] * s["OH"] * s["OW"] * lane_bytes
+    accesses = [
+        Access("x", 0, s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * lane_bytes, False),
+        Access("weights", 0, s["weight_floats"] * 4, False),
+        Access("segments", 0, s["segment_rows"] * 24, False),
+        Access("bias", 0, s["YB"] * lane_bytes, False),
+        Access("y", 0, y_bytes, True),
+    ]
+    if params["residual"]:
+        accesses.append(Access("residual", 0, y_bytes, False))
+    if params["activation"] == "prelu":
+        accesses.append(Access("slopes", 0, s["YB"] * lane_bytes, False))
+    return tuple(accesses)
+
+
+def _build(target: Target, params: Params) -> Callable[..., Any]:
+    from cnnc.runtime.cpu.memory_ops import memory_ops
+    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    ROWS, COLUMNS, BLOCKS = int(params["rows"]), int(params["columns"]), int(params["blocks"])
+    BYTES = target.vector_bytes
+    tile = Tile(ROWS, COLUMNS, BLOCKS, BYTES, 4, str(params["activation"]), bool(params["residual"]))
+    run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
+    memory = memory_ops(target)
+    load_index, store_index = memory.load_index, memory.store_index
+    copy_vectors, zero_vectors = memory.copy_vectors, memory.zero_vectors
+
+    def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        x, weights, segments, bias, residual, slopes, y = (
+            args[0], args[1], args[2], args[3], args[4], args[5], args[6],
+        )  # fmt: skip
+        XB, D, H, W, YB, OD, OH, OW = args[8], args[9], args[10], args[11], args[12], args[13], args[14], args[15]
+        KD, KH, KW, SD, SH, SW = args[16], args[17], args[18], args[19], args[20], args[21]
+        DD, DH, DW, PD, PH, PW = args[22], args[23], args[24], args[25], args[26], args[27]
+        segment_count, row_tiles, column_tiles, oc_tiles = args[28], args[31], args[32], args[33]
+        alpha, beta = args[34], args[35]
+
+        table = scratch
+        slab = scratch + (segment_count * KD * KH * KW * 24 + 63) // 64 * 64
+        row_groups = (OH + row_tiles * ROWS - 1) // (row_tiles * ROWS)
+        column_groups = (OW + column_tiles * COLUMNS - 1) // (column_tiles * COLUMNS)
+        all_oc_tiles = YB // BLOCKS
+        oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
+        pitch = column_tiles * COLUMNS + (KW - 1) * DW // SW
+        slab_rows = (row_tiles * ROWS - 1) * SH + (KH - 1) * DH + 1
+        slab_row = SW * pitch * BYTES
+        slab_plane = slab_rows * slab_row
+        y_block = OD * OH * OW * BYTES
+
+        for item in range(begin, end):
+            rest = item // oc_groups
+            oc_begin = (item - rest * oc_groups) * oc_tiles
+            oc_end = min(oc_begin + oc_tiles, all_oc_tiles)
+            column_begin = rest % column_groups * column_tiles * COLUMNS
+            rest = rest // column_groups
+            row_begin = rest % row_groups * row_tiles * ROWS
+            rest = rest // row_groups
+            depth = rest % OD
+            image = rest // OD
+            row_end = min(row_begin + row_tiles * ROWS, OH)
+            column_end = min(column_begin + column_tiles * COLUMNS, OW)
+
+            # Channel blocks that these output tiles read.
+            first_block = XB
+            last_block = -1
+            for oc in range(oc_begin, oc_end):
+                head = segments + oc * 24
+                place = segments + (all_oc_tiles + load_index(head)) * 24
+                for _ in range(load_index(head + 8)):
+                    block = load_index(place)
+                    first_block = min(first_block, block)
+                    last_block = max(last_block, block)
+                    place += 24
+
+            used_rows = ((row_end - row_begin + ROWS - 1) // ROWS * ROWS - 1) * SH + (KH - 1) * DH + 1
+            for block in range(first_block, last_block + 1):
+                for kd in range(KD):
+                    z = depth * SD + kd * DD - PD
+                    if z < 0 or z >= D:
+                        continue
+                    plane = slab + ((block - first_block) * KD + kd) * slab_plane
+                    source = x + ((image * XB + block) * D + z) * H * W * BYTES
+                    for row in range(used_rows):
+                        needed = False
+                        for ky in range(KH):
+                            needed = needed or (row - ky * DH) % SH == 0
+                        if not needed:
+                            continue
+                        iy = row_begin * SH + row - PH
+                        for phase in range(SW):
+                            needed = False
+                            for kx in range(KW):
+                                needed = needed or kx * DW % SW == phase
+                            if not needed:
+                                continue
+                            target_row = plane + row * slab_row + phase * pitch * BYTES
+                            # column c of the phase is input column c * SW + left
+                            left = column_begin * SW + phase - PW
+                            low = min(max((SW - 1 - left) // SW, 0), pitch)
+                            high = max(min((W - 1 - left) // SW + 1, pitch), low)
+                            if iy < 0 or iy >= H:
+                                low = pitch
+                                high = pitch
+                            zero_vectors(target_row, low)
+                            source_row = source + (iy * W + low * SW + left) * BYTES
+                            copy_vectors(target_row + low * BYTES, source_row, SW * BYTES, high - low)
+                            zero_vectors(target_row + high * BYTES, pitch - high)
+
+            listed = -1
+            entries = 0
+            for oc in range(oc_begin, oc_end):
+                head = segments + oc * 24
+                if load_index(head) != listed:
+                    listed = load_index(head)
+                    entries = 0
+                    weight_offset = 0
+                    place = segments + (all_oc_tiles + listed) * 24
+                    for _ in range(load_index(head + 8)):
+                        base = (load_index(place) - first_block) * KD * slab_plane + load_index(place + 8) * 4
+                        count = load_index(place + 16)
+                        place += 24
+                        for kd in range(KD):
+                            z = depth * SD + kd * DD - PD
+                            for ky in range(KH):
+                                for kx in range(KW):
+                                    if 0 <= z < D:
+                                        column = kx * DW % SW * pitch + kx * DW // SW
+                                        entry = table + entries * 24
+                                        offset = base + kd * slab_plane + ky * DH * slab_row + column * BYTES
+                                        store_index(entry, offset)
+                                        store_index(entry + 8, weight_offset)
+                                        store_index(entry + 16, count)
+                                        entries += 1
+                                    weight_offset += count * BLOCKS * BYTES
+                lanes_offset = oc * BLOCKS * BYTES
+                channel_block = image * YB + oc * BLOCKS
+                for row in range(row_begin, row_end, ROWS):
+                    for column in range(column_begin, column_end, COLUMNS):
+                        pixel = ((channel_block * OD + depth) * OH + row) * OW + column
+                        run_tile(
+                            slab + (row - row_begin) * SH * slab_row + (column - column_begin) * BYTES,
+                            SH * slab_row,
+                            weights + load_index(head + 16) * 4,
+                            table,
+                            entries,
+                            bias + lanes_offset,
+                            slopes + lanes_offset,
+                            residual + pixel * BYTES,
+                            y + pixel * BYTES,
+                            BYTES,
+                            OW * BYTES,
+                            y_block,
+                            OW - column,
+                            OH - row,
+                            0,
+                            alpha,
+                            beta,
+                        )
+
+    return kernel
+
+
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)

@@ -1,0 +1,94 @@
+"""Packs convolution weights for the register tile, and lists the input lanes that each output tile reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class PackedWeights:
+    """``weights``: float32, per output tile [segment][KD][KH][KW][input lane][block][lane].
+
+    ``segments``: int64 rows of three. First one per output tile: (first segment, segments, offset into ``weights`` in
+    floats); then the segments: (channel block, first lane, lanes). ``segment_count``: the most that one tile has.
+    """
+
+    weights: NDArray[np.float32]
+    segments: NDArray[np.int64]
+    segment_count: int
+
+
+def pack_weights(
+    w: NDArray[Any], lanes: int, blocks: int, groups: int = 1, input_lanes: Sequence[int] | None = None
+) -> PackedWeights:
+    """Pack ``w`` [OC, IC/groups, KD, KH, KW] (or fewer spatial axes) for tiles of ``blocks`` x ``lanes`` channels.
+
+    ``input_lanes`` gives the physical lane of each of the IC input channels; by default channel c lies in lane c. An
+    output tile that spans several groups reads the lanes of all of them with zero weights where a channel is not in
+    the group, so an infinity in one group can turn a neighbouring group's sum into NaN.
+    """
+    w = np.asarray(w, np.float32)
+    w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
+    oc, ic_group = w.shape[:2]
+    oc_group = oc // groups
+    lane_of = np.arange(ic_group * groups) if input_lanes is None else np.asarray(input_lanes)
+    width = blocks * lanes
+    tiles = -(-oc // width)
+    lists: dict[tuple[int, ...], tuple[int, list[tuple[int, int, int]]]] = {}
+    heads: list[tuple[int, int, int]] = []
+    rows: list[tuple[int, int, int]] = []
+    packed: list[NDArray[np.float32]] = []
+    offset = 0
+    for tile in range(tiles):
+        first, last = tile * width, min((tile + 1) * width, oc)
+        tile_groups = range(first // oc_group, (last - 1) // oc_group + 1)
+        key = tuple(tile_groups) if groups > 1 else (0,)
+        channels = np.concatenate([np.arange(g * ic_group, (g + 1) * ic_group) for g in tile_groups])
+        channels = channels[np.argsort(lane_of[channels], kind="stable")]
+        if key not in lists:
+            found = _runs(lane_of[channels], lanes)
+            lists[key] = (len(rows), found)
+            rows.extend(found)
+        start, runs = lists[key]
+        heads.append((start, len(runs), offset))
+        # [input channel, KD, KH, KW, output lane], zero where the channel is not in the output's group
+        dense = np.zeros((len(channels), *w.shape[2:], width), np.float32)
+        for group in tile_groups:
+            outputs = np.arange(max(first, group * oc_group), min(last, (group + 1) * oc_group))
+            members = np.flatnonzero(channels // ic_group == group)
+            taps = w[np.ix_(outputs, channels[members] - group * ic_group)]
+            window = [np.arange(extent) for extent in w.shape[2:]]
+            dense[np.ix_(members, *window, outputs - first)] = np.moveaxis(taps, 0, -1)
+        position = 0
+        for _, _, count in runs:
+            part = dense[position : position + count]  # [lane, KD, KH, KW, width]
+            packed.append(np.moveaxis(part, 0, 3).reshape(-1))
+            offset += part.size
+            position += count
+    segments = np.array([*heads, *rows], np.int64)
+    return PackedWeights(np.concatenate(packed), segments, max(count for _, count, _ in heads))
+
+
+def pack_channels(values: NDArray[Any] | None, channels: int, lanes: int) -> NDArray[np.float32]:
+    """One float per channel (bias, slopes), padded with zeros to whole blocks; None means zeros."""
+    packed = np.zeros(-(-channels // lanes) * lanes, np.float32)
+    if values is not None:
+        packed[:channels] = np.asarray(values, np.float32).reshape(-1)
+    return packed
+
+
+def _runs(lane_of: NDArray[Any], lanes: int) -> list[tuple[int, int, int]]:
+    """Ascending lanes as (channel block, first lane in the block, consecutive lanes)."""
+    runs: list[tuple[int, int, int]] = []
+    for lane in map(int, lane_of):
+        block, inner = divmod(lane, lanes)
+        if runs and runs[-1][0] == block and runs[-1][1] + runs[-1][2] == inner:
+            runs[-1] = (block, runs[-1][1], runs[-1][2] + 1)
+        else:
+            runs.append((block, inner, 1))
+    return runs

@@ -1,0 +1,111 @@
+"""The register tile that convolutions and matrix products share.
+
+A tile holds ``rows`` x ``columns`` output pixels times ``blocks`` vectors of output channels. It sums over a *table* of
+entries (input offset, weight offset, count), each standing for ``count`` consecutive input channels seen through one
+window tap. Window size, stride, dilation, depth, channel groups and padding all live in the table and in the input's
+arrangement; the tile knows none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnc.runtime.cpu.epilogue import emit_activation
+from cnnc.runtime.cpu.vector import VectorBuilder
+from llvmlite import ir
+
+ENTRY_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """``pixel_bytes`` lie between the inputs of neighbouring columns, ``lane_bytes`` between input channels.
+
+    ``activation`` and ``residual`` name the epilogue. With ``masked`` the last block stores ``lanes`` lanes only.
+    """
+
+    rows: int
+    columns: int
+    blocks: int
+    pixel_bytes: int
+    lane_bytes: int
+    activation: str
+    residual: bool
+    masked: bool = False
+
+
+TILE_ARGS = (
+    "x",  # address of the tile's first input pixel
+    "x_row",  # bytes between input rows of the tile
+    "weights",  # address of the packed weights of the blocks
+    "table",  # address of the entries
+    "entries",  # number of entries
+    "bias",  # address of blocks * lanes floats
+    "slopes",  # address of blocks * lanes floats (prelu)
+    "residual",  # address that matches y
+    "y",  # address of the tile's first output pixel
+    "y_pixel",  # bytes between columns
+    "y_row",  # bytes between rows
+    "y_block",  # bytes between blocks of output channels
+    "columns_valid",  # pixels to store
+    "rows_valid",
+    "lanes",  # output lanes left, for masked tiles
+    "alpha",  # activation parameters, float bits
+    "beta",
+)
+
+
+def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
+    """Sum over the table, then bias, residual, activation and store. ``values`` follow ``TILE_ARGS``."""
+    a = dict(zip(TILE_ARGS, values))
+    vector_bytes = b.target.vector_bytes
+    bias = [b.load(a["bias"], block * vector_bytes) for block in range(tile.blocks)]
+    pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
+    sums = {(pixel, block): b.variable(bias[block]) for pixel in pixels for block in range(tile.blocks)}
+    with b.loop(a["entries"]) as entry:
+        place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
+        x = b.variable(b.ir.add(a["x"], b.load_index(place)))
+        weights = b.variable(b.ir.add(a["weights"], b.load_index(place, 8)))
+        with b.loop(b.load_index(place, 16)):
+            row_weights = [b.load(b.get(weights), block * vector_bytes) for block in range(tile.blocks)]
+            row_base = b.get(x)
+            for row in range(tile.rows):
+                for column in range(tile.columns):
+                    value = b.broadcast(row_base, column * tile.pixel_bytes)
+                    for block in range(tile.blocks):
+                        total = sums[(row, column), block]
+                        b.set(total, b.fma(row_weights[block], value, b.get(total)))
+                    b.clobber_memory()
+                row_base = b.ir.add(row_base, a["x_row"])
+            b.set(x, b.ir.add(b.get(x), b.index(tile.lane_bytes)))
+            b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
+    alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
+    slopes = [b.load(a["slopes"], block * vector_bytes) for block in range(tile.blocks)] if _has_slopes(tile) else []
+    for row in range(tile.rows):
+        with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
+            for column in range(tile.columns):
+                with b.when(b.ir.icmp_signed("<", b.index(column), a["columns_valid"])):
+                    offset = b.ir.add(b.ir.mul(a["y_row"], b.index(row)), b.ir.mul(a["y_pixel"], b.index(column)))
+                    for block in range(tile.blocks):
+                        total = b.get(sums[(row, column), block])
+                        place = b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
+                        mask = None
+                        if tile.masked:
+                            mask = b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes)))
+                        if tile.residual:
+                            other = (
+                                b.load(a["residual"], place)
+                                if mask is None
+                                else b.load_masked(a["residual"], mask, place)
+                            )
+                            total = b.add(total, other)
+                        slope = slopes[block] if slopes else None
+                        total = emit_activation(b, tile.activation, total, alpha, beta, slope)
+                        if mask is None:
+                            b.store(total, a["y"], place)
+                        else:
+                            b.store_masked(total, a["y"], mask, place)
+
+
+def _has_slopes(tile: Tile) -> bool:
+    return tile.activation == "prelu"

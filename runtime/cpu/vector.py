@@ -1,0 +1,286 @@
+"""LLVM vector code from Python: a builder for values of one register width, and intrinsics that Numba functions call.
+
+A kernel's loops are Numba Python over integers; what happens in registers is *emitted* by functions that take a
+``VectorBuilder``. ``intrinsic`` turns such a function into something a Numba function can call:
+
+    scale = intrinsic(target, lambda b, dst, src: b.store(b.mul(b.load(src), b.const(2.0)), dst), 2)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cnnc.runtime.jit.target import has_fma
+from cnnc.runtime.kernel import Target
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.typing import signature
+from numba.extending import intrinsic as numba_intrinsic
+
+I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+
+
+class VectorBuilder:
+    """Emits operations on float32 vectors of ``lanes`` lanes, and on 64-bit addresses and counts.
+
+    Addresses are integers; offsets are in bytes. Vectors are ``ir.Value`` of type ``vector``, comparisons
+    give ``mask``.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, target: Target) -> None:
+        self.ir = builder
+        self.target = target
+        self.lanes = target.lanes
+        self.vector = ir.VectorType(F32, self.lanes)
+        self.integers = ir.VectorType(I32, self.lanes)
+        self.mask = ir.VectorType(I1, self.lanes)
+
+    # Constants
+
+    def index(self, value: int) -> ir.Value:
+        """A 64-bit integer constant."""
+        return ir.Constant(I64, value)
+
+    def const(self, value: float) -> ir.Value:
+        """A float32 constant in every lane."""
+        return ir.Constant(self.vector, [float(value)] * self.lanes)
+
+    def int_const(self, value: int) -> ir.Value:
+        """A 32-bit integer constant in every lane."""
+        return ir.Constant(self.integers, [value] * self.lanes)
+
+    def zero(self) -> ir.Value:
+        return self.const(0.0)
+
+    # Memory
+
+    def pointer(self, address: ir.Value, kind: ir.Type, offset: int | ir.Value = 0) -> ir.Value:
+        """A pointer to ``kind`` at integer ``address`` + ``offset`` bytes."""
+        base = self.ir.inttoptr(address, ir.PointerType(I8))
+        if isinstance(offset, int):
+            offset = self.index(offset)
+        place = self.ir.gep(base, [offset], source_etype=I8)
+        return self.ir.bitcast(place, ir.PointerType(kind))
+
+    def load(self, address: ir.Value, offset: int | ir.Value = 0, aligned: bool = False) -> ir.Value:
+        """A vector of floats."""
+        align = self.target.vector_bytes if aligned else 4
+        return self.ir.load(self.pointer(address, self.vector, offset), align=align)
+
+    def store(self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0, aligned: bool = False) -> None:
+        align = self.target.vector_bytes if aligned else 4
+        self.ir.store(value, self.pointer(address, value.type, offset), align=align)
+
+    def load_masked(self, address: ir.Value, mask: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
+        """A vector of floats with zeros where the mask is false; those lanes' memory is not touched."""
+        pointer = self.pointer(address, self.vector, offset)
+        kind = ir.FunctionType(self.vector, [ir.PointerType(self.vector), I32, self.mask, self.vector])
+        function = self._declare(f"llvm.masked.load.v{self.lanes}f32.p0", kind)
+        return self.ir.call(function, [pointer, ir.Constant(I32, 4), mask, self.zero()])
+
+    def store_masked(self, value: ir.Value, address: ir.Value, mask: ir.Value, offset: int | ir.Value = 0) -> None:
+        """Stores the lanes where the mask is true; the other lanes' memory is not touched."""
+        pointer = self.pointer(address, self.vector, offset)
+        kind = ir.FunctionType(ir.VoidType(), [self.vector, ir.PointerType(self.vector), I32, self.mask])
+        function = self._declare(f"llvm.masked.store.v{self.lanes}f32.p0", kind)
+        self.ir.call(function, [value, pointer, ir.Constant(I32, 4), mask])
+
+    def load_scalar(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
+        return self.ir.load(self.pointer(address, F32, offset), align=4)
+
+    def store_scalar(self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0) -> None:
+        self.ir.store(value, self.pointer(address, F32, offset), align=4)
+
+    def load_index(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
+        """A 64-bit integer."""
+        return self.ir.load(self.pointer(address, I64, offset), align=8)
+
+    def broadcast(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
+        """One float of memory in every lane."""
+        return self.splat(self.load_scalar(address, offset))
+
+    def splat(self, scalar: ir.Value) -> ir.Value:
+        """A scalar (float or 32-bit integer) in every lane."""
+        kind = self.vector if scalar.type == F32 else self.integers
+        single = self.ir.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(I32, 0))
+        lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        return self.ir.shuffle_vector(single, ir.Constant(kind, ir.Undefined), lanes)
+
+    def float_bits(self, bits: ir.Value) -> ir.Value:
+        """The float whose bits are the low half of a 64-bit integer, in every lane: run-time parameters come so."""
+        return self.splat(self.ir.bitcast(self.ir.trunc(bits, I32), F32))
+
+    def clobber_memory(self) -> None:
+        """An empty inline assembly that LLVM moves no load across: keeps broadcasts folded into their multiply-adds."""
+        self.ir.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
+
+    # Arithmetic
+
+    def add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.fadd(a, b)
+
+    def sub(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.fsub(a, b)
+
+    def mul(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.fmul(a, b)
+
+    def div(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.fdiv(a, b)
+
+    def neg(self, a: ir.Value) -> ir.Value:
+        return self.ir.fneg(a)
+
+    def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """a * b + c; rounded once where the CPU has the instruction."""
+        if not has_fma(self.target):
+            return self.ir.fadd(self.ir.fmul(a, b), c)
+        return self._unary_family("fma", a, b, c)
+
+    def abs(self, a: ir.Value) -> ir.Value:
+        return self._unary_family("fabs", a)
+
+    def sqrt(self, a: ir.Value) -> ir.Value:
+        return self._unary_family("sqrt", a)
+
+    def floor(self, a: ir.Value) -> ir.Value:
+        return self._unary_family("floor", a)
+
+    def ceil(self, a: ir.Value) -> ir.Value:
+        return self._unary_family("ceil", a)
+
+    def round_even(self, a: ir.Value) -> ir.Value:
+        """To the nearest integer, ties to even."""
+        return self._unary_family("roundeven", a)
+
+    def truncate(self, a: ir.Value) -> ir.Value:
+        return self._unary_family("trunc", a)
+
+    def copysign(self, magnitude: ir.Value, sign: ir.Value) -> ir.Value:
+        return self._unary_family("copysign", magnitude, sign)
+
+    def maximum(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The larger one, NaN if either is NaN (ONNX Max, Clip, MaxPool)."""
+        return self.select(self.is_nan(a), a, self.select(self.compare(">", a, b), a, b))
+
+    def minimum(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The smaller one, NaN if either is NaN."""
+        return self.select(self.is_nan(a), a, self.select(self.compare("<", a, b), a, b))
+
+    def at_least(self, a: ir.Value, bound: ir.Value) -> ir.Value:
+        """max(a, bound) in one instruction, for a bound that is not NaN; NaN stays NaN."""
+        return self.select(self.compare("<", a, bound), bound, a)
+
+    def at_most(self, a: ir.Value, bound: ir.Value) -> ir.Value:
+        """min(a, bound) in one instruction, for a bound that is not NaN; NaN stays NaN."""
+        return self.select(self.compare(">", a, bound), bound, a)
+
+    def clamp(self, a: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
+        return self.at_most(self.at_least(a, low), high)
+
+    def compare(self, operator: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Ordered comparison (false for NaN), except ``!=``, which is true for NaN."""
+        compare = self.ir.fcmp_unordered if operator == "!=" else self.ir.fcmp_ordered
+        return compare(operator, a, b)
+
+    def is_nan(self, a: ir.Value) -> ir.Value:
+        return self.ir.fcmp_unordered("uno", a, a)
+
+    def select(self, mask: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.select(mask, a, b)
+
+    # Bits
+
+    def bits(self, a: ir.Value) -> ir.Value:
+        """The bits of floats as 32-bit integers."""
+        return self.ir.bitcast(a, self.integers)
+
+    def from_bits(self, a: ir.Value) -> ir.Value:
+        return self.ir.bitcast(a, self.vector)
+
+    def to_int(self, a: ir.Value) -> ir.Value:
+        """Floats of integral value, below 2^31 in magnitude, as 32-bit integers."""
+        return self.ir.fptosi(a, self.integers)
+
+    def to_float(self, a: ir.Value) -> ir.Value:
+        return self.ir.sitofp(a, self.vector)
+
+    def tail_mask(self, count: ir.Value) -> ir.Value:
+        """True in lanes below the 64-bit ``count``; none for negative counts."""
+        numbers = ir.Constant(self.integers, list(range(self.lanes)))
+        clamped = self.ir.select(self.ir.icmp_signed(">", count, self.index(self.lanes)), self.index(self.lanes), count)
+        return self.ir.icmp_signed("<", numbers, self.splat(self.ir.trunc(clamped, I32)))
+
+    def sum_lanes(self, a: ir.Value) -> ir.Value:
+        """The sum of all lanes as a scalar, by halves: the order is fixed."""
+        return self._fold(a, self.ir.fadd)
+
+    def _fold(self, a: ir.Value, combine: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:
+        width = self.lanes
+        while width > 1:
+            width //= 2
+            low = ir.Constant(ir.VectorType(I32, width), list(range(width)))
+            high = ir.Constant(ir.VectorType(I32, width), list(range(width, 2 * width)))
+            undefined = ir.Constant(a.type, ir.Undefined)
+            a = combine(self.ir.shuffle_vector(a, undefined, low), self.ir.shuffle_vector(a, undefined, high))
+        return self.ir.extract_element(a, ir.Constant(I32, 0))
+
+    # Control
+
+    def variable(self, initial: ir.Value) -> ir.Value:
+        """A stack slot that LLVM turns into a register; read with ``get``, written with ``set``."""
+        slot = cgutils.alloca_once(self.ir, initial.type)
+        self.ir.store(initial, slot)
+        return slot
+
+    def get(self, slot: ir.Value) -> ir.Value:
+        return self.ir.load(slot)
+
+    def set(self, slot: ir.Value, value: ir.Value) -> None:
+        self.ir.store(value, slot)
+
+    @contextmanager
+    def loop(self, count: ir.Value) -> Iterator[ir.Value]:
+        """``for i in range(count)``; gives i as a 64-bit integer."""
+        with cgutils.for_range(self.ir, count, intp=I64) as loop:
+            yield loop.index
+
+    @contextmanager
+    def when(self, condition: ir.Value) -> Iterator[None]:
+        """``if condition:`` for a single bit."""
+        with self.ir.if_then(condition):
+            yield
+
+    def _unary_family(self, name: str, *operands: ir.Value) -> ir.Value:
+        kind = operands[0].type
+        suffix = f"v{self.lanes}f32" if kind == self.vector else "f32"
+        function = self._declare(f"llvm.{name}.{suffix}", ir.FunctionType(kind, [kind] * len(operands)))
+        return self.ir.call(function, operands)
+
+    def _declare(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        return cgutils.get_or_insert_function(self.ir.module, kind, name)
+
+
+def intrinsic(target: Target, emit: Callable[..., Any], arity: int, returns: bool = False) -> Any:
+    """A function of ``arity`` 64-bit integers that a Numba function may call; ``emit(b, *values)`` writes its code.
+
+    With ``returns`` the value that ``emit`` gives, a 64-bit integer, is the result; otherwise there is none.
+    """
+    result = types.int64 if returns else types.void
+    wanted = signature(result, *[types.int64] * arity)
+
+    def codegen(context: Any, builder: ir.IRBuilder, _: Any, operands: Any) -> Any:
+        value = emit(VectorBuilder(builder, target), *operands)
+        return value if returns else context.get_dummy_value()
+
+    def typing(context: Any, *arguments: Any) -> Any:
+        return wanted, codegen
+
+    # Numba counts an intrinsic's named parameters.
+    names = ["context", *(f"argument{position}" for position in range(arity))]
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    typing.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return numba_intrinsic(typing)

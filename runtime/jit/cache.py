@@ -1,0 +1,143 @@
+"""Compiled kernels on disk: one file a kernel, named by the hash of everything its code depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import stat
+import struct
+import tempfile
+import warnings
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from cnnc.runtime.jit.link import Blob
+from cnnc.runtime.kernel import Target, Variant
+
+ABI_VERSION = 1
+"""Raised when the argument block or the calling convention of kernels changes."""
+
+_MAGIC = b"CNNCBLOB"
+_HEADER = struct.Struct("<8sIIQ32s")  # magic, ABI version, zero, entry, SHA-256 of the code
+_IMPORT = re.compile(rb"^\s*(?:from|import)\s+(cnnc\.runtime[\w.]*)(?:\s+import\s+([\w, ()]+))?", re.M)
+_LARGEST = 1 << 24
+
+
+def cache_folder() -> Path | None:
+    """``$CNNC_CACHE_DIR`` or ``~/.cache/cnnc``, created for this user alone; None with a warning where it is unsafe."""
+    return _checked_folder(os.environ.get("CNNC_CACHE_DIR") or os.path.expanduser("~/.cache/cnnc"))
+
+
+@cache
+def _checked_folder(text: str) -> Path | None:
+    folder = Path(text)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = folder.stat()
+    except OSError as error:
+        _warn_without_cache(f"{folder} cannot be created ({error.strerror})")
+        return None
+    if os.name == "posix" and (facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o022):
+        _warn_without_cache(f"{folder} can be written by other users")
+        return None
+    return folder
+
+
+def _warn_without_cache(reason: str) -> None:
+    warnings.warn(
+        f"compiled kernels are not kept on disk: {reason}; set CNNC_CACHE_DIR to a folder of your own with mode 0700",
+        RuntimeWarning,
+        stacklevel=5,
+    )
+
+
+def cache_key(variant: Variant, module: str, target: Target) -> str:
+    """Hex SHA-256 over the variant, the sources of kernel module ``module``, the target, tool versions and the ABI."""
+    digest = hashlib.sha256()
+    for part in (repr(variant), repr(target), _tool_versions(), str(ABI_VERSION)):
+        digest.update(part.encode() + b"\0")
+    for name in source_modules(module):
+        digest.update(_source(name) or b"")
+    return digest.hexdigest()
+
+
+@cache
+def source_modules(module: str) -> tuple[str, ...]:
+    """``module`` and the modules of cnnc.runtime that it imports, directly or not, sorted."""
+    seen: set[str] = set()
+    pending = [module, "cnnc.runtime.jit.compile"]
+    while pending:
+        name = pending.pop()
+        source = None if name in seen else _source(name)
+        if source is None:
+            continue
+        seen.add(name)
+        if name == "cnnc.runtime.cpu":
+            continue  # the table names every kernel; it holds no code
+        for imported, names in _IMPORT.findall(source):
+            parent = imported.decode()
+            pending.append(parent)
+            pending.extend(f"{parent}.{leaf}" for leaf in re.findall(r"\w+", names.decode()))
+    return tuple(sorted(seen))
+
+
+@cache
+def _source(module: str) -> bytes | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # the last part names a function, not a module
+        return None
+    if spec is None or not spec.origin:
+        return None
+    return Path(spec.origin).read_bytes()
+
+
+@cache
+def _tool_versions() -> str:
+    versions = []
+    for package in ("numba", "llvmlite"):
+        try:
+            versions.append(metadata.version(package))
+        except metadata.PackageNotFoundError:
+            versions.append("absent")
+    return " ".join(versions)
+
+
+def load(key: str) -> Blob | None:
+    """The cached blob, or None: absent, damaged, or of another ABI."""
+    folder = cache_folder()
+    if folder is None:
+        return None
+    try:
+        data = (folder / f"{key}.blob").read_bytes()
+    except OSError:
+        return None
+    if not _HEADER.size < len(data) < _LARGEST:
+        return None
+    magic, abi, _, entry, digest = _HEADER.unpack_from(data)
+    code = data[_HEADER.size :]
+    if magic != _MAGIC or abi != ABI_VERSION or entry >= len(code) or hashlib.sha256(code).digest() != digest:
+        return None
+    return Blob(code, entry)
+
+
+def store(key: str, blob: Blob) -> None:
+    """Keep ``blob``; readers see the whole file or none. A full disk costs the cache entry, nothing else."""
+    folder = cache_folder()
+    if folder is None:
+        return
+    header = _HEADER.pack(_MAGIC, ABI_VERSION, 0, blob.entry, hashlib.sha256(blob.code).digest())
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".blob-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(header + blob.code)
+            os.replace(temporary, folder / f"{key}.blob")
+        except OSError:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        warnings.warn(f"kernel not kept in {folder}: {error.strerror}", RuntimeWarning, stacklevel=3)

@@ -1,0 +1,50 @@
+"""Facts about emitted x86-64 assembly that tests assert: register spills, multiply-adds, loads in the hottest loop."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LABEL = re.compile(r"^(\.L\w+):")
+_JUMP = re.compile(r"^\s+j\w+\s+(\.L\w+)")
+_FMA = re.compile(r"^\s+vfn?m(add|sub)\w*ps\s")
+_STACK_VECTOR = re.compile(r"^\s+v?mov[au]ps\s.*\(%r[sb]p\)")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFacts:
+    """Counts in one loop body: instructions, multiply-adds, vector moves to or from the stack, vector loads."""
+
+    instructions: int
+    multiply_adds: int
+    stack_moves: int
+    loads: int
+
+
+def hottest_loop(assembly: str) -> LoopFacts:
+    """Facts of the innermost loop with the most multiply-adds in AT&T syntax assembly."""
+    lines = assembly.splitlines()
+    labels = {match.group(1): number for number, line in enumerate(lines) if (match := _LABEL.match(line))}
+    best = LoopFacts(0, 0, 0, 0)
+    for number, line in enumerate(lines):
+        jump = _JUMP.match(line)
+        start = labels.get(jump.group(1), number) if jump else number
+        if start >= number:
+            continue
+        body = lines[start:number]
+        if any((inner := _JUMP.match(text)) and labels.get(inner.group(1), 0) in range(start, number) for text in body):
+            continue  # not innermost
+        facts = _count(body)
+        if facts.multiply_adds > best.multiply_adds:
+            best = facts
+    return best
+
+
+def _count(body: list[str]) -> LoopFacts:
+    code = [line for line in body if line.startswith("\t") and not line.startswith("\t.") and "#" not in line[:2]]
+    return LoopFacts(
+        instructions=len(code),
+        multiply_adds=sum(1 for line in code if _FMA.match(line)),
+        stack_moves=sum(1 for line in code if _STACK_VECTOR.match(line)),
+        loads=sum(1 for line in code if re.match(r"^\s+v?(mov[au]ps|broadcastss)\s+[^,]*\(", line)),
+    )
