@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from cnnc.errors import InternalError, UnsupportedError
 from cnnc.ops.opdef import OpDef
 
-_FAMILIES = ("arithmetic",)
+_FAMILIES = (
+    "arithmetic",
+    "elementwise_chain",
+)
 """Modules of this package, each with a tuple ``OPS`` of its definitions."""
 
 

@@ -15,6 +15,7 @@ from cnnc.errors import InternalError
 
 _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("add", "sub", "mul", "div"), "arithmetic"),
+    "elementwise_chain": "elementwise_chain",
 }
 """Op name -> module of this package that defines a function of that name."""
 

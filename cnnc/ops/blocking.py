@@ -1,0 +1,140 @@
+"""Which ops can work on blocked tensors, and which operands must then be blocked alike.
+
+The layout pass asks ``blocked_form`` of every node; kernel selection keeps the same promises. A form names the *data*
+operands: those that carry the blocked layout. Other operands (weights, per-channel vectors, scalars) stay plain and are
+packed when the program is made.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from cnnc.ir import Node, Value
+from cnnc.types import DType
+
+
+class Form(enum.Enum):
+    """How a node relates to the blocked layout."""
+
+    PLAIN = "plain"
+    """It needs plain operands."""
+    FOLLOW = "follow"
+    """It takes whatever layout its data operands have; all must share it."""
+    BLOCKED = "blocked"
+    """It wants blocked data and gives blocked results."""
+    FIRST = "first"
+    """It gives blocked results, and reads its data blocked or plain."""
+    CONCAT = "concat"
+    """Channel concat: blocked pieces stand one behind the other, each padded to the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedForm:
+    """A node's form, the positions of its data operands, and why where the form is PLAIN."""
+
+    form: Form
+    data: tuple[int, ...] = ()
+    reason: str = ""
+
+
+FIRST_CHANNELS = 4
+"""Convolutions with at most this many input channels read plain images: a block of lanes would be mostly padding."""
+
+_UNARY = frozenset(
+    ["relu", "leaky_relu", "elu", "selu", "celu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "swish", "mish", "gelu", "softplus", "softsign", "erf", "exp", "log", "sqrt", "reciprocal", "abs", "neg", "floor", "ceil", "round", "sign", "thresholded_relu", "shrink", "sin", "cos"]
+)
+_BROADCASTING = frozenset(["add", "sub", "mul", "div", "min", "max", "pow", "prelu", "where", "clip", "elementwise_chain"])
+_POOLS = frozenset(["max_pool", "average_pool", "global_average_pool", "global_max_pool"])
+
+
+def blocked_form(node: Node) -> BlockedForm:
+    """How ``node`` relates to the blocked layout; decided by op, attributes and types alone."""
+    first = node.optional(0)
+    if first is None or not node.outputs:
+        return _plain("it has no data operand")
+    channels = node.output.type.shape[1] if node.output.type.rank >= 3 else None
+    if node.output.type.dtype is not DType.F32 or not isinstance(channels, int) or node.output.type.rank > 5:
+        return _plain("only float32 tensors with a spatial axis and a known channel count are blocked")
+    if node.op == "conv":
+        return _conv(node)
+    if node.op == "conv_transpose":
+        return BlockedForm(Form.BLOCKED, (0,)) if _constant(node, 1) else _plain("its weights are not constant")
+    if node.op in _POOLS:
+        return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
+    if node.op in _UNARY or node.op in ("scale_shift", "instance_normalization", "lrn"):
+        return BlockedForm(Form.FOLLOW, (0,))
+    if node.op in _BROADCASTING:
+        return _broadcasting(node, channels)
+    if node.op == "resize":
+        return _resize(node)
+    if node.op == "concat":
+        axis = getattr(node.attrs, "axis", 0) % node.output.type.rank
+        if axis != 1:
+            return _plain("it joins another axis than the channels")
+        return BlockedForm(Form.CONCAT, tuple(range(len(node.inputs))))
+    return _plain("its kernel reads plain tensors")
+
+
+def _plain(reason: str) -> BlockedForm:
+    return BlockedForm(Form.PLAIN, (), reason)
+
+
+def _constant(node: Node, position: int) -> bool:
+    value = node.optional(position)
+    return value is None or value.is_constant
+
+
+def _conv(node: Node) -> BlockedForm:
+    if not (_constant(node, 1) and _constant(node, 2) and _constant(node, 4)):
+        return _plain("its weights are not constant")
+    residual = node.optional(3)
+    if residual is not None and residual.type.shape != node.output.type.shape:
+        return _plain("its residual is broadcast")
+    data = (0, 3) if residual is not None else (0,)
+    group = getattr(node.attrs, "group", 1)
+    channels = node.input(0).type.shape[1]
+    if group == 1 and isinstance(channels, int) and channels <= FIRST_CHANNELS:
+        return BlockedForm(Form.FIRST, data)
+    if group == channels == node.output.type.shape[1]:
+        return BlockedForm(Form.FOLLOW, data)
+    return BlockedForm(Form.BLOCKED, data)
+
+
+def _broadcasting(node: Node, channels: int) -> BlockedForm:
+    shape = node.output.type.shape
+    data = []
+    for position, value in enumerate(node.inputs):
+        if value is None or is_scalar(value) or is_per_channel(value, len(shape), channels):
+            continue
+        gate = (shape[0], channels, *[1] * (len(shape) - 2))
+        if value.type.shape != shape and value.type.shape != gate:
+            return _plain(f"%{value.name} broadcasts along another axis than the spatial ones")
+        if value.type.dtype is not DType.F32:
+            return _plain(f"%{value.name} is {value.type.dtype.value}, only float32 is blocked")
+        data.append(position)
+    if not data:
+        return _plain("no operand has the output's shape")
+    full = [position for position in data if node.input(position).type.shape == shape]
+    return BlockedForm(Form.FOLLOW, tuple(full + [position for position in data if position not in full]))
+
+
+def is_scalar(value: Value) -> bool:
+    """Whether the value has one element."""
+    return all(dim == 1 for dim in value.type.shape)
+
+
+def is_per_channel(value: Value, rank: int, channels: int) -> bool:
+    """Whether a constant has one element a channel of a tensor of ``rank``: [C,1,1] or [1,C,1,1]."""
+    if not value.is_constant or value.type.rank > rank:
+        return False
+    shape = (*[1] * (rank - value.type.rank), *value.type.shape)
+    return shape[1] == channels and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
+
+
+def _resize(node: Node) -> BlockedForm:
+    if node.input(0).type.shape[:2] != node.output.type.shape[:2]:
+        return _plain("it resizes batch or channels")
+    if getattr(node.attrs, "mode", "nearest") == "cubic" or getattr(node.attrs, "antialias", 0):
+        return _plain("cubic and antialiased resizing run on the host")
+    return BlockedForm(Form.FOLLOW, (0,))

@@ -1,0 +1,154 @@
+"""assign-layouts: convolutions and what stands between them work on channel-blocked tensors.
+
+Before:
+
+    %y: f32[N, 64, 56, 56] = conv(%x, %w)
+    %z: f32[N, 64, 56, 56] = relu(%y)
+    output "z" = %z
+
+After, for 16 lanes:
+
+    %x.c16: f32[N, 32, 56, 56]@c16 = convert_layout(%x) {layout=c16}
+    %y: f32[N, 64, 56, 56]@c16 = conv(%x.c16, %w)
+    %z: f32[N, 64, 56, 56]@c16 = relu(%y)
+    %z.plain: f32[N, 64, 56, 56] = convert_layout(%z) {layout=plain}
+    output "z" = %z.plain
+
+Nodes are visited in order. A node that wants blocked data gets it; a node that takes any layout follows its first data
+operand; a node that needs plain data gets it. A value is converted to a layout once, so the number of conversions is
+the number of (value, layout) pairs that differ from how the value was made. A channel concat of odd channel counts keeps
+its pieces apart, each padded to the block, and says so in its layout: consumers pack their weights accordingly.
+
+Numerics: exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cnnc.ops.layout import ConvertLayoutAttrs
+from cnnc.passes.base import Pass
+
+from cnnc.ir import Graph, Node, Notes, Value
+from cnnc.ops.blocking import BlockedForm, Form, blocked_form
+from cnnc.types import PLAIN, Layout
+
+
+@dataclass(frozen=True)
+class AssignLayouts(Pass):
+    """Give every value a layout and make conversions explicit. ``block`` is the number of float32 lanes."""
+
+    name: ClassVar[str] = "assign-layouts"
+    requires: ClassVar[str] = "optimised"
+    ensures: ClassVar[str] = "placed"
+    block: int = 16
+
+    def run(self, graph: Graph, notes: Notes) -> bool:
+        assignment = _Assignment(graph, notes, self.block)
+        for node in list(graph.nodes):
+            assignment.place(node)
+        assignment.place_outputs()
+        return assignment.changed
+
+
+class _Assignment:
+    def __init__(self, graph: Graph, notes: Notes, block: int) -> None:
+        self.graph = graph
+        self.notes = notes
+        self.block = block
+        self.changed = False
+        self.converted: dict[tuple[Value, Layout], Value] = {}
+
+    def place(self, node: Node) -> None:
+        form = blocked_form(node)
+        match form.form:
+            case Form.PLAIN:
+                self._plain(node, form)
+            case Form.FOLLOW:
+                self._follow(node, form)
+            case Form.CONCAT:
+                self._concat(node, form)
+            case Form.BLOCKED | Form.FIRST:
+                self._blocked(node, form)
+
+    def place_outputs(self) -> None:
+        for value in self.graph.outputs:
+            if value.type.layout.is_blocked:
+                plain = self._convert(value, PLAIN, None)
+                # Only the graph's outputs move: nodes keep reading the blocked value.
+                outputs = [plain if output is value else output for output in self.graph.outputs]
+                self.graph.set_outputs(outputs, self.graph.output_names)
+
+    def _plain(self, node: Node, form: BlockedForm) -> None:
+        for position, value in enumerate(node.inputs):
+            if value is not None and value.type.layout.is_blocked:
+                self.notes.refuse("assign-layouts", node, form.reason)
+                self._read(node, position, PLAIN)
+
+    def _follow(self, node: Node, form: BlockedForm) -> None:
+        leaders = [node.input(position) for position in form.data]
+        blocked = next((value for value in leaders if value.type.layout.is_blocked), None)
+        if blocked is None:
+            return
+        for position in form.data:
+            self._read(node, position, blocked.type.layout)
+        self._set(node.output, blocked.type.layout)
+
+    def _concat(self, node: Node, form: BlockedForm) -> None:
+        values = [node.input(position) for position in form.data]
+        if not any(value.type.layout.is_blocked for value in values):
+            return None
+        pieces: list[int] = []
+        for position, value in enumerate(values):
+            channels = value.type.shape[1]
+            if not isinstance(channels, int):
+                return self._plain(node, BlockedForm(Form.PLAIN, (), "a piece has an unknown channel count"))
+            if not value.type.layout.is_blocked:
+                self._read(node, position, Layout(self.block))
+            pieces.extend(value.type.layout.pieces or (channels,))
+        self._set(node.output, _simplest(self.block, tuple(pieces)))
+        return None
+
+    def _blocked(self, node: Node, form: BlockedForm) -> None:
+        source = node.input(0)
+        grouped = getattr(node.attrs, "group", 1) > 1
+        if (source.type.layout.is_blocked and source.type.layout.pieces and grouped) or (not source.type.layout.is_blocked and form.form is Form.BLOCKED):
+            self._read(node, 0, Layout(self.block))
+        self._set(node.output, Layout(self.block))
+        for position in form.data[1:]:
+            self._read(node, position, node.output.type.layout)
+
+    def _read(self, node: Node, position: int, layout: Layout) -> None:
+        value = node.input(position)
+        if value.type.layout != layout:
+            self.graph.set_input(node, position, self._convert(value, layout, node))
+
+    def _set(self, value: Value, layout: Layout) -> None:
+        if value.type.layout != layout:
+            self.graph.set_layout(value, layout)
+            self.changed = True
+
+    def _convert(self, value: Value, layout: Layout, before: Node | None) -> Value:
+        self.changed = True
+        known = self.converted.get((value, layout))
+        if known is not None:
+            return known
+        loc = value.producer.loc if value.producer is not None else (value.name,)
+        name = f"{value.name}.{layout}"
+        node = self.graph.add_node(
+            "convert_layout", [value], ConvertLayoutAttrs(layout), names=[name], loc=loc, before=before
+        )
+        self.converted[value, layout] = node.output
+        return node.output
+
+
+def _simplest(block: int, pieces: tuple[int, ...]) -> Layout:
+    """Pieces that end on a block boundary merge with what follows them."""
+    merged: list[int] = []
+    for piece in pieces:
+        if merged and merged[-1] % block == 0:
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return Layout(block, tuple(merged) if len(merged) > 1 else ())
