@@ -16,8 +16,8 @@ After, for 16 lanes:
 
 Nodes are visited in order. A node that wants blocked data gets it; a node that takes any layout follows its first data
 operand; a node that needs plain data gets it. A value is converted to a layout once, so the number of conversions is
-the number of (value, layout) pairs that differ from how the value was made. A channel concat of odd channel counts keeps
-its pieces apart, each padded to the block, and says so in its layout: consumers pack their weights accordingly.
+the number of (value, layout) pairs that differ from how the value was made. A channel concat of odd channel counts
+keeps its pieces apart, each padded to the block, and says so in its layout: consumers pack their weights accordingly.
 
 Numerics: exact.
 """
@@ -113,7 +113,8 @@ class _Assignment:
     def _blocked(self, node: Node, form: BlockedForm) -> None:
         source = node.input(0)
         grouped = getattr(node.attrs, "group", 1) > 1
-        if (source.type.layout.is_blocked and source.type.layout.pieces and grouped) or (not source.type.layout.is_blocked and form.form is Form.BLOCKED):
+        regroup = grouped and bool(source.type.layout.pieces)
+        if regroup or (not source.type.layout.is_blocked and form.form is Form.BLOCKED):
             self._read(node, 0, Layout(self.block))
         self._set(node.output, Layout(self.block))
         for position in form.data[1:]:

@@ -12,8 +12,8 @@ After:
 
 Conditions:
 
-1. every step is an op of ``CHAIN_OPS`` on float32 or bool, with one output, of the shape of the chain's output: a step of
-   a smaller shape would be computed again for every broadcast copy;
+1. every step is an op of ``CHAIN_OPS`` on float32 or bool, with one output, of the shape of the chain's output: a step
+   of a smaller shape would be computed again for every broadcast copy;
 2. what lies between the steps is read inside the chain only and is no graph output;
 3. at most ``max_inputs`` operands that are not constants of one element, and ``max_steps`` steps.
 

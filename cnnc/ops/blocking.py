@@ -42,10 +42,11 @@ FIRST_CHANNELS = 4
 """Convolutions with at most this many input channels read plain images: a block of lanes would be mostly padding."""
 
 _UNARY = frozenset(
-    ["relu", "leaky_relu", "elu", "selu", "celu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "swish", "mish", "gelu", "softplus", "softsign", "erf", "exp", "log", "sqrt", "reciprocal", "abs", "neg", "floor", "ceil", "round", "sign", "thresholded_relu", "shrink", "sin", "cos"]
+    "relu leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish swish mish gelu softplus softsign "
+    "erf exp log sqrt reciprocal abs neg floor ceil round sign thresholded_relu shrink sin cos".split()
 )
-_BROADCASTING = frozenset(["add", "sub", "mul", "div", "min", "max", "pow", "prelu", "where", "clip", "elementwise_chain"])
-_POOLS = frozenset(["max_pool", "average_pool", "global_average_pool", "global_max_pool"])
+_BROADCASTING = frozenset("add sub mul div min max pow prelu where clip elementwise_chain".split())
+_POOLS = frozenset("max_pool average_pool global_average_pool global_max_pool".split())
 
 
 def blocked_form(node: Node) -> BlockedForm:

@@ -60,6 +60,9 @@ def _infer(attrs: ElementwiseChainAttrs, operands: Operands) -> tuple[TensorType
 OPS = (OpDef("elementwise_chain", _infer, ElementwiseChainAttrs, inputs=(1, None), elementwise=True),)
 
 CHAIN_OPS = frozenset(
-    ["add", "sub", "mul", "div", "min", "max", "pow", "neg", "abs", "sqrt", "exp", "log", "relu", "clip", "leaky_relu", "elu", "selu", "celu", "sigmoid", "tanh", "hard_sigmoid", "hard_swish", "swish", "mish", "gelu", "softplus", "softsign", "erf", "reciprocal", "floor", "ceil", "round", "sign", "prelu", "thresholded_relu", "shrink", "where", "equal", "less", "greater", "less_or_equal", "greater_or_equal", "and", "or", "not", "xor", "is_nan"]
+    "add sub mul div min max pow neg abs sqrt exp log relu clip leaky_relu elu selu celu sigmoid tanh "
+    "hard_sigmoid hard_swish swish mish gelu softplus softsign erf reciprocal floor ceil round sign prelu "
+    "thresholded_relu shrink where equal less greater less_or_equal greater_or_equal and or not xor "
+    "is_nan".split()
 )
 """Ops that a chain may hold: the compiled tape has a vector op for each."""
