@@ -64,11 +64,12 @@ def _verify_node(graph: Graph, node: Node, known: set[Value]) -> None:
     except UserError as error:
         raise VerifyError(f"{node!r} contradicts its op's rules: {error}") from error
     for value, derived in zip(node.outputs, types):
-        if not _same(value.type, derived):
+        if not types_agree(value.type, derived):
             raise VerifyError(f"%{value.name} is stored as {value.type}, but {node!r} gives {derived}")
 
 
-def _same(stored: TensorType, derived: TensorType) -> bool:
+def types_agree(stored: TensorType, derived: TensorType) -> bool:
+    """Whether shape and dtype are the same, but for sizes that only values decide; layouts are not compared."""
     if stored.dtype is not derived.dtype or stored.rank != derived.rank:
         return False
     for a, b in zip(stored.shape, derived.shape):
