@@ -27,11 +27,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cnnc.ops.layout import ConvertLayoutAttrs
-from cnnc.passes.base import Pass
-
 from cnnc.ir import Graph, Node, Notes, Value
 from cnnc.ops.blocking import BlockedForm, Form, blocked_form
+from cnnc.ops.layout import ConvertLayoutAttrs
+from cnnc.passes.base import Pass
 from cnnc.types import PLAIN, Layout
 
 

@@ -25,10 +25,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cnnc.passes.base import Pass
-
 from cnnc.ir import Graph, Node, Notes, Patch, Value
 from cnnc.ops.elementwise_chain import CHAIN_OPS, ChainStep, ElementwiseChainAttrs, step_attributes
+from cnnc.passes.base import Pass
 from cnnc.types import DType
 
 

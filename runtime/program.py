@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cnnc.runtime.kernel import Variant
-
 from cnnc.dims import Dim
+from cnnc.runtime.kernel import Variant
 from cnnc.types import DType
 
 Plain = int | float | str | bool | None | tuple["Plain", ...]

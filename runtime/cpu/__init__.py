@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from cnnc.runtime.kernel import KernelDef
-
 from cnnc.errors import InternalError
+from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",

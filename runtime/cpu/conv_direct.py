@@ -15,9 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnnc.runtime.kernel import Access, KernelDef, Params, Target
-
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.direct"
 BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y")

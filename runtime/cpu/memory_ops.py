@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llvmlite import ir
+
 from cnnc.runtime.cpu.vector import I64, VectorBuilder, intrinsic
 from cnnc.runtime.kernel import Target
-from llvmlite import ir
 
 
 @dataclass(frozen=True, slots=True)

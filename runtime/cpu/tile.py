@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llvmlite import ir
+
 from cnnc.runtime.cpu.epilogue import emit_activation
 from cnnc.runtime.cpu.vector import VectorBuilder
-from llvmlite import ir
 
 ENTRY_BYTES = 24
 

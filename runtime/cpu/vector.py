@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cnnc.runtime.jit.target import has_fma
-from cnnc.runtime.kernel import Target
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.typing import signature
 from numba.extending import intrinsic as numba_intrinsic
+
+from cnnc.runtime.jit.target import has_fma
+from cnnc.runtime.kernel import Target
 
 I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 

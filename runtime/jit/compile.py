@@ -11,9 +11,6 @@ import re
 from typing import Any
 
 import llvmlite.binding as llvm
-from cnnc.runtime.cpu import kernel_def
-from cnnc.runtime.jit.link import ENTRY_SYMBOL, undefined_symbols
-from cnnc.runtime.kernel import Target, Variant
 from numba import types
 from numba.core.codegen import AOTCodeLibrary, AOTCPUCodegen
 from numba.core.compiler import Flags, compile_extra
@@ -21,6 +18,9 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 from cnnc.errors import InternalError
+from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.jit.link import ENTRY_SYMBOL, undefined_symbols
+from cnnc.runtime.kernel import Target, Variant
 
 
 class _UnoptimisedLibrary(AOTCodeLibrary):  # type: ignore[misc]

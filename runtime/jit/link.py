@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from cnnc.runtime.jit import elf
-
 from cnnc.errors import InternalError
+from cnnc.runtime.jit import elf
 
 ENTRY_SYMBOL = "kernel"
 

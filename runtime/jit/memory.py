@@ -6,9 +6,8 @@ import ctypes
 import mmap
 from typing import Any
 
-from cnnc.runtime.jit.link import Blob
-
 from cnnc.errors import InternalError
+from cnnc.runtime.jit.link import Blob
 
 _PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4
 _MAP_PRIVATE, _MAP_ANONYMOUS = 0x02, 0x20

@@ -12,9 +12,8 @@ import platform
 import sys
 from pathlib import Path
 
-from cnnc.runtime.kernel import Target
-
 from cnnc.errors import OptionError
+from cnnc.runtime.kernel import Target
 
 _FREESTANDING = "x86_64-unknown-none-elf"
 _LEVELS = {

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.jit.library import load_kernel
 from cnnc.runtime.kernel import Variant

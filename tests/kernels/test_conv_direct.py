@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+
 from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
-
 from tests.kernels import reference
 from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
 
