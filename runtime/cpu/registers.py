@@ -1,0 +1,177 @@
+"""Vector registers as values of Numba functions: loads and stores at addresses, lane-wise arithmetic, folds over lanes.
+
+``cnnc.runtime.cpu.vector`` emits straight-line code; kernels whose inner loops carry registers from one iteration to
+the next (pools, reductions, norms) are clearer as Numba Python over values of ``RegisterType``. This module imports
+numba, so kernels import it inside ``build`` only.
+
+    v = registers(target)
+    load, store = v.load, v.store        # names that the kernel function closes over
+    ...
+    store(y, load(x) * load(w) + load(b))
+
+Addresses and counts are int64, addresses in bytes. Arithmetic is IEEE float32, never reassociated or contracted.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cnnc.runtime.cpu.vector import VectorBuilder
+from cnnc.runtime.kernel import Target
+from llvmlite import ir
+from numba.core import types
+from numba.core.extending import intrinsic, models, register_model
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+
+
+class RegisterType(types.Type):
+    """The Numba type of a register of ``lanes`` float32."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"Register(f32x{lanes})")
+
+
+@register_model(RegisterType)
+class _RegisterModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, register: RegisterType) -> None:
+        super().__init__(manager, register, ir.VectorType(ir.FloatType(), register.lanes))
+
+
+def _define_operator(function: Any, emit: str) -> None:
+    @infer_global(function)
+    class _Lanewise(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) == 2 and args[0] == args[1] and isinstance(args[0], RegisterType):
+                return signature(args[0], *args)
+            return None
+
+    @lower_builtin(function, RegisterType, RegisterType)  # type: ignore[untyped-decorator]
+    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return getattr(builder, emit)(*args)
+
+
+_define_operator(operator.add, "fadd")
+_define_operator(operator.sub, "fsub")
+_define_operator(operator.mul, "fmul")
+_define_operator(operator.truediv, "fdiv")
+
+
+def lanewise(target: Target, result: Any, operands: tuple[Any, ...], emit: Callable[..., Any]) -> Any:
+    """A function that Numba code may call: ``emit(b, *values)`` writes its code.
+
+    ``result`` and ``operands`` are Numba types. ``emit`` gives the LLVM value of the result, or None where ``result`` is void.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value = emit(VectorBuilder(builder, target), *args)
+        return context.get_dummy_value() if value is None else value
+
+    # Numba asks for a function with as many named parameters as the intrinsic has.
+    names = ", ".join(f"a{position}" for position in range(len(operands)))
+    scope: dict[str, Any] = {"wanted": signature(result, *operands), "codegen": codegen}
+    exec(f"def typing(context, {names}):\n    return wanted, codegen", scope)
+    return intrinsic(scope["typing"])
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """Functions on float32 registers of the target's width, for use inside kernels.
+
+    ``load(address)`` and ``store(address, r)`` need no alignment. ``load_part(address, count)`` and
+    ``store_part(address, r, count)`` touch the first ``count`` lanes only; lanes not loaded are zero. ``splat(x)``
+    fills all lanes. ``maximum`` and ``minimum`` are NaN where either operand is. ``keep(r, count, s)`` takes lanes from
+    ``count`` on from s. ``fold_add``, ``fold_mul``, ``fold_maximum`` and ``fold_minimum`` combine all lanes by halves.
+    """
+
+    load: Any
+    store: Any
+    load_part: Any
+    store_part: Any
+    splat: Any
+    fma: Any
+    maximum: Any
+    minimum: Any
+    keep: Any
+    absolute: Any
+    sqrt: Any
+    fold_add: Any
+    fold_mul: Any
+    fold_maximum: Any
+    fold_minimum: Any
+
+
+@functools.cache
+def registers(target: Target) -> Registers:
+    """The functions for the target's registers."""
+    r = RegisterType(target.lanes)
+    i64, f32, void = types.int64, types.float32, types.void
+
+    def define(result: Any, operands: tuple[Any, ...], emit: Callable[..., Any]) -> Any:
+        return lanewise(target, result, operands, emit)
+
+    def fold(step: str) -> Any:
+        return define(f32, (r,), lambda b, x: fold_lanes(b, x, getattr(VectorBuilder, step)))
+
+    return Registers(
+        load=define(r, (i64,), lambda b, p: b.load(p)),
+        store=define(void, (i64, r), lambda b, p, x: b.store(x, p)),
+        load_part=define(r, (i64, i64), lambda b, p, n: b.load_masked(p, b.tail_mask(n))),
+        store_part=define(void, (i64, r, i64), lambda b, p, x, n: b.store_masked(x, p, b.tail_mask(n))),
+        splat=define(r, (f32,), lambda b, x: b.splat(x)),
+        fma=define(r, (r, r, r), lambda b, x, y, z: b.fma(x, y, z)),
+        maximum=define(r, (r, r), lambda b, x, y: b.maximum(x, y)),
+        minimum=define(r, (r, r), lambda b, x, y: b.minimum(x, y)),
+        keep=define(r, (r, i64, r), lambda b, x, n, y: b.select(b.tail_mask(n), x, y)),
+        absolute=define(r, (r,), lambda b, x: b.abs(x)),
+        sqrt=define(r, (r,), lambda b, x: b.sqrt(x)),
+        fold_add=fold("add"),
+        fold_mul=fold("mul"),
+        fold_maximum=fold("maximum"),
+        fold_minimum=fold("minimum"),
+    )
+
+
+def fold_lanes(b: VectorBuilder, value: Any, step: Callable[..., Any]) -> Any:
+    """All lanes combined by halves, the upper onto the lower one; a scalar."""
+    shift = value.type.count // 2
+    while shift:
+        lanes = ir.Constant(
+            ir.VectorType(ir.IntType(32), value.type.count),
+            [(lane + shift) % value.type.count for lane in range(value.type.count)],
+        )
+        value = step(b, value, b.ir.shuffle_vector(value, value, lanes))
+        shift //= 2
+    return b.ir.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+
+_SCALARS: dict[str, tuple[Any, Any, int]] = {
+    "f32": (ir.FloatType(), types.float32, 4),
+    "f64": (ir.DoubleType(), types.float64, 8),
+    "u8": (ir.IntType(8), types.uint8, 1),
+    "u16": (ir.IntType(16), types.uint16, 2),
+    "i32": (ir.IntType(32), types.int32, 4),
+    "i64": (ir.IntType(64), types.int64, 8),
+}
+
+
+@functools.cache
+def scalar_access(target: Target, element: str) -> tuple[Any, Any]:
+    """``read(address)`` and ``write(address, value)`` of one element: f32, f64, u8, u16, i32 or i64."""
+    kind, scalar, size = _SCALARS[element]
+
+    def read(b: VectorBuilder, address: Any) -> Any:
+        return b.ir.load(b.pointer(address, kind), align=size)
+
+    def write(b: VectorBuilder, address: Any, value: Any) -> None:
+        b.ir.store(value, b.pointer(address, kind), align=size)
+
+    return (
+        lanewise(target, scalar, (types.int64,), read),
+        lanewise(target, types.void, (types.int64, scalar), write),
+    )

@@ -1,0 +1,128 @@
+"""Runs one kernel the hard way: memory between guard pages, several splits of the work items, poisoned scratch.
+
+``run`` places every buffer so that its declared footprint ends (then starts) at an inaccessible page: a kernel that
+touches a byte outside its footprint crashes the test. Every split of the items must give the same bytes, and buffers
+that the footprint does not write must come back unchanged.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import mmap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.jit.library import load_kernel
+from cnnc.runtime.kernel import Target, Variant
+
+_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_PAGE = mmap.PAGESIZE
+
+
+class GuardedMemory:
+    """``size`` bytes that end (or start) at an inaccessible page."""
+
+    def __init__(self, size: int, at_end: bool) -> None:
+        body = max(-(-size // _PAGE), 1) * _PAGE
+        self._map = mmap.mmap(-1, body + 2 * _PAGE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        for guard in (start, start + _PAGE + body):
+            assert libc.mprotect(guard, _PAGE, 0) == 0
+        self.address = start + _PAGE + (body - size if at_end else 0)
+        self.bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(self.address), np.uint8)
+
+
+def poison(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    """An array of bytes 0xFF: NaN for floats, so that an element which is read before it is written shows."""
+    dtype = np.dtype(dtype)
+    count = int(np.prod(shape, dtype=np.int64))
+    return np.frombuffer(b"\xff" * (count * dtype.itemsize), dtype).reshape(shape).copy()
+
+
+def run(
+    variant: Variant,
+    buffers: Mapping[str, np.ndarray[Any, Any] | None],
+    sizes: Mapping[str, int],
+    target: Target | None = None,
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Run ``variant`` and return every buffer afterwards, by name; None stands for an unused buffer argument.
+
+    Arrays must be contiguous. They are copied: the arguments stay as they were.
+    """
+    kernel = kernel_def(variant.kernel)
+    assert set(buffers) == set(kernel.buffers), (set(buffers), kernel.buffers)
+    assert set(sizes) == set(kernel.sizes), set(sizes) ^ set(kernel.sizes)
+    entry = _ENTRY(load_kernel(variant, target))
+    items = kernel.items(sizes, variant.options)
+    assert isinstance(items, int)
+    outcomes = [
+        _run_once(kernel, variant, entry, buffers, sizes, split, at_end)
+        for split, at_end in itertools.product(_splits(items), (True, False))
+    ]
+    for outcome in outcomes[1:]:
+        for name, array in outcome.items():
+            assert array.tobytes() == outcomes[0][name].tobytes(), f"{name} depends on the split of the work items"
+    return outcomes[0]
+
+
+def _splits(items: int) -> list[list[tuple[int, int]]]:
+    """All items at once; in chunks of two, last chunk first; and one by one for short runs."""
+    pairs = [(begin, min(begin + 2, items)) for begin in range(0, items, 2)][::-1]
+    single = [(item, item + 1) for item in range(items)] if items < 100 else [(0, 1), (1, items)]
+    return [[(0, items)], pairs, single]
+
+
+def _run_once(
+    kernel: Any,
+    variant: Variant,
+    entry: Any,
+    buffers: Mapping[str, np.ndarray[Any, Any] | None],
+    sizes: Mapping[str, int],
+    split: list[tuple[int, int]],
+    at_end: bool,
+) -> dict[str, np.ndarray[Any, Any]]:
+    spans: dict[str, list[int]] = {}
+    written: set[str] = set()
+    for access in kernel.footprint(sizes, variant.options):
+        if access.start < access.stop:
+            low, high = spans.setdefault(access.buffer, [access.start, access.stop])
+            spans[access.buffer] = [min(low, access.start), max(high, access.stop)]
+        if access.writes:
+            assert access.buffer in kernel.writes, f"{access.buffer} is written, but not among {kernel.writes}"
+            written.add(access.buffer)
+    memories: dict[str, GuardedMemory] = {}
+    block: list[int] = []
+    for name in kernel.buffers:
+        array = buffers[name]
+        if array is None:
+            assert name not in spans, f"the footprint names the unused buffer {name}"
+            block.append(0)
+            continue
+        low, high = spans.get(name, [0, 0])
+        assert low >= 0 and high <= array.nbytes, f"{name}: footprint {low}..{high} of an array of {array.nbytes} bytes"
+        memories[name] = memory = GuardedMemory(high - low, at_end)
+        memory.bytes[:] = array.reshape(-1).view(np.uint8)[low:high]
+        block.append(memory.address - low)
+    block += [int(sizes[name]) for name in kernel.sizes]
+    arguments = np.array(block, np.int64)
+    needed = kernel.scratch_bytes(sizes, variant.options)
+    scratch = GuardedMemory(-(-needed // 64) * 64, True)
+    for begin, end in split:
+        scratch.bytes[:] = 0xFF
+        entry(arguments.ctypes.data, begin, end, scratch.address)
+    outcome: dict[str, np.ndarray[Any, Any]] = {}
+    for name, memory in memories.items():
+        array = buffers[name]
+        assert array is not None
+        after = array.copy().reshape(-1)
+        low, high = spans.get(name, [0, 0])
+        after.view(np.uint8)[low:high] = memory.bytes
+        if name not in written:
+            assert after.tobytes() == array.tobytes(), f"{name} was written against the footprint"
+        outcome[name] = after.reshape(array.shape)
+    return outcome
