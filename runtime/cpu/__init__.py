@@ -9,6 +9,8 @@ from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
+    "copy.fill": "cnnc.runtime.cpu.copy_fill",
+    "copy.strided": "cnnc.runtime.cpu.copy_strided",
 }
 
 

@@ -65,7 +65,7 @@ _define_operator(operator.truediv, "fdiv")
 def lanewise(target: Target, result: Any, operands: tuple[Any, ...], emit: Callable[..., Any]) -> Any:
     """A function that Numba code may call: ``emit(b, *values)`` writes its code.
 
-    ``result`` and ``operands`` are Numba types. ``emit`` gives the LLVM value of the result, or None where ``result`` is void.
+    ``result`` and ``operands`` are Numba types. ``emit`` gives the LLVM value of the result, None where that is void.
     """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import mmap
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,23 +17,9 @@ from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.jit.library import load_kernel
 from cnnc.runtime.kernel import Target, Variant
 
+from tests.kernels.guarded import Guarded
+
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-_PAGE = mmap.PAGESIZE
-
-
-class GuardedMemory:
-    """``size`` bytes that end (or start) at an inaccessible page."""
-
-    def __init__(self, size: int, at_end: bool) -> None:
-        body = max(-(-size // _PAGE), 1) * _PAGE
-        self._map = mmap.mmap(-1, body + 2 * _PAGE)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        for guard in (start, start + _PAGE + body):
-            assert libc.mprotect(guard, _PAGE, 0) == 0
-        self.address = start + _PAGE + (body - size if at_end else 0)
-        self.bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(self.address), np.uint8)
 
 
 def poison(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, Any]:
@@ -61,8 +46,8 @@ def run(
     items = kernel.items(sizes, variant.options)
     assert isinstance(items, int)
     outcomes = [
-        _run_once(kernel, variant, entry, buffers, sizes, split, at_end)
-        for split, at_end in itertools.product(_splits(items), (True, False))
+        _run_once(kernel, variant, entry, buffers, sizes, split, at_start)
+        for split, at_start in itertools.product(_splits(items), (False, True))
     ]
     for outcome in outcomes[1:]:
         for name, array in outcome.items():
@@ -84,7 +69,7 @@ def _run_once(
     buffers: Mapping[str, np.ndarray[Any, Any] | None],
     sizes: Mapping[str, int],
     split: list[tuple[int, int]],
-    at_end: bool,
+    at_start: bool,
 ) -> dict[str, np.ndarray[Any, Any]]:
     spans: dict[str, list[int]] = {}
     written: set[str] = set()
@@ -95,7 +80,7 @@ def _run_once(
         if access.writes:
             assert access.buffer in kernel.writes, f"{access.buffer} is written, but not among {kernel.writes}"
             written.add(access.buffer)
-    memories: dict[str, GuardedMemory] = {}
+    memories: dict[str, Guarded] = {}
     block: list[int] = []
     for name in kernel.buffers:
         array = buffers[name]
@@ -105,15 +90,15 @@ def _run_once(
             continue
         low, high = spans.get(name, [0, 0])
         assert low >= 0 and high <= array.nbytes, f"{name}: footprint {low}..{high} of an array of {array.nbytes} bytes"
-        memories[name] = memory = GuardedMemory(high - low, at_end)
-        memory.bytes[:] = array.reshape(-1).view(np.uint8)[low:high]
+        memories[name] = memory = Guarded(high - low, at_start)
+        _bytes(memory, high - low)[:] = array.reshape(-1).view(np.uint8)[low:high]
         block.append(memory.address - low)
     block += [int(sizes[name]) for name in kernel.sizes]
     arguments = np.array(block, np.int64)
     needed = kernel.scratch_bytes(sizes, variant.options)
-    scratch = GuardedMemory(-(-needed // 64) * 64, True)
+    scratch = Guarded(-(-needed // 64) * 64, at_start=False)
     for begin, end in split:
-        scratch.bytes[:] = 0xFF
+        ctypes.memset(scratch.address, 0xFF, needed)
         entry(arguments.ctypes.data, begin, end, scratch.address)
     outcome: dict[str, np.ndarray[Any, Any]] = {}
     for name, memory in memories.items():
@@ -121,8 +106,14 @@ def _run_once(
         assert array is not None
         after = array.copy().reshape(-1)
         low, high = spans.get(name, [0, 0])
-        after.view(np.uint8)[low:high] = memory.bytes
+        after.view(np.uint8)[low:high] = _bytes(memory, high - low)
         if name not in written:
             assert after.tobytes() == array.tobytes(), f"{name} was written against the footprint"
         outcome[name] = after.reshape(array.shape)
+    for memory in (*memories.values(), scratch):
+        memory.free()
     return outcome
+
+
+def _bytes(memory: Guarded, size: int) -> np.ndarray[Any, Any]:
+    return np.frombuffer(memory.bytes(size), np.uint8)
