@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnnc.runtime.kernel import Access, KernelDef, Params, Target
-
 from cnnc.dims import Dim, ceil_div
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 _BLOCK = 32768
 

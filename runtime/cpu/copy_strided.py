@@ -17,10 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cnnc.runtime.kernel import Access, KernelDef, Params, Target
-
 from cnnc.dims import Dim, ceil_div, floor_div, maximum, minimum, product
 from cnnc.errors import InternalError
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 RANK = 6
 _RUN_ELEMENTS = 8192

@@ -6,9 +6,10 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+from llvmlite import ir
+
 from cnnc.runtime.cpu.vector import I32, I64, VectorBuilder, intrinsic
 from cnnc.runtime.kernel import Target
-from llvmlite import ir
 
 
 @dataclass(frozen=True, slots=True)

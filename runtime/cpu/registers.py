@@ -20,13 +20,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cnnc.runtime.cpu.vector import VectorBuilder
-from cnnc.runtime.kernel import Target
 from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic, models, register_model
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+
+from cnnc.runtime.cpu.vector import VectorBuilder
+from cnnc.runtime.kernel import Target
 
 
 class RegisterType(types.Type):

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.jit.library import load_kernel
 from cnnc.runtime.kernel import Target, Variant
-
 from tests.kernels.guarded import Guarded
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)

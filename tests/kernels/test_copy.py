@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cnnc.runtime.cpu import copy_fill, copy_strided
-from cnnc.runtime.kernel import Variant
 
 from cnnc.dims import evaluate, symbol
 from cnnc.errors import InternalError
+from cnnc.runtime.cpu import copy_fill, copy_strided
+from cnnc.runtime.kernel import Variant
 from tests.kernels.harness import poison, run
 
 pytestmark = pytest.mark.jit
