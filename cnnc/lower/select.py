@@ -6,14 +6,25 @@ from collections.abc import Mapping
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
-from cnnc.lower import views
+from cnnc.lower import movement, views
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.rules import HOST, LoweringRule
 from cnnc.runtime.kernel import Target
 
-RULES: Mapping[str, tuple[LoweringRule, ...]] = {
-    **views.RULES,
-}
+
+def _joined(*tables: Mapping[str, tuple[LoweringRule, ...]]) -> dict[str, tuple[LoweringRule, ...]]:
+    """One table; where several have an op, the rules of earlier tables come first."""
+    rules: dict[str, tuple[LoweringRule, ...]] = {}
+    for table in tables:
+        for op, more in table.items():
+            rules[op] = (*rules.get(op, ()), *more)
+    return rules
+
+
+RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
+    views.RULES,
+    movement.RULES,
+)
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.dims import Dim
+from cnnc.dims import Dim, symbols
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
@@ -22,7 +22,8 @@ def _rename_supports(node: Node, builder: ProgramBuilder) -> str | None:
     refusal = _both_plain(node, builder)
     if refusal is not None:
         return refusal
-    if any(str(dim).find("u_") >= 0 for dim in node.output.type.shape):
+    given: frozenset[str] = frozenset().union(*(symbols(dim) for dim in node.input(0).type.shape))
+    if any(symbols(dim) - given for dim in node.output.type.shape):
         return "the output shape depends on values"
     return None
 
