@@ -1,0 +1,262 @@
+"""One call of an executor: walks the program's stages, binds memory, runs segments and host steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from cnnc.runtime import worker_loop as loop
+from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes, aligned_slots, bytes_of
+from cnnc.runtime.bound_plan import BoundPlan, Workspace
+from cnnc.runtime.plan import HostCall, HostSizes, HostTensor
+from cnnc.runtime.pool import Pool, fp_mode
+from cnnc.runtime.program import KernelStep, Tensor
+from cnnc.runtime.stages import step_name, unbound
+
+from cnnc.dims import Dim, Expr, evaluate
+from cnnc.errors import InternalError
+
+if TYPE_CHECKING:
+    from cnnc.runtime.executor import Executor
+
+SHARE_WORK = 60_000
+"""Nanoseconds of estimated work of a stage below which waking workers costs more than they save."""
+SHARE_SEGMENT_WORK = 20_000
+
+Array = np.ndarray[Any, Any]
+Deferred = list[tuple[Tensor, Array]]
+"""What a stage's last host step returned for buffers of the next stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a call runs: thread cap (None for all that the process may use), denormals kept or flushed to zero."""
+
+    threads: int | None = None
+    keep_denormals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepTiming:
+    """Seconds of one step in a profiled run; ``kernels`` are the variants of the choice that was taken."""
+
+    step: int
+    op: str
+    label: str
+    kernels: tuple[str, ...]
+    macs: int
+    seconds: float
+
+
+class Call:
+    """Holds the memory, the symbols and perhaps the worker pool of one call until it ends."""
+
+    def __init__(self, executor: Executor, settings: RunSettings, timings: list[StepTiming] | None) -> None:
+        self._executor = executor
+        self._program = executor.program
+        self._settings = settings
+        self._timings = timings
+        self._pool: Pool = executor.resolvers.pool()
+        self._threads = 1
+        self._is_leased = False
+        self._bindings: dict[str, int] = {}
+        # Inputs and outputs by buffer, and the stages so far with their arenas.
+        self._ports: dict[int, Bytes] = {}
+        self._stages: list[tuple[BoundPlan, Bytes]] = []
+
+    def run(self, inputs: Sequence[Array], bindings: Mapping[str, int]) -> list[Array]:
+        """See ``Executor.run``."""
+        self._bindings.update(bindings)
+        try:
+            deferred: Deferred = []
+            while True:
+                bound = self._executor.bound_plan(len(self._stages), self._bindings)
+                self._lease(bound.plan.work)
+                if not self._stages:
+                    self._take_inputs(inputs)
+                self._allocate(bound)
+                for tensor, array in deferred:
+                    self._view(tensor.buffer, 0, array.shape, array.dtype)[...] = array
+                deferred = self._execute(bound)
+                if bound.plan.is_last:
+                    return self._outputs()
+                self._bind_symbols(bound.plan.stop - 1, deferred)
+        finally:
+            if self._is_leased:
+                self._pool.release()
+            for _, arena in self._stages:
+                self._executor.arenas.give(arena)
+
+    def _lease(self, work: int) -> None:
+        """Take the worker pool, which wakes it, if it is free and the work is worth it."""
+        if self._is_leased or work < SHARE_WORK or self._settings.threads == 1:
+            return
+        granted = self._pool.lease(self._settings.threads or self._pool.max_threads)
+        if granted:
+            self._threads, self._is_leased = granted, True
+
+    def _take_inputs(self, inputs: Sequence[Array]) -> None:
+        for port, array in zip(self._program.inputs, inputs, strict=True):
+            if not (array.flags.c_contiguous and array.flags.aligned):
+                array = np.array(array, order="C")
+            self._ports[port.buffer] = bytes_of(array)
+
+    def _allocate(self, bound: BoundPlan) -> None:
+        arena = self._executor.arenas.take(bound.plan.arena_bytes)
+        self._stages.append((bound, arena))
+        if self._executor.poison:
+            arena[:] = 0xFF
+        for buffer in bound.plan.outputs:
+            self._ports[buffer] = aligned_bytes(bound.plan.buffer_bytes[buffer])
+
+    def _execute(self, bound: BoundPlan) -> Deferred:
+        """Run all actions of the newest stage."""
+        deferred: Deferred = []
+        workspace = bound.take()
+        try:
+            self._bind(workspace)
+            segment = 0
+            for action in bound.plan.actions:
+                if isinstance(action, HostCall):
+                    deferred = self._run_host(action)
+                else:
+                    self._run_segment(bound, workspace, segment)
+                    segment += 1
+        finally:
+            bound.give(workspace)
+        return deferred
+
+    def _bind(self, workspace: Workspace) -> None:
+        addresses = workspace.addresses
+        for buffer, memory in self._ports.items():
+            addresses[buffer] = address_of(memory)
+        for earlier, arena in self._stages[:-1]:
+            addresses[earlier.place_buffers] = address_of(arena) + earlier.place_offsets
+        workspace.bind(self._stages[-1][1])
+        workspace.prepare_jobs(self._threads, fp_mode(self._settings.keep_denormals), self._pool.control_address)
+
+    def _run_segment(self, bound: BoundPlan, workspace: Workspace, segment: int) -> None:
+        is_shared = self._threads > 1 and bound.template.work[segment] >= SHARE_SEGMENT_WORK
+        role = loop.ROLE_CALLER if is_shared else loop.ROLE_ALONE
+        if self._timings is not None:
+            self._profile_segment(bound, workspace, segment, role, self._timings)
+            return
+        self._pool.entry(workspace.jobs_address + 8 * loop.JOB_SLOTS * segment, 0, role, 0)
+
+    def _profile_segment(
+        self, bound: BoundPlan, workspace: Workspace, segment: int, role: int, timings: list[StepTiming]
+    ) -> None:
+        """Run the rows of a segment step by step."""
+        first, count = bound.template.segments[segment]
+        row = first
+        while row < first + count:
+            step = bound.template.steps[row]
+            stop = row
+            while stop < first + count and bound.template.steps[stop] == step:
+                stop += 1
+            job = aligned_slots(loop.JOB_SLOTS)
+            job[:] = workspace.jobs[segment]
+            job[loop.JOB_TABLE] = address_of(workspace.table) + 8 * loop.ROW_SLOTS * row
+            job[loop.JOB_COUNT] = stop - row
+            start = time.perf_counter()
+            self._pool.entry(address_of(job), 0, role, 0)
+            seconds = time.perf_counter() - start
+            timings.append(self._timing(step, tuple(map(str, bound.template.variants[row:stop])), seconds))
+            row = stop
+
+    def _timing(self, step: int, kernels: tuple[str, ...], seconds: float) -> StepTiming:
+        record = self._program.steps[step]
+        macs = evaluate(record.macs, self._bindings) if isinstance(record, KernelStep) else 0
+        return StepTiming(step, record.op, record.label, kernels, macs, seconds)
+
+    def _run_host(self, call: HostCall) -> Deferred:
+        function = self._executor.resolvers.host_function(call.function)
+        arrays = [self._operand(operand) for operand in call.inputs]
+        start = time.perf_counter()
+        try:
+            returned = function(*arrays, **dict(call.attributes))
+        except Exception as error:
+            error.add_note(f"while running {step_name(self._program, call.step)}")
+            raise
+        results = returned if isinstance(returned, tuple) else (returned,)
+        if len(results) < len(call.outputs):
+            raise InternalError(f"{step_name(self._program, call.step)} returned {len(results)} arrays")
+        deferred: Deferred = []
+        for output, result in zip(call.outputs, results, strict=False):
+            if output is None:
+                continue
+            array = np.asarray(result)
+            if array.dtype != output.dtype.numpy:
+                raise InternalError(f"{step_name(self._program, call.step)} returned {array.dtype}, not {output.dtype}")
+            if isinstance(output, Tensor):
+                deferred.append((output, array))
+                continue
+            if array.shape != output.shape:
+                raise InternalError(
+                    f"{step_name(self._program, call.step)} returned shape {array.shape}, not {output.shape}"
+                )
+            self._view(output.buffer, output.offset, output.shape, array.dtype)[...] = array
+        if self._timings is not None:
+            self._timings.append(self._timing(call.step, (), time.perf_counter() - start))
+        return deferred
+
+    def _operand(self, operand: HostTensor | HostSizes | None) -> Array | None:
+        if operand is None:
+            return None
+        if isinstance(operand, HostSizes):
+            return np.array(operand.values[0] if operand.scalar else operand.values, np.int64)
+        view = self._view(operand.buffer, operand.offset, operand.shape, operand.dtype.numpy)
+        # Inputs belong to the caller and constants to every call.
+        view.flags.writeable = False
+        return view
+
+    def _view(self, buffer: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        return self._memory(buffer)[offset : offset + size].view(dtype).reshape(shape)
+
+    def _memory(self, buffer: int) -> Bytes:
+        """The bytes of any buffer that is placed by now."""
+        owned = self._ports.get(buffer)
+        if owned is not None:
+            return owned
+        record = self._program.buffers[buffer]
+        if record.kind == "constant":
+            return self._executor.constants[record.constant]
+        for bound, arena in self._stages:
+            place = bound.places.get(buffer)
+            if place is not None:
+                return arena[place.offset : place.offset + place.bytes]
+        raise InternalError(f"buffer {buffer} {record.name!r} has no memory yet")
+
+    def _bind_symbols(self, step: int, deferred: Deferred) -> None:
+        """Bind the symbols in deferred shapes to what the host step returned."""
+        name = step_name(self._program, step)
+        for tensor, array in deferred:
+            if len(tensor.shape) != array.ndim:
+                raise InternalError(f"{name} returned rank {array.ndim}, not {len(tensor.shape)}")
+            for dim, size in zip(tensor.shape, array.shape, strict=True):
+                if isinstance(dim, Expr) and dim.is_atom() and unbound((dim,), set(self._bindings)) == {str(dim)}:
+                    self._bindings[str(dim)] = size
+        for tensor, array in deferred:
+            if self._evaluated(tensor.shape, name) != array.shape:
+                raise InternalError(f"{name} returned shape {array.shape}, not ({', '.join(map(str, tensor.shape))})")
+
+    def _evaluated(self, shape: tuple[Dim, ...], name: str) -> tuple[int, ...]:
+        missing = unbound(shape, set(self._bindings))
+        if missing:
+            raise InternalError(f"{name}: nothing binds {', '.join(sorted(missing))}")
+        return tuple(evaluate(dim, self._bindings) for dim in shape)
+
+    def _outputs(self) -> list[Array]:
+        arrays = []
+        handed_out: set[int] = set()
+        for port in self._program.outputs:
+            shape = self._evaluated(port.shape, f"output {port.name!r}")
+            array = self._view(port.buffer, 0, shape, port.dtype.numpy)
+            is_fresh = self._program.buffers[port.buffer].kind == "output" and port.buffer not in handed_out
+            arrays.append(array if is_fresh else array.copy())
+            handed_out.add(port.buffer)
+        return arrays

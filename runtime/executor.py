@@ -1,0 +1,122 @@
+"""The executor: runs a program's plans over real memory, stage by stage, segments compiled and host steps in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes
+from cnnc.runtime.arena_layout import Layout, best_fit
+from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
+from cnnc.runtime.call import Call, RunSettings, StepTiming
+from cnnc.runtime.executable import Executable
+from cnnc.runtime.instruction_table import KernelLoader
+from cnnc.runtime.plan_checker import KernelTable, check_plan
+from cnnc.runtime.planner import Planner
+from cnnc.runtime.pool import Pool, process_pool
+
+from cnnc.errors import ArtifactError, InternalError
+
+CACHED_PLANS = 16
+
+Array = np.ndarray[Any, Any]
+HostTable = Callable[[str], Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Resolvers:
+    """Where names in a program lead. The defaults are the runtime's own tables; tests bring theirs."""
+
+    load_kernel: KernelLoader
+    kernel_def: KernelTable
+    host_function: HostTable
+    pool: Callable[[], Pool]
+
+
+def default_resolvers() -> Resolvers:
+    """The runtime's kernels (from the blob cache, or compiled), host functions and worker pool."""
+    from cnnc.runtime.cpu import kernel_def
+    from cnnc.runtime.host import function
+    from cnnc.runtime.jit.library import load_kernel
+
+    return Resolvers(load_kernel, kernel_def, function, process_pool)
+
+
+class Executor:
+    """Runs one executable. Safe from many threads: each call has an arena and a table of its own.
+
+    Args:
+        poison: fill arenas with 0xFF bytes (NaN as floats) before use, to expose reads of unwritten memory.
+        layout: the arena layout algorithm.
+    """
+
+    def __init__(
+        self,
+        executable: Executable,
+        resolvers: Resolvers | None = None,
+        *,
+        layout: Layout = best_fit,
+        poison: bool = False,
+        cached_plans: int = CACHED_PLANS,
+    ) -> None:
+        self.program = executable.program
+        self.resolvers = resolvers or default_resolvers()
+        self.plans = PlanCache(cached_plans)
+        self.arenas = ArenaPool()
+        self.poison = poison
+        self._origin = executable.origin
+        self._planner = self._blaming_file(lambda: Planner(executable.program, layout))
+        self.constants = tuple(_aligned(constant) for constant in executable.constants)
+        self._constant_addresses = np.zeros(len(self.program.buffers), np.int64)
+        for index, buffer in enumerate(self.program.buffers):
+            if buffer.kind == "constant":
+                self._constant_addresses[index] = address_of(self.constants[buffer.constant])
+
+    def run(
+        self,
+        inputs: Sequence[Array],
+        bindings: Mapping[str, int],
+        settings: RunSettings | None = None,
+        timings: list[StepTiming] | None = None,
+    ) -> list[Array]:
+        """Run the program once.
+
+        Args:
+            inputs: one array per input port, of the port's dtype and of the shape that ``bindings`` give.
+            bindings: sizes of all symbols in input shapes.
+            timings: if given, every step runs on its own and its time is appended.
+
+        Returns:
+            Fresh C-contiguous arrays, one per output port.
+        """
+        return Call(self, settings or RunSettings(), timings).run(inputs, dict(bindings))
+
+    def bound_plan(self, stage: int, bindings: Mapping[str, int]) -> BoundPlan:
+        """The checked plan of a stage for these sizes, from the cache or made now."""
+        key = (stage, *sorted(bindings.items()))
+        return self.plans.get(key, lambda: self._blaming_file(lambda: self._make_plan(stage, bindings)))
+
+    def _make_plan(self, stage: int, bindings: Mapping[str, int]) -> BoundPlan:
+        plan = self._planner.plan(bindings, stage)
+        check_plan(self.program, plan, self.resolvers.kernel_def)
+        return BoundPlan(self.program, plan, self._constant_addresses, self.resolvers.load_kernel)
+
+    def _blaming_file(self, make: Callable[[], Any]) -> Any:
+        if not self._origin:
+            return make()
+        try:
+            return make()
+        except InternalError as error:
+            raise ArtifactError(
+                f"the program breaks a rule: {error}", where=self._origin, hint="compile the model again"
+            ) from error
+
+
+def _aligned(constant: Bytes) -> Bytes:
+    if address_of(constant) % 64 == 0:
+        return constant
+    copy = aligned_bytes(constant.size)
+    copy[:] = constant
+    return copy

@@ -1,0 +1,154 @@
+"""The process's worker threads: daemon threads that sit inside the compiled worker loop, with the GIL released.
+
+One pool per process, shared by all sessions. A call leases the pool; while it is leased, other calls run on their own
+caller alone. Threads start when a lease first asks for them. A forked child gets a fresh pool: threads do not survive
+a fork.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import platform
+import sys
+import threading
+from collections.abc import Callable
+
+from cnnc.runtime import worker_loop as loop
+from cnnc.runtime.aligned_memory import address_of, aligned_slots
+from cnnc.runtime.cpu_limits import available_threads
+from cnnc.runtime.kernel import Variant
+
+LoopEntry = Callable[[int, int, int, int], None]
+"""The compiled worker loop: (address of job or control block, worker index, role, 0)."""
+
+MAX_THREADS = 256
+_SPINS = 2_000
+_YIELDS = 50
+_POLL_NANOSECONDS = 50_000
+_FUTEX_NUMBERS = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98, "riscv64": 98}
+
+
+def loop_entry(address: int) -> LoopEntry:
+    """A Python callable for the loop at ``address``; calls release the GIL."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
+
+
+class Pool:
+    """Worker threads around one control block.
+
+    Args:
+        entry: the compiled worker loop.
+        max_threads: most threads of a job, the caller included.
+    """
+
+    def __init__(self, entry: LoopEntry, max_threads: int) -> None:
+        self.max_threads = max(1, min(max_threads, MAX_THREADS))
+        self.entry = entry
+        self._lease = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._control = aligned_slots(loop.CONTROL_SLOTS)
+        self.control_address = address_of(self._control)
+        self._fill_control()
+
+    def _fill_control(self) -> None:
+        control = self._control
+        control[loop.SPINS], control[loop.YIELDS] = _SPINS, _YIELDS
+        control[loop.TIMEOUT + 1] = _POLL_NANOSECONDS
+        libc = ctypes.CDLL(None)
+        control[loop.YIELD] = ctypes.cast(libc.sched_yield, ctypes.c_void_p).value or 0
+        control[loop.USLEEP] = ctypes.cast(libc.usleep, ctypes.c_void_p).value or 0
+        futex = _FUTEX_NUMBERS.get(platform.machine().lower())
+        if sys.platform == "linux" and futex is not None:
+            control[loop.SYSCALL] = ctypes.cast(libc.syscall, ctypes.c_void_p).value or 0
+            control[loop.FUTEX_NUMBER] = futex
+
+    def lease(self, threads: int) -> int:
+        """Take the pool for one call and wake its workers; returns the threads granted, caller included.
+
+        0 means that another call has it, or that one thread is all there is. Every other answer needs ``release``.
+        """
+        granted = min(threads, self.max_threads)
+        if granted < 2 or not self._lease.acquire(blocking=False):
+            return 0
+        while len(self._threads) < granted - 1:
+            self._start_worker(len(self._threads) + 1)
+        self._control[loop.CAP] = granted
+        self.entry(self.control_address, 0, loop.ROLE_WAKE, 0)
+        return granted
+
+    def release(self) -> None:
+        """Hand the pool back."""
+        self._lease.release()
+
+    def stop(self) -> None:
+        """End all workers; for interpreter exit, before code that they run in may be unmapped, and for tests."""
+        self._control[loop.STOP] = 1
+        self._control[loop.CAP] = MAX_THREADS
+        self.entry(self.control_address, 0, loop.ROLE_WAKE, 0)
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+
+    def _start_worker(self, index: int) -> None:
+        thread = threading.Thread(
+            target=self.entry,
+            args=(self.control_address, index, loop.ROLE_WORKER, 0),
+            name=f"cnnc-worker-{index}",
+            daemon=True,
+        )
+        thread.start()
+        self._threads.append(thread)
+
+
+class _ProcessPool:
+    """Holds the pool of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.pool: Pool | None = None
+
+    def get(self) -> Pool:
+        pool = self.pool
+        if pool is not None:
+            return pool
+        from cnnc.runtime.jit.library import load_kernel
+
+        address = load_kernel(Variant.of(loop.KERNEL.name))
+        with self.lock:
+            if self.pool is None:
+                self.pool = Pool(loop_entry(address), available_threads())
+            return self.pool
+
+    def forget(self) -> None:
+        """In a forked child: the parent's threads and lock holders do not exist here."""
+        self.lock = threading.Lock()
+        self.pool = None
+
+    def stop(self) -> None:
+        if self.pool is not None:
+            self.pool.stop()
+
+
+_process = _ProcessPool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.forget)
+atexit.register(_process.stop)
+
+
+def process_pool() -> Pool:
+    """The pool of this process, made on first use."""
+    return _process.get()
+
+
+def fp_mode(keep_denormals: bool) -> int:
+    """Floating point control word while kernels run: round to nearest, exceptions masked, denormals flushed or kept.
+
+    MXCSR on x86-64 (FTZ and DAZ), FPCR on aarch64 (FZ); elsewhere the loop leaves the control word alone.
+    """
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        return 0x1F80 if keep_denormals else 0x9FC0
+    if machine in ("aarch64", "arm64"):
+        return 0 if keep_denormals else 1 << 24
+    return 0
