@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from cnnc.runtime.plan import ALIGNMENT
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]

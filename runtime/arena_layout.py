@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+
 from cnnc.runtime.plan import ALIGNMENT, Place
 
 Layout = Callable[[Sequence[Place]], tuple[tuple[Place, ...], int]]

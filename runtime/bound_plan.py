@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
 import numpy as np
+
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes, aligned_slots
 from cnnc.runtime.instruction_table import Ints, KernelLoader, TableTemplate

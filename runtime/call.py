@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from cnnc.dims import Dim, Expr, evaluate
+from cnnc.errors import InternalError
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes, aligned_slots, bytes_of
 from cnnc.runtime.bound_plan import BoundPlan, Workspace
@@ -15,9 +18,6 @@ from cnnc.runtime.plan import HostCall, HostSizes, HostTensor
 from cnnc.runtime.pool import Pool, fp_mode
 from cnnc.runtime.program import KernelStep, Tensor
 from cnnc.runtime.stages import step_name, unbound
-
-from cnnc.dims import Dim, Expr, evaluate
-from cnnc.errors import InternalError
 
 if TYPE_CHECKING:
     from cnnc.runtime.executor import Executor

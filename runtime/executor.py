@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from cnnc.errors import ArtifactError, InternalError
 from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes
 from cnnc.runtime.arena_layout import Layout, best_fit
 from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
@@ -16,8 +18,6 @@ from cnnc.runtime.instruction_table import KernelLoader
 from cnnc.runtime.plan_checker import KernelTable, check_plan
 from cnnc.runtime.planner import Planner
 from cnnc.runtime.pool import Pool, process_pool
-
-from cnnc.errors import ArtifactError, InternalError
 
 CACHED_PLANS = 16
 

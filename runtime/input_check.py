@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from cnnc.runtime.program import Port
 
 from cnnc.dims import Dim, Expr, evaluate, symbols
 from cnnc.errors import InputError
+from cnnc.runtime.program import Port
 
 Array = np.ndarray[Any, Any]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import address_of, aligned_slots
 from cnnc.runtime.kernel import Variant

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import Plain, Tensor
-
 from cnnc.types import DType
 
 ALIGNMENT = 64

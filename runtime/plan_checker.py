@@ -15,13 +15,12 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 
+from cnnc.dims import product
+from cnnc.errors import InternalError
 from cnnc.runtime.kernel import Access, KernelDef
 from cnnc.runtime.plan import ALIGNMENT, Address, HostCall, HostTensor, Instruction, Place, Plan, Segment
 from cnnc.runtime.program import HostStep, Program
 from cnnc.runtime.stages import step_name
-
-from cnnc.dims import product
-from cnnc.errors import InternalError
 
 KernelTable = Callable[[str], KernelDef]
 

@@ -13,13 +13,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from cnnc.dims import Dim, Expr, evaluate
+from cnnc.errors import InputError, InternalError, ModelError
 from cnnc.runtime.arena_layout import Layout, aligned, best_fit
 from cnnc.runtime.plan import Address, HostCall, HostSizes, HostTensor, Instruction, Place, Plan, Segment
 from cnnc.runtime.program import Arg, BufferArg, Call, HostStep, KernelStep, Program, Sizes, Tensor
 from cnnc.runtime.stages import find_lifetimes, split_stages, step_name
-
-from cnnc.dims import Dim, Expr, evaluate
-from cnnc.errors import InputError, InternalError, ModelError
 
 MAX_CHUNKS = 32
 MIN_CHUNK_WORK = 2_000

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cnnc.runtime.program import HostStep, Program, Step, Tensor
-
 from cnnc.dims import Dim, symbols
 from cnnc.errors import InternalError
+from cnnc.runtime.program import HostStep, Program, Step, Tensor
 
 
 @dataclass(frozen=True, slots=True)

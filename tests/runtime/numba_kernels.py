@@ -6,14 +6,14 @@ import functools
 from typing import Any
 
 import numpy as np
+
+from cnnc.dims import Dim, symbol
 from cnnc.runtime import worker_loop
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.executor import Resolvers
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target, Variant
 from cnnc.runtime.pool import Pool, loop_entry
 from cnnc.runtime.program import Buffer, BufferArg, Call, Choice, KernelStep, Port, Program
-
-from cnnc.dims import Dim, symbol
 from cnnc.types import DType
 
 TARGET = Target("x86_64-unknown-linux-gnu", "host", "", 16)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from cnnc.dims import symbol
+from cnnc.errors import InternalError
 from cnnc.runtime.arena_layout import one_after_another
 from cnnc.runtime.call import RunSettings, StepTiming
 from cnnc.runtime.executor import Executor
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import Buffer, BufferArg, Call, Choice, HostStep, KernelStep, Port, Program, Sizes, Tensor
-
-from cnnc.dims import symbol
-from cnnc.errors import InternalError
 from cnnc.types import DType
 from tests.runtime import numba_kernels as kit
 
