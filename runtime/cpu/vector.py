@@ -9,7 +9,7 @@ A kernel's loops are Numba Python over integers; what happens in registers is *e
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -179,6 +179,13 @@ class VectorBuilder:
         """min(a, bound) in one instruction, for a bound that is not NaN; NaN stays NaN."""
         return self.select(self.compare(">", a, bound), bound, a)
 
+    def polynomial(self, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
+        """Horner's rule; the coefficient of the highest power comes first."""
+        total = self.const(coefficients[0])
+        for coefficient in coefficients[1:]:
+            total = self.fma(total, x, self.const(coefficient))
+        return total
+
     def clamp(self, a: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
         return self.at_most(self.at_least(a, low), high)
 
@@ -201,6 +208,25 @@ class VectorBuilder:
 
     def from_bits(self, a: ir.Value) -> ir.Value:
         return self.ir.bitcast(a, self.vector)
+
+    def int_add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.add(a, b)
+
+    def int_sub(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.sub(a, b)
+
+    def int_and(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.and_(a, b)
+
+    def int_or(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.or_(a, b)
+
+    def shift_left(self, a: ir.Value, count: int) -> ir.Value:
+        return self.ir.shl(a, self.int_const(count))
+
+    def shift_right(self, a: ir.Value, count: int) -> ir.Value:
+        """Arithmetic: the sign moves in."""
+        return self.ir.ashr(a, self.int_const(count))
 
     def to_int(self, a: ir.Value) -> ir.Value:
         """Floats of integral value, below 2^31 in magnitude, as 32-bit integers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -59,26 +60,33 @@ def compile_object(variant: Variant, target: Target) -> bytes:
     Raises:
         InternalError: the code calls a function that the object does not hold.
     """
-    module = _lower(variant, target)
+    return compile_function(kernel_def(variant.kernel).build(target, variant.options), target, str(variant))
+
+
+def compile_function(function: Callable[..., Any], target: Target, name: str = "") -> bytes:
+    """Relocatable object of a Python function with the signature of a kernel."""
+    module = _lower_function(function, target)
     machine = _target_machine(target)
     _optimise(module, machine)
     data = bytes(machine.emit_object(module))
     missing = undefined_symbols(data) if data[:4] == b"\x7fELF" else ()
     if missing:
-        raise InternalError(f"kernel {variant} calls {', '.join(missing)}, which a freestanding kernel cannot")
+        raise InternalError(f"kernel {name} calls {', '.join(missing)}, which a freestanding kernel cannot")
     return data
 
 
 def _lower(variant: Variant, target: Target) -> Any:
+    return _lower_function(kernel_def(variant.kernel).build(target, variant.options), target)
+
+
+def _lower_function(function: Callable[..., Any], target: Target) -> Any:
     """Unoptimised module whose only external function is the C entry."""
     with global_compiler_lock:
-        return _lower_locked(variant, target)
+        return _lower_locked(function, target)
 
 
-def _lower_locked(variant: Variant, target: Target) -> Any:
+def _lower_locked(function: Callable[..., Any], target: Target) -> Any:
     _initialise()
-    kernel = kernel_def(variant.kernel)
-    function = kernel.build(target, variant.options)
     i64 = types.int64
     flags = Flags()
     flags.no_compile = True
