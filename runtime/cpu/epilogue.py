@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from llvmlite import ir
+
 from cnnc.runtime.cpu import vector_math
 from cnnc.runtime.cpu.vector import VectorBuilder
-from llvmlite import ir
 
 Emit = Callable[[VectorBuilder, ir.Value, ir.Value, ir.Value], ir.Value]
 """(builder, x, alpha, beta) -> activation of x; all vectors."""

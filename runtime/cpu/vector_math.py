@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
-from cnnc.runtime.cpu.vector import VectorBuilder
 from llvmlite import ir
+
+from cnnc.runtime.cpu.vector import VectorBuilder
 
 _ROUNDING = 12582912.0  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
 _ROUNDING_BITS = 0x4B400000

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
+
 from cnnc.runtime.cpu import vector_math
 from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.epilogue import emit_activation
-
 from tests.kernels.vector_functions import apply
 
 pytestmark = pytest.mark.jit

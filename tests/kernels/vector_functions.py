@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from cnnc.runtime.cpu.vector import VectorBuilder, intrinsic
 from cnnc.runtime.jit.compile import compile_function
 from cnnc.runtime.jit.link import link
