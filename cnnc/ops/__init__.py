@@ -11,6 +11,9 @@ from cnnc.ops.opdef import OpDef
 _FAMILIES = (
     "arithmetic",
     "elementwise_chain",
+    "conv",
+    "normalization",
+    "pool",
 )
 """Modules of this package, each with a tuple ``OPS`` of its definitions."""
 

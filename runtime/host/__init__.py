@@ -16,6 +16,12 @@ from cnnc.errors import InternalError
 _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("add", "sub", "mul", "div"), "arithmetic"),
     "elementwise_chain": "elementwise_chain",
+    **dict.fromkeys(("conv", "conv_transpose"), "conv"),
+    **dict.fromkeys(("max_pool", "average_pool", "lp_pool", "max_unpool"), "pool"),
+    **dict.fromkeys(("global_average_pool", "global_max_pool", "global_lp_pool"), "pool"),
+    **dict.fromkeys(("batch_normalization", "scale_shift", "instance_normalization"), "normalization"),
+    **dict.fromkeys(("group_normalization", "layer_normalization", "rms_normalization"), "normalization"),
+    **dict.fromkeys(("lp_normalization", "mean_variance_normalization", "lrn"), "normalization"),
 }
 """Op name -> module of this package that defines a function of that name."""
 

@@ -1,0 +1,122 @@
+"""Convolution as a sum over kernel taps, each one a batched matrix product: memory stays at a few activations."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnc.runtime.host.activation import apply_activation
+from cnnc.runtime.host.precision import widen, widen_all
+from cnnc.runtime.host.window import Window, numbers, pad_for, resolve_transpose, resolve_window, tap_view
+
+Array = NDArray[Any]
+
+_NO_ACTIVATION = ("none", 0.0, 0.0)
+
+
+def conv(
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    residual: Array | None = None,
+    slopes: Array | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] = (),
+    group: int = 1,
+    kernel_shape: Sequence[int] = (),
+    pads: Sequence[int] = (),
+    strides: Sequence[int] = (),
+    activation: tuple[str, float, float] = _NO_ACTIVATION,
+) -> Array:
+    """act(conv(x, w) + bias + residual).
+
+    Args:
+        x: [N, C, spatial...].
+        w: [M, C/group, kernel...].
+        bias: [M].
+        residual: broadcast to the output [N, M, output...].
+        slopes: of the prelu activation, one a channel or one in all.
+    """
+    window = resolve_window(x.shape[2:], w.shape[2:], strides, dilations, pads, auto_pad)
+    y = correlate(widen(x), widen(w), window, group)
+    bias, residual, slopes = widen_all(bias, residual, slopes)
+    if bias is not None:
+        y += channels_last_but(bias, y.ndim)
+    if residual is not None:
+        y = y + residual
+    return apply_activation(y, activation, slopes).astype(x.dtype, copy=False)
+
+
+def conv_transpose(
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] = (),
+    group: int = 1,
+    kernel_shape: Sequence[int] = (),
+    output_padding: Sequence[int] = (),
+    output_shape: Sequence[int] = (),
+    pads: Sequence[int] = (),
+    strides: Sequence[int] = (),
+    activation: tuple[str, float, float] = _NO_ACTIVATION,
+) -> Array:
+    """act(transposed convolution + bias): every input element adds its multiple of the kernel to the output.
+
+    Args:
+        x: [N, C, spatial...].
+        w: [C, M/group, kernel...].
+        bias: [M].
+    """
+    window = resolve_transpose(
+        x.shape[2:], w.shape[2:], strides, dilations, pads, auto_pad, output_padding, output_shape
+    )
+    wide, weights = widen(x), widen(w)
+    spatial = x.shape[2:]
+    n, channels, positions = x.shape[0], x.shape[1], int(np.prod(spatial))
+    out_channels = w.shape[1] * group
+    output, begins = numbers(window.output), numbers(window.begins)
+    reach = [
+        max((size - 1) * s + (k - 1) * d + 1, begin + out)
+        for size, s, k, d, begin, out in zip(spatial, window.strides, w.shape[2:], window.dilations, begins, output)
+    ]
+    full = np.zeros((n, out_channels, *reach), wide.dtype)
+    columns = wide.reshape(n, group, channels // group, positions)
+    by_group = weights.reshape(group, channels // group, w.shape[1], int(np.prod(w.shape[2:])))
+    for k, tap in enumerate(itertools.product(*(range(size) for size in w.shape[2:]))):
+        part = np.matmul(by_group[..., k].swapaxes(1, 2), columns)
+        places = tuple(
+            slice(t * d, t * d + (size - 1) * s + 1, s)
+            for t, d, size, s in zip(tap, window.dilations, spatial, window.strides)
+        )
+        full[(slice(None), slice(None), *places)] += part.reshape(n, out_channels, *spatial)
+    y = full[(slice(None), slice(None), *(slice(b, b + size) for b, size in zip(begins, output)))]
+    if bias is not None:
+        y = y + channels_last_but(widen(bias), y.ndim)
+    return np.ascontiguousarray(apply_activation(y, activation)).astype(x.dtype, copy=False)
+
+
+def correlate(x: Array, w: Array, window: Window, group: int, pad_value: float = 0.0) -> Array:
+    """Grouped cross-correlation of floats: x [N, C, spatial...] with w [M, C/group, kernel...] -> [N, M, output...]."""
+    n, out_channels = x.shape[0], w.shape[0]
+    output = numbers(window.output)
+    padded = pad_for(x, window, pad_value)
+    by_group = w.reshape(group, out_channels // group, w.shape[1], int(np.prod(w.shape[2:])))
+    positions = int(np.prod(output))
+    y = np.zeros((n, group, out_channels // group, positions), np.result_type(x, w))
+    for k, tap in enumerate(itertools.product(*(range(size) for size in w.shape[2:]))):
+        columns = tap_view(padded, window, tap).reshape(n, group, w.shape[1], positions)
+        matrix = by_group[..., k]
+        y += matrix * columns if w.shape[1] == 1 else np.matmul(matrix, columns)
+    return y.reshape(n, out_channels, *output)
+
+
+def channels_last_but(values: Array, rank: int) -> Array:
+    """Per-channel ``values`` [C] shaped to broadcast against [N, C, ...] of the given rank."""
+    return values.reshape((1, -1) + (1,) * (rank - 2))
