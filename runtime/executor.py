@@ -93,6 +93,11 @@ class Executor:
         """
         return Call(self, settings or RunSettings(), timings).run(inputs, dict(bindings))
 
+    def load_kernels(self) -> None:
+        """Load every kernel that some choice of the program uses, so that no later call waits for a compiler."""
+        for variant in self.program.variants():
+            self.resolvers.load_kernel(variant)
+
     def bound_plan(self, stage: int, bindings: Mapping[str, int]) -> BoundPlan:
         """The checked plan of a stage for these sizes, from the cache or made now."""
         key = (stage, *sorted(bindings.items()))

@@ -11,6 +11,7 @@ _MODULES = {
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",
+    "worker_loop": "cnnc.runtime.worker_loop",
 }
 
 

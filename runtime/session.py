@@ -1,0 +1,231 @@
+"""``InferenceSession``: run a model, in the shape of onnxruntime's Python API, so that code written for it can switch.
+
+>>> session = InferenceSession("model.cnnc")               # doctest: +SKIP
+>>> [y] = session.run(None, {"x": x})                      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnc.errors import OptionError
+from cnnc.runtime.artifact_format import MAGIC
+from cnnc.runtime.call import RunSettings, StepTiming
+from cnnc.runtime.executable import Executable
+from cnnc.runtime.executor import Executor
+from cnnc.runtime.input_check import bind_shapes, gather_inputs, select_outputs
+from cnnc.runtime.program import Port
+
+Array = np.ndarray[Any, Any]
+PROVIDER = "CPUExecutionProvider"
+
+_TYPE_NAMES = {
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f32": "float",
+    "f64": "double",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "u8": "uint8",
+    "u16": "uint16",
+    "u32": "uint32",
+    "u64": "uint64",
+    "bool": "bool",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeArg:
+    """An input or output: ``shape`` holds ints, and strings for symbolic sizes; ``type`` is like 'tensor(float)'."""
+
+    name: str
+    shape: list[int | str]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What the model says of itself, under onnxruntime's names."""
+
+    producer_name: str = ""
+    graph_name: str = ""
+    domain: str = ""
+    description: str = ""
+    graph_description: str = ""
+    version: int = 0
+    custom_metadata_map: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class SessionOptions:
+    """Options by onnxruntime's names, plus cnnc's own.
+
+    Attributes:
+        intra_op_num_threads: most threads of one call; 0 for all that the process may use.
+        keep_denormals: compute with denormal numbers instead of flushing them to zero; slow on x86.
+        enable_profiling: time every step; ``InferenceSession.last_profile`` holds the times of the newest run.
+        optimization_level: 0..3, for models that are compiled here.
+    """
+
+    intra_op_num_threads: int = 0
+    keep_denormals: bool = False
+    enable_profiling: bool = False
+    optimization_level: int = 2
+
+
+class InferenceSession:
+    """A loaded model. ``run`` may be called from many threads at once.
+
+    Args:
+        model: path of a ``.cnnc`` or ``.onnx`` file, the bytes of either, an ``Executable``, or an object with an
+            attribute ``executable`` (what ``cnnc.compile`` returns).
+        providers: accepted for onnxruntime's sake; must name the CPU if it names anything.
+        threads: most threads of one call; before ``sess_options.intra_op_num_threads``.
+        allow_native_code: run the machine code that an ahead-of-time compiled file holds. Only for files you trust.
+        profile: time every step of every run.
+
+    Raises:
+        ArtifactError: the ``.cnnc`` file is damaged, of another version or for another CPU.
+        ModelError, UnsupportedError: the ONNX model cannot be compiled.
+        OptionError: an option makes no sense.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes | Executable | Any,
+        sess_options: SessionOptions | None = None,
+        providers: Sequence[Any] | None = None,
+        *,
+        threads: int | None = None,
+        allow_native_code: bool = False,
+        profile: bool = False,
+    ) -> None:
+        options = sess_options or SessionOptions()
+        _check_providers(providers)
+        self._settings = RunSettings(_thread_cap(threads, options), options.keep_denormals)
+        self._executable = _load(model, options, allow_native_code)
+        self._executor = Executor(self._executable)
+        self._executor.load_kernels()
+        self._is_profiling = profile or options.enable_profiling
+        self.last_profile: tuple[StepTiming, ...] = ()
+
+    def run(
+        self, output_names: Iterable[str] | None, input_feed: Mapping[str, Any], run_options: Any = None
+    ) -> list[Array]:
+        """Compute the outputs.
+
+        Args:
+            output_names: outputs to return, in this order; None for all.
+            input_feed: an array per input name.
+            run_options: accepted for onnxruntime's sake.
+
+        Returns:
+            Fresh arrays that the caller owns.
+
+        Raises:
+            InputError: a name, dtype, rank or shape does not fit, or there is not enough memory.
+        """
+        program = self._executable.program
+        wanted = select_outputs(output_names, program.outputs)
+        arrays = gather_inputs(program.inputs, input_feed)
+        bindings = bind_shapes(program.inputs, arrays)
+        timings: list[StepTiming] | None = [] if self._is_profiling else None
+        outputs = self._executor.run(arrays, bindings, self._settings, timings)
+        if timings is not None:
+            self.last_profile = tuple(timings)
+        return [outputs[index] for index in wanted]
+
+    def get_inputs(self) -> list[NodeArg]:
+        """Name, shape and type of each input."""
+        return [_node_arg(port) for port in self._executable.program.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """Name, shape and type of each output."""
+        return [_node_arg(port) for port in self._executable.program.outputs]
+
+    def get_modelmeta(self) -> ModelMetadata:
+        """What the model says of itself."""
+        known = dict(self._executable.metadata)
+        version = known.pop("version", "0")
+        names = ("producer_name", "graph_name", "domain", "description", "graph_description")
+        texts = {name: known.pop(name, "") for name in names}
+        return ModelMetadata(**texts, version=int(version) if version.isdigit() else 0, custom_metadata_map=known)
+
+    def get_providers(self) -> list[str]:
+        """The providers in use: the CPU."""
+        return [PROVIDER]
+
+    @property
+    def executable(self) -> Executable:
+        """The program and constants that the session runs."""
+        return self._executable
+
+
+def _node_arg(port: Port) -> NodeArg:
+    shape: list[int | str] = [dim if isinstance(dim, int) else str(dim) for dim in port.shape]
+    return NodeArg(port.name, shape, f"tensor({_TYPE_NAMES[port.dtype.value]})")
+
+
+def _thread_cap(threads: int | None, options: SessionOptions) -> int | None:
+    cap = options.intra_op_num_threads if threads is None else threads
+    if cap < 0:
+        raise OptionError(f"the number of threads is {cap}", where="threads", hint="use 1 or more, or 0 for all")
+    return cap or None
+
+
+def _check_providers(providers: Sequence[Any] | None) -> None:
+    names = [provider[0] if isinstance(provider, tuple) else provider for provider in providers or ()]
+    if names and PROVIDER not in names:
+        raise OptionError(
+            f"none of the providers {', '.join(map(str, names))} exists here", where="providers", hint=f"use {PROVIDER}"
+        )
+
+
+def _load(model: Any, options: SessionOptions, allow_native_code: bool) -> Executable:
+    if isinstance(model, Executable):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        path = Path(model)
+        if not path.is_file():
+            raise OptionError(f"{path} is not a file", where="model", hint="check the path")
+        if _starts_with_magic(path):
+            return _artifact(path, allow_native_code=allow_native_code)
+        return _compiled(path, options)
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        data = bytes(model)
+        if data[: len(MAGIC)] == MAGIC:
+            return _artifact(data, allow_native_code=allow_native_code)
+        return _compiled(data, options)
+    executable = getattr(model, "executable", None)
+    if isinstance(executable, Executable):
+        return executable
+    raise OptionError(
+        f"a {type(model).__name__} is no model", where="model", hint="pass a path, bytes or a compiled model"
+    )
+
+
+def _artifact(source: Path | bytes, allow_native_code: bool) -> Executable:
+    from cnnc.runtime.artifact import load_artifact
+
+    return load_artifact(source, allow_native_code=allow_native_code)
+
+
+def _starts_with_magic(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def _compiled(model: Path | bytes, options: SessionOptions) -> Executable:
+    # The one place where the runtime reaches up to the compiler.
+    from cnnc.compiler import compile
+
+    executable: Executable = compile(model, level=options.optimization_level).executable
+    return executable
