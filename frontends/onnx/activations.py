@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from cnnc.frontends.onnx.generic import generic_attrs
-from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 
 from cnnc.dims import product
 from cnnc.errors import ModelError
+from cnnc.frontends.onnx.generic import generic_attrs
+from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 
 _SOFTMAX_OPS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Hardmax": "hardmax"}
 

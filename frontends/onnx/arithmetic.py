@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+
+from cnnc.errors import ModelError
 from cnnc.frontends.onnx.dtypes import dtype_by_name
 from cnnc.frontends.onnx.generic import convert_same, generic_attrs, ir_name
 from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
-
-from cnnc.errors import ModelError
 from cnnc.ir.graph import Value
 
 _BROADCAST_ATTRIBUTES = frozenset({"axis", "broadcast"})

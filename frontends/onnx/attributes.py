@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any, TypeAlias, Union
 
 import onnx
-from cnnc.frontends.onnx.dtypes import dtype_of
 from onnx import AttributeProto
 
 from cnnc.errors import InternalError, ModelError, UnsupportedError
+from cnnc.frontends.onnx.dtypes import dtype_of
 from cnnc.ir.attrs import Attrs
 from cnnc.ops import OPS
 from cnnc.types import DType

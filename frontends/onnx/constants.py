@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from cnnc.frontends.onnx.attributes import field_types, field_value
-from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 
 from cnnc.errors import ModelError
+from cnnc.frontends.onnx.attributes import field_types, field_value
+from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 from cnnc.ir.fact import Array
 from cnnc.types import DType
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import onnx
-from cnnc.frontends.onnx.dtypes import code_of
-from cnnc.frontends.onnx.generic import find_schema
-from cnnc.frontends.onnx.order import MAX_DEPTH
 from onnx import defs
 
 from cnnc.errors import ModelError
+from cnnc.frontends.onnx.dtypes import code_of
+from cnnc.frontends.onnx.generic import find_schema
+from cnnc.frontends.onnx.order import MAX_DEPTH
 from cnnc.ir.graph import Value
 
 FunctionKey = tuple[str, str, str]

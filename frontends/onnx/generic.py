@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 import onnx
-from cnnc.frontends.onnx.attributes import attribute_value, field_types, field_value
-from cnnc.frontends.onnx.node import Converted, OnnxNode
 from onnx import defs
 
 from cnnc.errors import ModelError
+from cnnc.frontends.onnx.attributes import attribute_value, field_types, field_value
+from cnnc.frontends.onnx.node import Converted, OnnxNode
 from cnnc.ops import OPS
 
 _LEGACY = frozenset({"consumed_inputs"})

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
+from onnx import defs
+
+from cnnc.errors import ModelError, UnsupportedError
 from cnnc.frontends.onnx.dtypes import dtype_of
 from cnnc.frontends.onnx.functions import (
     bind_attributes,
@@ -25,9 +28,6 @@ from cnnc.frontends.onnx.order import MAX_DEPTH, node_label, read_names, sort_no
 from cnnc.frontends.onnx.reader import read_model
 from cnnc.frontends.onnx.table import find_converter
 from cnnc.frontends.onnx.tensors import sparse_to_array, tensor_to_array
-from onnx import defs
-
-from cnnc.errors import ModelError, UnsupportedError
 from cnnc.ir.graph import Graph, Value
 from cnnc.ops import OPS
 
@@ -173,8 +173,11 @@ class _Importer:
             self._check_known(proto, scope)
             inputs = [scope[name] if name else None for name in proto.input]
             if all(not name or value is not None for name, value in zip(proto.input, inputs)):
+                reported = len(self.problems)
                 values = self._convert(proto, scope, loc, inputs, used)
-                self._check_complete(proto, values, used)
+                # A body with a problem of its own leaves outputs open, and has said why.
+                if len(self.problems) == reported:
+                    _check_complete(proto, values, used)
         except UnsupportedError as error:
             self.problems.append(_problem(proto, scope, loc, error))
         except ModelError as error:
@@ -184,11 +187,6 @@ class _Importer:
         for position, name in enumerate(proto.output):
             if name:
                 scope.values[name] = values[position] if position < len(values) else None
-
-    def _check_complete(self, proto: onnx.NodeProto, values: Converted, used: set[str]) -> None:
-        for position, name in enumerate(proto.output):
-            if name in used and (position >= len(values) or values[position] is None):
-                raise UnsupportedError(f"its output {position} ({name!r}) is not computed")
 
     def _check_known(self, proto: onnx.NodeProto, scope: _Scope) -> None:
         """Refuse an operator that nothing handles, whether or not its inputs could be computed."""
@@ -315,6 +313,12 @@ def _without_inputs(node: onnx.NodeProto, absent: set[str]) -> onnx.NodeProto:
     copy.CopyFrom(node)
     copy.input[:] = ["" if name in absent else name for name in node.input]
     return copy
+
+
+def _check_complete(proto: onnx.NodeProto, values: Converted, used: set[str]) -> None:
+    for position, name in enumerate(proto.output):
+        if name in used and (position >= len(values) or values[position] is None):
+            raise UnsupportedError(f"its output {position} ({name!r}) is not computed")
 
 
 def _problem(proto: onnx.NodeProto, scope: _Scope, loc: str, error: UnsupportedError) -> str:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 import onnx
-from cnnc.frontends.onnx.dtypes import dtype_of
 
 from cnnc.dims import Dim, symbol
 from cnnc.errors import ModelError, OptionError, UnsupportedError
+from cnnc.frontends.onnx.dtypes import dtype_of
 from cnnc.types import TensorType
 
 Shapes = Mapping[str, Sequence[int | str]]

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from cnnc.frontends.onnx.generic import generic_attrs
-from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 
 from cnnc.errors import ModelError
+from cnnc.frontends.onnx.generic import generic_attrs
+from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 from cnnc.ir.graph import Value
 
 _ACTIVATION_ATTRIBUTES = frozenset({"activation", "activation_params"})

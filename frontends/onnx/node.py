@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 import onnx
-from cnnc.frontends.onnx.attributes import AttributeValue, attribute_value, make_attrs
-from cnnc.frontends.onnx.tensors import sparse_to_array, tensor_to_array
 
 from cnnc.errors import ModelError, UnsupportedError
+from cnnc.frontends.onnx.attributes import AttributeValue, attribute_value, make_attrs
+from cnnc.frontends.onnx.tensors import sparse_to_array, tensor_to_array
 from cnnc.ir.fact import Array
 from cnnc.ir.graph import Graph, Value
 from cnnc.ops import OPS

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from cnnc.frontends.onnx.generic import generic_attrs
-from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 
 from cnnc.errors import ModelError
+from cnnc.frontends.onnx.generic import generic_attrs
+from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 from cnnc.ir.graph import Value
 
 _OLD = frozenset({"is_test", "spatial"})

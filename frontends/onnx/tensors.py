@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from cnnc.frontends.onnx.dtypes import dtype_of
 from onnx import SparseTensorProto, TensorProto
 
 from cnnc.errors import ModelError
+from cnnc.frontends.onnx.dtypes import dtype_of
 from cnnc.ir.fact import Array
 from cnnc.types import DType
 
