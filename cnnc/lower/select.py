@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
-from cnnc.lower import movement, views
+from cnnc.lower import conv, movement, views
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.rules import HOST, LoweringRule
 from cnnc.runtime.kernel import Target
@@ -24,6 +24,7 @@ def _joined(*tables: Mapping[str, tuple[LoweringRule, ...]]) -> dict[str, tuple[
 RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
     views.RULES,
     movement.RULES,
+    conv.RULES,
 )
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 

@@ -1,0 +1,24 @@
+"""Shapes as kernels see them: batch, channels and three spatial axes, with window parameters to match."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from cnnc.dims import Dim
+
+
+def volume(values: Sequence[Dim], fill: Dim) -> tuple[Dim, Dim, Dim]:
+    """Depth, height, width from one to three spatial values; missing leading ones are ``fill``."""
+    full = (*[fill] * (3 - len(values)), *values)
+    return full[0], full[1], full[2]
+
+
+def sizes_of(names: str, values: Sequence[Dim]) -> dict[str, Dim]:
+    """Named size slots: ``sizes_of("D H W", shape)``."""
+    return dict(zip(names.split(), values, strict=True))
+
+
+def float_bits(value: float) -> int:
+    """A float32 as the integer that a 64-bit argument slot holds."""
+    return int(struct.unpack("<I", struct.pack("<f", value))[0])
