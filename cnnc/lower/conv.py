@@ -11,11 +11,14 @@ from cnnc.lower.conv_tiles import choose_tile
 from cnnc.lower.rules import LoweringRule
 from cnnc.lower.spatial import float_bits, sizes_of, volume
 from cnnc.ops.conv import ConvAttrs, conv_window
+from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
-from cnnc.runtime.cpu.epilogue import ACTIVATIONS
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
+
+_SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
+"""The defaults of ONNX Selu, which is what a fused selu means."""
 
 
 def conv_attrs(node: Node) -> ConvAttrs:
@@ -57,6 +60,8 @@ def epilogue_params(node: Node) -> dict[str, int | str]:
 def epilogue_sizes(node: Node) -> dict[str, Dim]:
     """Argument slots of the activation's parameters."""
     activation = conv_attrs(node).activation
+    if activation.kind == "selu":
+        return {"alpha": float_bits(_SELU_ALPHA), "beta": float_bits(_SELU_GAMMA)}
     return {"alpha": float_bits(activation.alpha), "beta": float_bits(activation.beta)}
 
 
@@ -106,9 +111,17 @@ def _emit_direct(node: Node, builder: ProgramBuilder) -> None:
         # Without a window rows need not end where the image's rows do.
         source = result = (1, 1, product(source))
     row_bytes = source[2] * lanes * 4 * blocks_in * kernel[0]
-    span = (int(kernel[1]) - 1) * int(dilations[1]) + 1
+    span = (weights.shape[-2] - 1) * window.dilations[-2] + 1 if weights.ndim > 3 else 1
     registers = 32 if builder.target.vector_bytes == 64 else 16
-    tile = choose_tile(result[1], result[2], blocks_out, row_bytes, span, int(strides[1]), registers=registers)
+    tile = choose_tile(
+        result[1],
+        result[2],
+        blocks_out,
+        row_bytes,
+        span,
+        window.strides[-2] if weights.ndim > 3 else 1,
+        registers=registers,
+    )
     packed = pack_weights(weights, lanes, tile.blocks, attrs.group, x.layout.lanes(channels))
     sizes: dict[str, Dim] = {"N": y.shape[0], "XB": blocks_in, "YB": blocks_out}
     sizes |= sizes_of("D H W", source) | sizes_of("OD OH OW", result) | sizes_of("KD KH KW", kernel)

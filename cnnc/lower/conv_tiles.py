@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from cnnc.dims import Dim, ceil_div
 
-_TWO_BLOCKS = ((1, 14), (2, 7), (1, 12), (1, 7))
-_ONE_BLOCK = ((1, 28), (2, 14), (4, 7), (1, 14), (1, 7))
-_FEW_REGISTERS_TWO = ((1, 6), (2, 3))
-_FEW_REGISTERS_ONE = ((1, 12), (2, 6))
+_TILES: dict[tuple[bool, int], tuple[tuple[int, int], ...]] = {
+    (True, 2): ((1, 14), (2, 7), (1, 12), (1, 7)),
+    (True, 1): ((1, 28), (2, 14), (4, 7), (1, 14), (1, 7)),
+    (False, 2): ((1, 6), (2, 3)),
+    (False, 1): ((1, 12), (2, 6)),
+}
+"""(32 registers or 16, blocks) -> rows and columns."""
+
 _SLAB_BYTES = 256 * 1024
 _ITEMS = 24
 """Work items that a layer should have at least: enough for every thread to stay busy to the end."""
@@ -44,21 +48,16 @@ def choose_tile(
         registers: vector registers of the target, 32 or 16.
     """
     blocks = 2 if out_blocks % 2 == 0 else 1
-    if registers >= 32:
-        candidates = _TWO_BLOCKS if blocks == 2 else _ONE_BLOCK
-    else:
-        candidates = _FEW_REGISTERS_TWO if blocks == 2 else _FEW_REGISTERS_ONE
-    rows, columns = max(candidates, key=lambda tile: _score(tile, out_rows, out_columns))
+    rows, columns = max(_TILES[registers >= 32, blocks], key=lambda tile: _score(tile, out_rows, out_columns))
     row_tiles = 1
     column_tiles = ceil_div(out_columns, columns)
     tiles = out_blocks // blocks
     oc_tiles = tiles
     if isinstance(out_rows, int) and isinstance(bytes_per_row, int):
-        groups = ceil_div(out_rows, rows)
-        assert isinstance(groups, int)
+        groups = -(-out_rows // rows)
         fits = max(1, (_SLAB_BYTES // max(bytes_per_row, 1) - halo_rows) // (stride * rows) + 1)
         row_tiles = max(1, min(fits, groups))
-        while row_tiles > 1 and ceil_div(groups, row_tiles) * 4 < _ITEMS:
+        while row_tiles > 1 and -(-groups // row_tiles) * 4 < _ITEMS:
             row_tiles -= 1
         row_items = -(-groups // row_tiles)
         while oc_tiles > 1 and row_items * -(-tiles // oc_tiles) < _ITEMS and oc_tiles > tiles // 8:
