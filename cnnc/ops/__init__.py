@@ -14,6 +14,19 @@ _FAMILIES = (
     "conv",
     "normalization",
     "pool",
+    "bitwise",
+    "comparison",
+    "conversion",
+    "elementary",
+    "gathering",
+    "generation",
+    "linear",
+    "nonlinearity",
+    "reduction",
+    "reshaping",
+    "selection",
+    "slicing",
+    "softmax",
 )
 """Modules of this package, each with a tuple ``OPS`` of its definitions."""
 

@@ -1,65 +1,105 @@
-"""Element-wise arithmetic with broadcasting: add, sub, mul, div."""
+"""Element-wise arithmetic with broadcasting: add, sub, mul, div, mod, pow, and max, min, sum, mean of any number."""
 
 from __future__ import annotations
 
-from cnnc.dims import Dim
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+
+from cnnc.dims import Dim, maximum, minimum, modulo
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Content, Operands
-from cnnc.ops.opdef import OpDef, broadcast_shapes
+from cnnc.ops.content import fold_elementwise, is_never_negative
+from cnnc.ops.dtypes import FLOATS, NUMBERS
+from cnnc.ops.opdef import OpDef, broadcast_shapes, require_dtype
 from cnnc.types import DType, TensorType
 
 
 def infer_broadcast(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     """One output of the broadcast shape; all inputs share one dtype."""
     facts = operands.present()
+    if not facts:
+        raise ModelError("it needs at least one input")
     if len({fact.dtype for fact in facts}) != 1:
         raise ModelError(f"inputs have different element types: {', '.join(fact.dtype.value for fact in facts)}")
     return (TensorType(broadcast_shapes(*(fact.shape for fact in facts)), facts[0].dtype),)
 
 
-def _fold(name: str, operands: Operands) -> Content | None:
-    """Arithmetic on shape contents, element by element."""
-    a, b = operands.need(0), operands.need(1)
-    left, right = a.sizes(), b.sizes()
-    if left is None or right is None or a.dtype is not DType.I64 or max(a.rank, b.rank) > 1:
+def broadcast_of(allowed: tuple[DType, ...], result: DType | None = None) -> Callable[..., tuple[TensorType, ...]]:
+    """The rule of ``infer_broadcast`` for some element types only; ``result`` is another dtype of the output."""
+
+    def infer(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
+        (merged,) = infer_broadcast(attrs, operands)
+        require_dtype(operands.need(0), allowed, "the element type")
+        return (merged if result is None else TensorType(merged.shape, result),)
+
+    return infer
+
+
+def _truncated_quotient(a: Dim, b: Dim) -> Dim | None:
+    # ONNX integer division truncates; floor agrees where neither operand can be negative.
+    if b == 0 or not is_never_negative(a) or not is_never_negative(b):
         return None
-    if len(left) != len(right):
-        if 1 not in (len(left), len(right)):
-            return None
-        left, right = (left * len(right), right) if len(left) == 1 else (left, right * len(left))
-    dims: list[Dim] = []
-    for x, y in zip(left, right):
-        match name:
-            case "add":
-                dims.append(x + y)
-            case "sub":
-                dims.append(x - y)
-            case "mul":
-                dims.append(x * y)
-            case _:
-                # ONNX integer division truncates; floor agrees where neither operand can be negative.
-                if y == 0 or _may_be_negative(x) or _may_be_negative(y):
-                    return None
-                dims.append(x // y)
-    return Content(tuple(dims), scalar=max(a.rank, b.rank) == 0)
+    return a // b
 
 
-def _may_be_negative(dim: Dim) -> bool:
-    from cnnc.dims import lower_bound
+_FOLD: dict[str, Callable[[Dim, Dim], Dim | None]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": _truncated_quotient,
+    "max": maximum,
+    "min": minimum,
+}
 
-    bound = lower_bound(dim)
-    return bound is None or bound < 0
 
-
-def _op(name: str) -> OpDef:
+def _binary(name: str) -> OpDef:
     return OpDef(
         name,
-        infer_broadcast,
+        broadcast_of(NUMBERS),
         inputs=(2, 2),
         elementwise=True,
-        fold=lambda attrs, operands: _fold(name, operands),
+        fold=lambda attrs, operands: fold_elementwise(_FOLD[name], operands.present()),
     )
 
 
-OPS = tuple(_op(name) for name in ("add", "sub", "mul", "div"))
+def _variadic(name: str, allowed: tuple[DType, ...]) -> OpDef:
+    def fold(attrs: Attrs, operands: Operands) -> Content | None:
+        if name not in _FOLD:
+            return None
+        return fold_elementwise(lambda *dims: reduce(_FOLD[name], dims), operands.present())
+
+    return OpDef(name, broadcast_of(allowed), inputs=(1, None), elementwise=True, fold=fold)
+
+
+@dataclass(frozen=True, slots=True)
+class ModAttrs(Attrs):
+    """``fmod=1``: the sign of the first input instead of the second's."""
+
+    fmod: int = 0
+
+
+def _fold_mod(attrs: ModAttrs, operands: Operands) -> Content | None:
+    def remainder(a: Dim, b: Dim) -> Dim | None:
+        if b == 0 or (attrs.fmod and not (is_never_negative(a) and is_never_negative(b))):
+            return None
+        return modulo(a, b)
+
+    return fold_elementwise(remainder, operands.present())
+
+
+def _infer_pow(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
+    base, exponent = operands.need(0), operands.need(1)
+    require_dtype(base, NUMBERS, "the base")
+    require_dtype(exponent, NUMBERS, "the exponent")
+    return (TensorType(broadcast_shapes(base.shape, exponent.shape), base.dtype),)
+
+
+OPS = (
+    *(_binary(name) for name in ("add", "sub", "mul", "div")),
+    OpDef("mod", broadcast_of(NUMBERS), attrs=ModAttrs, inputs=(2, 2), elementwise=True, fold=_fold_mod),
+    OpDef("pow", _infer_pow, inputs=(2, 2), elementwise=True),
+    *(_variadic(name, NUMBERS) for name in ("max", "min")),
+    *(_variadic(name, FLOATS) for name in ("sum", "mean")),
+)

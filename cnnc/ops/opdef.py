@@ -37,7 +37,8 @@ class OpDef:
         attrs: its attribute class.
         inputs: smallest and largest number of inputs; None for any number.
         outputs: smallest and largest number of outputs; None for any number.
-        fold: symbolic content of the first output (rank 0 or 1, int64), or None where it cannot be known.
+        fold: content of the first output (rank 0 or 1), or None where it cannot be known; symbols only in int64, while
+            plain numbers may stand for any dtype (a decided comparison is 0 or 1).
         macs: multiply-accumulates as an expression over the shapes; None counts as 0.
         elementwise: each output element depends on the broadcast input elements at its place only.
         data_dependent: output shapes may depend on values.
@@ -69,7 +70,8 @@ class OpDef:
         """The op's meaning on arrays: calls ``cnnc.runtime.host`` with the attributes as keywords."""
         from cnnc.runtime import host
 
-        result = host.function(self.name)(*arrays, **attrs.keywords())
+        with np.errstate(all="ignore"):
+            result = host.function(self.name)(*arrays, **attrs.keywords())
         return result if isinstance(result, tuple) else (np.asarray(result),)
 
     def evaluate(
@@ -80,7 +82,8 @@ class OpDef:
         if self.fold is not None:
             content = self.fold(attrs, Operands(facts, outputs=len(outputs)))
             if content is not None:
-                return [content.array() if content.is_number else content, *unknown[1:]]
+                known = content.array().astype(outputs[0].dtype.numpy) if content.is_number else content
+                return [known, *unknown[1:]]
         if not self.deterministic or any(not _is_small(type) for type in outputs):
             return unknown
         arrays: list[Array | None] = []
@@ -93,8 +96,7 @@ class OpDef:
                 return unknown
         if not arrays:
             return unknown
-        with np.errstate(all="ignore"):
-            results = self.reference(attrs, arrays)
+        results = self.reference(attrs, arrays)
         return [np.asarray(result) for result in results[: len(outputs)]]
 
 

@@ -8,13 +8,13 @@ that the same code in float64 is the reference that errors are measured against.
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Callable
 from typing import Any
 
 from cnnc.errors import InternalError
 
 _FUNCTIONS: dict[str, str] = {
-    **dict.fromkeys(("add", "sub", "mul", "div"), "arithmetic"),
     "elementwise_chain": "elementwise_chain",
     **dict.fromkeys(("conv", "conv_transpose"), "conv"),
     **dict.fromkeys(("max_pool", "average_pool", "lp_pool", "max_unpool"), "pool"),
@@ -22,8 +22,33 @@ _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("batch_normalization", "scale_shift", "instance_normalization"), "normalization"),
     **dict.fromkeys(("group_normalization", "layer_normalization", "rms_normalization"), "normalization"),
     **dict.fromkeys(("lp_normalization", "mean_variance_normalization", "lrn"), "normalization"),
+    **dict.fromkeys(("add", "sub", "mul", "div", "mod", "pow", "max", "min", "sum", "mean"), "arithmetic"),
+    **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "bit_shift", "bit_cast"), "bitwise"),
+    **dict.fromkeys(("and", "or", "xor", "not"), "bitwise"),
+    **dict.fromkeys(("equal", "greater", "greater_or_equal", "less", "less_or_equal"), "comparison"),
+    **dict.fromkeys(("is_nan", "is_inf", "where"), "comparison"),
+    **dict.fromkeys(("cast", "cast_like", "identity"), "conversion"),
+    **dict.fromkeys(("abs", "neg", "sign", "ceil", "floor", "round", "reciprocal", "sqrt", "exp", "log"), "elementary"),
+    **dict.fromkeys(("sin", "cos", "tan", "asin", "acos", "atan", "erf"), "elementary"),
+    **dict.fromkeys(("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"), "elementary"),
+    **dict.fromkeys(("gather", "gather_elements", "gather_nd"), "gathering"),
+    **dict.fromkeys(("scatter_elements", "scatter_nd", "reverse_sequence"), "gathering"),
+    **dict.fromkeys(("constant_of_shape", "eye_like", "one_hot", "range", "trilu"), "generation"),
+    **dict.fromkeys(("matmul", "matmul_integer", "gemm", "einsum", "det"), "linear"),
+    **dict.fromkeys(("relu", "clip", "prelu", "leaky_relu", "thresholded_relu", "elu", "celu", "selu"), "nonlinearity"),
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "hard_swish", "swish", "softplus", "softsign"), "nonlinearity"),
+    **dict.fromkeys(("mish", "gelu", "shrink"), "nonlinearity"),
+    **dict.fromkeys(("reduce_sum", "reduce_mean", "reduce_prod", "reduce_max", "reduce_min"), "reduction"),
+    **dict.fromkeys(("reduce_l1", "reduce_l2", "reduce_sum_square"), "reduction"),
+    **dict.fromkeys(("reduce_log_sum", "reduce_log_sum_exp"), "reduction"),
+    **dict.fromkeys(("arg_max", "arg_min", "cum_sum", "cum_prod"), "reduction"),
+    **dict.fromkeys(("shape", "size", "dims", "reshape", "flatten"), "reshaping"),
+    **dict.fromkeys(("squeeze", "unsqueeze", "transpose", "expand"), "reshaping"),
+    **dict.fromkeys(("top_k", "unique", "non_zero", "compress"), "selection"),
+    **dict.fromkeys(("concat", "split", "tile", "slice", "pad"), "slicing"),
+    **dict.fromkeys(("softmax", "log_softmax", "hardmax"), "softmax"),
 }
-"""Op name -> module of this package that defines a function of that name."""
+"""Op name -> module of this package with a function of that name (``not_`` where it is a Python keyword)."""
 
 
 def function(name: str) -> Callable[..., Any]:
@@ -35,7 +60,8 @@ def function(name: str) -> Callable[..., Any]:
     module = _FUNCTIONS.get(name)
     if module is None:
         raise InternalError(f"no host function is called {name!r}")
-    found: Callable[..., Any] = getattr(importlib.import_module(f"cnnc.runtime.host.{module}"), name)
+    spelled = f"{name}_" if keyword.iskeyword(name) else name
+    found: Callable[..., Any] = getattr(importlib.import_module(f"cnnc.runtime.host.{module}"), spelled)
     return found
 
 
