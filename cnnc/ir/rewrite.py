@@ -25,10 +25,24 @@ class Refusal:
 
 @dataclass
 class Notes:
-    """What passes did and refused, for ``cnnc explain``."""
+    """What passes did and refused, for ``cnnc explain``.
+
+    ``budget`` bounds the number of rewrites in all; a pass asks ``is_spent`` before each one.
+    """
 
     fired: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     refusals: dict[tuple[str, str], Refusal] = field(default_factory=dict)
+    undone: list[tuple[str, str]] = field(default_factory=list)
+    budget: int | None = None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget allows no further rewrite."""
+        return self.budget is not None and len(self.fired) >= self.budget
+
+    def undo(self, name: str, reason: str) -> None:
+        """A pass was rolled back."""
+        self.undone.append((name, reason))
 
     def fire(self, rule: str, loc: tuple[str, ...]) -> None:
         """A rewrite happened."""
@@ -64,7 +78,7 @@ def rewrite(graph: Graph, rules: Sequence[Rule], notes: Notes, *, limit: int | N
     while changed and done < bound:
         changed = False
         for node in graph.nodes:
-            while node.is_alive and done < bound and _rewrite_node(graph, rules, notes, node):
+            while node.is_alive and done < bound and not notes.is_spent and _rewrite_node(graph, rules, notes, node):
                 done += 1
                 changed = True
     return done

@@ -1,0 +1,67 @@
+"""Compares what a graph returns before and after a pass, within the bound of the pass's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cnnc import interp
+from cnnc.ir import Array, Graph
+from cnnc.sample_inputs import sample_inputs
+
+ROUNDING_BOUND = 1e-4
+"""Largest error of a ``rounding`` pass, over the output's standard deviation (both sides computed in float64, so only
+what a pass folds into float32 constants is rounded)."""
+
+DIFFERING_INTEGERS = 0.01
+"""Share of an integer output that a ``rounding`` pass may change: rounding may decide a close ArgMax otherwise."""
+
+
+def results(graph: Graph, numerics: str, seed: int = 0) -> dict[str, Array]:
+    """Outputs for seeded inputs: as they are for ``exact``, computed in float64 for ``rounding``."""
+    return interp.run(graph, sample_inputs(graph, seed), float64=numerics != "exact")
+
+
+def difference(before: Mapping[str, Array], after: Mapping[str, Array], numerics: str) -> str | None:
+    """None where the results agree as ``numerics`` demands, else one sentence with the worst output."""
+    if before.keys() != after.keys():
+        return f"the outputs were {', '.join(before)} and are {', '.join(after)}"
+    for name, old in before.items():
+        reason = _compare(old, after[name], numerics)
+        if reason is not None:
+            return f"output {name!r}: {reason}"
+    return None
+
+
+def _compare(old: Array, new: Array, numerics: str) -> str | None:
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return f"was {old.dtype.name}{list(old.shape)} and is {new.dtype.name}{list(new.shape)}"
+    if old.dtype.kind in "iub":
+        wrong = int(np.count_nonzero(old != new))
+        allowed = 0 if numerics == "exact" else int(DIFFERING_INTEGERS * old.size)
+        return f"{wrong} of {old.size} elements differ" if wrong > allowed else None
+    a, b = old.astype(np.float64), new.astype(np.float64)
+    if numerics == "exact":
+        # Zeros of different sign are different results; NaNs are all the same one.
+        same = (np.isnan(a) & np.isnan(b)) | ((a == b) & (np.signbit(a) == np.signbit(b)))
+        return (
+            None
+            if same.all()
+            else f"{int((~same).sum())} of {a.size} elements differ in a bit; worst by {_worst(a, b)}"
+        )
+    finite = np.isfinite(a)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(b[finite]).all():
+        return "NaN or infinity stands in other places"
+    spread = float(a[finite].std()) if finite.sum() > 1 else 0.0
+    scale = spread if spread > 0 else max(1.0, float(np.abs(a[finite]).max(initial=0)))
+    error = float(np.abs(a[finite] - b[finite]).max(initial=0)) / scale
+    if error <= ROUNDING_BOUND:
+        return None
+    return f"differs by {error:.1e} of its standard deviation, more than {ROUNDING_BOUND:.0e}"
+
+
+def _worst(a: Array, b: Array) -> str:
+    both = np.isfinite(a) & np.isfinite(b)
+    worst = float(np.abs(np.subtract(a[both], b[both])).max(initial=0))
+    return f"{worst:.1e}"

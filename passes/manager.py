@@ -1,0 +1,181 @@
+"""Runs a pipeline of passes and holds each one to its word: stages, the verifier, what it says of itself, numbers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cnnc.passes.base import Pass
+from cnnc.passes.compare_results import difference, results
+
+from cnnc.errors import InternalError, OptionError
+from cnnc.ir import STAGES, Array, Graph, Notes, verify
+from cnnc.ir.clone import clone_graph
+from cnnc.ir.text import constant_key, print_graph
+from cnnc.ir.text_file import dump_graph
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What became of one pass. ``rolled_back`` is the reason for undoing it, or ""."""
+
+    name: str
+    seconds: float
+    changed: bool
+    nodes_before: int
+    nodes_after: int
+    rolled_back: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult:
+    """The graph after the pipeline (another object than the one given where a pass was undone), and the reports."""
+
+    graph: Graph
+    reports: tuple[PassReport, ...]
+
+
+AfterPass = Callable[[Graph, Pass, PassReport], None]
+
+
+def verify_level() -> int:
+    """``CNNC_VERIFY``: 0 never, 1 (default) where a stage is reached, 2 after every pass with a check that a pass which
+    reports no change made none.
+
+    Raises:
+        OptionError: the variable has another value.
+    """
+    text = os.environ.get("CNNC_VERIFY", "1")
+    if text not in ("0", "1", "2"):
+        raise OptionError(f"CNNC_VERIFY is {text!r}; it is 0, 1 or 2")
+    return int(text)
+
+
+@dataclass
+class PassManager:
+    """A pipeline and how strictly it is watched.
+
+    Args:
+        passes: in the order in which they run.
+        verify_level: see ``verify_level``, which gives the default.
+        check: run the graph on the interpreter before and after each pass, and compare.
+        on_bad_pass: what to do with a pass that fails, breaks a rule or changes results beyond its kind: ``stop``
+            raises, ``skip`` undoes it and goes on.
+        after_pass: called after each pass (printing, timing, dumping).
+        rewrite_limit: stop rewriting after so many rewrites in all (for bisecting). Passes that a stage depends on
+            still run.
+        stop_after: name of the last pass to run ("" for all).
+    """
+
+    passes: Sequence[Pass]
+    verify_level: int = field(default_factory=verify_level)
+    check: bool = False
+    on_bad_pass: Literal["stop", "skip"] = "stop"
+    after_pass: AfterPass | None = None
+    rewrite_limit: int | None = None
+    stop_after: str = ""
+
+    def run(self, graph: Graph, notes: Notes) -> PipelineResult:
+        """Run the pipeline on ``graph``, which is changed in place.
+
+        Raises:
+            InternalError: a pass failed or did what it must not; the message names it and the file with the graph.
+            OptionError: a pass needs a stage that the graph has not reached.
+        """
+        if self.stop_after and all(item.name != self.stop_after for item in self.passes):
+            raise OptionError(f"pass {self.stop_after!r} to stop after is not in the pipeline")
+        run = _Run(self, graph, notes)
+        for item in self.passes:
+            run.step(item)
+            if item.name == self.stop_after:
+                break
+        return PipelineResult(run.graph, tuple(run.reports))
+
+
+class _Run:
+    def __init__(self, manager: PassManager, graph: Graph, notes: Notes) -> None:
+        self.manager = manager
+        self.graph = graph
+        self.notes = notes
+        self.reports: list[PassReport] = []
+        self._keys: dict[int, tuple[Array, str]] = {}
+        self._results: dict[str, dict[str, Array]] = {}
+
+    def step(self, item: Pass) -> None:
+        self._check_stage(item)
+        limit = self.manager.rewrite_limit
+        if limit is not None and not item.ensures:
+            self.notes.budget = limit
+            if self.notes.is_spent:
+                return
+        else:
+            self.notes.budget = None
+        keep = self.manager.check or self.manager.on_bad_pass == "skip"
+        snapshot = clone_graph(self.graph) if keep else None
+        nodes_before, start = len(self.graph), time.perf_counter()
+        changed, reason, cause = self._attempt(item)
+        seconds = time.perf_counter() - start
+        if reason:
+            self._bad_pass(item, reason, snapshot, cause)
+            changed = False
+        report = PassReport(item.name, seconds, changed, nodes_before, len(self.graph), reason)
+        self.reports.append(report)
+        if self.manager.after_pass is not None:
+            self.manager.after_pass(self.graph, item, report)
+
+    def _check_stage(self, item: Pass) -> None:
+        reached, needed = STAGES.index(self.graph.stage), STAGES.index(item.requires)
+        if reached < needed:
+            what = f"pass {item.name} needs a graph of stage {item.requires}, this one is {self.graph.stage}"
+            raise OptionError(what, hint="run the passes before it in the pipeline first")
+        if self.graph.stage == "placed" and item.requires != "placed":
+            raise OptionError(f"pass {item.name} works on graphs without layouts", hint="run it before assign-layouts")
+
+    def _attempt(self, item: Pass) -> tuple[bool, str, Exception | None]:
+        """Whether the graph changed, and what the pass did wrong ("" for nothing)."""
+        level = self.manager.verify_level
+        before = self._results_of(item) if self.manager.check else {}
+        text = self._text() if level >= 2 else ""
+        try:
+            changed = item.run(self.graph, self.notes)
+            if level >= 2 and not changed and self._text() != text:
+                return changed, "it changed the graph and reported that it did not", None
+            if item.ensures and STAGES.index(item.ensures) > STAGES.index(self.graph.stage):
+                self.graph.stage = item.ensures
+            if level >= 2 or (level == 1 and item.ensures):
+                verify(self.graph)
+            if not self.manager.check or not changed:
+                return changed, "", None
+            self._results.clear()
+            reason = difference(before, self._results_of(item), item.numerics)
+        except Exception as error:  # A pass is code of ours or of a plug-in: whatever it raises is its fault.
+            return True, f"{type(error).__name__}: {error}", error
+        return changed, "" if reason is None else reason, None
+
+    def _bad_pass(self, item: Pass, reason: str, snapshot: Graph | None, cause: Exception | None) -> None:
+        if self.manager.on_bad_pass == "skip" and snapshot is not None:
+            self.notes.undo(item.name, reason)
+            self.graph = snapshot
+            self._results.clear()
+            return
+        path = dump_graph(snapshot or self.graph, f"{'before' if snapshot else 'after'}-{item.name}")
+        raise InternalError(
+            f"pass {item.name} is wrong: {reason}\n  this is a bug of cnnc; the graph is saved in {path}"
+        ) from cause
+
+    def _results_of(self, item: Pass) -> dict[str, Array]:
+        if item.numerics not in self._results:
+            self._results[item.numerics] = results(self.graph, item.numerics)
+        return self._results[item.numerics]
+
+    def _text(self) -> str:
+        return print_graph(self.graph, self._constant_key)
+
+    def _constant_key(self, array: Array) -> str:
+        """The content's hash, computed once for each array (kept, so that its id stays its own)."""
+        if id(array) not in self._keys:
+            self._keys[id(array)] = (array, constant_key(array))
+        return self._keys[id(array)][1]

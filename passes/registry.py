@@ -1,0 +1,99 @@
+"""All passes by name, loaded on first use, and the text form of a pipeline.
+
+A pass called ``fold-batch-norm`` is the class ``FoldBatchNorm`` of the module ``fold_batch_norm``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cnnc.passes.base import Pass
+
+from cnnc.errors import InternalError, OptionError
+
+_NAMES = (
+    "assign-layouts",
+    "fuse-elementwise",
+    "mark-optimised",
+)
+"""Every pass, in alphabetical order."""
+
+_ROW = re.compile(r"\s*([a-z0-9-]+)\s*(?:\{([^{}]*)\})?\s*(?:,|\Z)")
+
+
+class PassRegistry(Mapping[str, type[Pass]]):
+    """Pass classes by name."""
+
+    def __getitem__(self, name: str) -> type[Pass]:
+        if name not in _NAMES:
+            close = difflib.get_close_matches(name, _NAMES, 1)
+            hint = f"did you mean {close[0]}?" if close else "cnnc passes lists them"
+            raise OptionError(f"there is no pass {name!r}", hint=hint)
+        module = importlib.import_module(f"cnnc.passes.{name.replace('-', '_')}")
+        found = getattr(module, "".join(part.capitalize() for part in name.split("-")))
+        if found.name != name:
+            raise InternalError(f"pass {name} calls itself {found.name!r}")
+        cls: type[Pass] = found
+        return cls
+
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+ALL_PASSES = PassRegistry()
+
+
+def parse_pipeline(text: str) -> tuple[Pass, ...]:
+    """Passes from ``"fold-batch-norm,fuse-conv-activation{max=2}"``.
+
+    Raises:
+        OptionError: an unknown pass or option, or a value of the wrong kind.
+    """
+    passes: list[Pass] = []
+    at = 0
+    while text[at:].strip():
+        row = _ROW.match(text, at)
+        if row is None:
+            raise OptionError(f"cannot read the pipeline from {text[at : at + 40]!r}", hint="write name{option=1},name")
+        passes.append(make_pass(row.group(1), row.group(2) or ""))
+        at = row.end()
+    return tuple(passes)
+
+
+def make_pass(name: str, options: str = "") -> Pass:
+    """A pass with options given as ``key=value,key=value``.
+
+    Raises:
+        OptionError: an unknown pass or option, or a value of the wrong kind.
+    """
+    cls = ALL_PASSES[name]
+    fields = {field.name: field.default for field in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for part in filter(None, map(str.strip, options.split(","))):
+        key, equals, text = map(str.strip, part.partition("="))
+        if key not in fields or not equals:
+            known = ", ".join(fields) or "none"
+            raise OptionError(f"pass {name} has no option {part!r}; its options are: {known}")
+        values[key] = _option(name, key, text, fields[key])
+    return cls(**values)
+
+
+def _option(name: str, key: str, text: str, default: Any) -> Any:
+    """``text`` as the kind of value that the option's default is."""
+    kinds: dict[type, Any] = {int: int, float: float, str: str, bool: {"true": True, "false": False}.__getitem__}
+    try:
+        return kinds[type(default)](text)
+    except (ValueError, KeyError) as error:
+        wanted = type(default).__name__
+        raise OptionError(f"option {key} of pass {name} is a {wanted}, not {text!r}") from error
