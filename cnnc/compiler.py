@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
@@ -19,7 +19,6 @@ from cnnc.runtime.kernel import Target
 from cnnc.runtime.session import InferenceSession
 
 Model = str | PathLike[str] | bytes | Any
-AfterPass = Callable[[passes.Pass, Graph, bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +55,14 @@ def compile(
     check_passes: bool = False,
     on_bad_pass: str = "stop",
     rewrite_limit: int | None = None,
-    after_pass: AfterPass | None = None,
+    after_pass: passes.AfterPass | None = None,
 ) -> CompiledModel:
     """Compile a model for this CPU.
 
     Args:
         model: path of an ``.onnx`` file, its bytes, an onnx ``ModelProto``, or a ``Graph``.
         level, shapes, check_passes, on_bad_pass, rewrite_limit: see ``Options``.
-        after_pass: called after every pass with the pass, the graph, and whether the pass changed it.
+        after_pass: called after every pass with the pass, the graph, and a report: time, whether it changed anything.
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, naming nodes.
@@ -75,7 +74,7 @@ def compile(
 
 
 def compile_graph(
-    graph: Graph, options: Options, *, model: Model = None, after_pass: AfterPass | None = None
+    graph: Graph, options: Options, *, model: Model = None, after_pass: passes.AfterPass | None = None
 ) -> CompiledModel:
     """Compile an imported graph; it is rewritten in place."""
     target = host_target()

@@ -6,16 +6,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-from cnnc.passes.base import Pass
-from cnnc.passes.compare_results import difference, results
 
 from cnnc.errors import InternalError, OptionError
 from cnnc.ir import STAGES, Array, Graph, Notes, verify
 from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_key, print_graph
 from cnnc.ir.text_file import dump_graph
+from cnnc.passes.base import Pass
+from cnnc.passes.compare_results import difference, results
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +28,7 @@ class PassReport:
     rolled_back: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineResult:
-    """The graph after the pipeline (another object than the one given where a pass was undone), and the reports."""
-
-    graph: Graph
-    reports: tuple[PassReport, ...]
-
-
-AfterPass = Callable[[Graph, Pass, PassReport], None]
+AfterPass = Callable[[Pass, Graph, PassReport], None]
 
 
 def verify_level() -> int:
@@ -73,13 +63,17 @@ class PassManager:
     passes: Sequence[Pass]
     verify_level: int = field(default_factory=verify_level)
     check: bool = False
-    on_bad_pass: Literal["stop", "skip"] = "stop"
+    on_bad_pass: str = "stop"
     after_pass: AfterPass | None = None
     rewrite_limit: int | None = None
     stop_after: str = ""
 
-    def run(self, graph: Graph, notes: Notes) -> PipelineResult:
-        """Run the pipeline on ``graph``, which is changed in place.
+    def __post_init__(self) -> None:
+        if self.on_bad_pass not in ("stop", "skip"):
+            raise OptionError(f"on_bad_pass is {self.on_bad_pass!r}; it is stop or skip")
+
+    def run(self, graph: Graph, notes: Notes) -> tuple[PassReport, ...]:
+        """Run the pipeline on ``graph``, which is changed in place; returns what became of each pass that ran.
 
         Raises:
             InternalError: a pass failed or did what it must not; the message names it and the file with the graph.
@@ -92,7 +86,7 @@ class PassManager:
             run.step(item)
             if item.name == self.stop_after:
                 break
-        return PipelineResult(run.graph, tuple(run.reports))
+        return tuple(run.reports)
 
 
 class _Run:
@@ -124,7 +118,7 @@ class _Run:
         report = PassReport(item.name, seconds, changed, nodes_before, len(self.graph), reason)
         self.reports.append(report)
         if self.manager.after_pass is not None:
-            self.manager.after_pass(self.graph, item, report)
+            self.manager.after_pass(item, self.graph, report)
 
     def _check_stage(self, item: Pass) -> None:
         reached, needed = STAGES.index(self.graph.stage), STAGES.index(item.requires)
@@ -158,7 +152,7 @@ class _Run:
     def _bad_pass(self, item: Pass, reason: str, snapshot: Graph | None, cause: Exception | None) -> None:
         if self.manager.on_bad_pass == "skip" and snapshot is not None:
             self.notes.undo(item.name, reason)
-            self.graph = snapshot
+            self.graph.become(snapshot)
             self._results.clear()
             return
         path = dump_graph(snapshot or self.graph, f"{'before' if snapshot else 'after'}-{item.name}")

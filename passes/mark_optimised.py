@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cnnc.passes.base import Pass
-
 from cnnc.ir import Graph, Notes
+from cnnc.passes.base import Pass
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cnnc.passes.base import Pass
-
 from cnnc.errors import InternalError, OptionError
+from cnnc.passes.base import Pass
 
 _NAMES = (
     "assign-layouts",
+    "eliminate-dead-code",
     "fuse-elementwise",
     "mark-optimised",
+    "merge-common-subexpressions",
 )
 """Every pass, in alphabetical order."""
 
@@ -96,4 +97,4 @@ def _option(name: str, key: str, text: str, default: Any) -> Any:
         return kinds[type(default)](text)
     except (ValueError, KeyError) as error:
         wanted = type(default).__name__
-        raise OptionError(f"option {key} of pass {name} is a {wanted}, not {text!r}") from error
+        raise OptionError(f"option {key} of pass {name} is of kind {wanted}, not {text!r}") from error

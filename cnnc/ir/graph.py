@@ -379,6 +379,17 @@ class Graph:
         value.name = name
         self._values[name] = value
 
+    def become(self, other: Graph) -> None:
+        """Take over everything of ``other``, which is empty afterwards: how a snapshot is restored in place."""
+        own = list(self.nodes)
+        taken = list(other.nodes)
+        empty = Graph(other.table, other.name)
+        self.__dict__, other.__dict__ = other.__dict__, empty.__dict__
+        for node in own:
+            node._graph = None
+        for node in taken:
+            node._graph = self
+
     # ---- order ------------------------------------------------------------------------------------------------------
 
     def _link(self, node: Node, before: Node | None) -> None:
