@@ -12,6 +12,7 @@ _MODULES = {
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",
     "worker_loop": "cnnc.runtime.worker_loop",
+    "elementwise.tape": "cnnc.runtime.cpu.elementwise_tape",
 }
 
 

@@ -1,0 +1,240 @@
+"""elementwise.tape: every opcode, broadcasts, chains, and the encoder's slot allocation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from cnnc.errors import InternalError
+from cnnc.runtime.cpu.elementwise_tape import Operand, arguments, broadcast_strides
+from cnnc.runtime.cpu.tape_encoding import ARITY, TapeStep, encode_tape
+from cnnc.runtime.kernel import Variant
+from tests.kernels.harness import poison, run
+
+pytestmark = pytest.mark.jit
+TAPE = Variant.of("elementwise.tape")
+
+_erf = np.vectorize(math.erf)
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def _softplus(x):
+    return np.logaddexp(0, x)
+
+
+REFERENCE = {
+    "copy": lambda x, a, b: x,
+    "neg": lambda x, a, b: -x,
+    "abs": lambda x, a, b: abs(x),
+    "sqrt": lambda x, a, b: np.sqrt(x),
+    "square": lambda x, a, b: x * x,
+    "reciprocal": lambda x, a, b: 1 / x,
+    "floor": lambda x, a, b: np.floor(x),
+    "ceil": lambda x, a, b: np.ceil(x),
+    "round": lambda x, a, b: np.round(x),
+    "sign": lambda x, a, b: np.sign(x),
+    "relu": lambda x, a, b: np.maximum(x, 0),
+    "clip": lambda x, a, b: np.minimum(np.maximum(x, a), b),
+    "leaky_relu": lambda x, a, b: np.where(x < 0, a * x, x),
+    "hard_sigmoid": lambda x, a, b: np.clip(a * x + b, 0, 1),
+    "hard_swish": lambda x, a, b: x * np.clip(x / 6 + 0.5, 0, 1),
+    "softsign": lambda x, a, b: x / (1 + abs(x)),
+    "thresholded_relu": lambda x, a, b: np.where(x <= a, 0, x),
+    "shrink": lambda x, a, b: np.where(x < -b, x + a, np.where(x > b, x - a, 0)),
+    "exp": lambda x, a, b: np.exp(x),
+    "log": lambda x, a, b: np.log(x),
+    "sigmoid": lambda x, a, b: _sigmoid(x),
+    "tanh": lambda x, a, b: np.tanh(x),
+    "erf": lambda x, a, b: _erf(x),
+    "elu": lambda x, a, b: np.where(x < 0, a * np.expm1(x), x),
+    "selu": lambda x, a, b: b * np.where(x < 0, a * np.expm1(x), x),
+    "celu": lambda x, a, b: np.where(x < 0, a * np.expm1(x / a), x),
+    "swish": lambda x, a, b: x * _sigmoid(a * x),
+    "mish": lambda x, a, b: x * np.tanh(_softplus(x)),
+    "gelu": lambda x, a, b: 0.5 * x * (1 + _erf(x / math.sqrt(2))),
+    "gelu_tanh": lambda x, a, b: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "softplus": lambda x, a, b: _softplus(x),
+    "not": lambda x, a, b: x == 0,
+    "is_nan": lambda x, a, b: np.isnan(x),
+    "is_inf": lambda x, a, b: np.isposinf(x),
+    "add": lambda x, y, a, b: x + y,
+    "sub": lambda x, y, a, b: x - y,
+    "mul": lambda x, y, a, b: x * y,
+    "div": lambda x, y, a, b: x / y,
+    "min": lambda x, y, a, b: np.minimum(x, y),
+    "max": lambda x, y, a, b: np.maximum(x, y),
+    "pow": lambda x, y, a, b: np.power(x, y),
+    "prelu": lambda x, y, a, b: np.where(x < 0, x * y, x),
+    "equal": lambda x, y, a, b: x == y,
+    "less": lambda x, y, a, b: x < y,
+    "greater": lambda x, y, a, b: x > y,
+    "less_or_equal": lambda x, y, a, b: x <= y,
+    "greater_or_equal": lambda x, y, a, b: x >= y,
+    "and": lambda x, y, a, b: (x != 0) & (y != 0),
+    "or": lambda x, y, a, b: (x != 0) | (y != 0),
+    "xor": lambda x, y, a, b: (x != 0) ^ (y != 0),
+    "where": lambda c, x, y, a, b: np.where(c != 0, x, y),
+    "fma": lambda x, y, z, a, b: x * y + z,
+    "keep": lambda x, y, a, b: np.where(y != 0, x, 0),
+}
+# is_inf: alpha says whether -inf counts, beta whether +inf does
+PARAMETERS = {"clip": (-0.5, 1.5), "is_inf": (0.0, 1.0), "selu": (1.6732632, 1.050701), "hard_sigmoid": (0.2, 0.5)}
+
+
+def _run(shape, inputs, steps, outputs):
+    """Run a chain over ``shape``; ``outputs`` are (value, kind). Returns the output arrays."""
+    kinds = ["bool" if array.dtype == bool else "f32" for array in inputs]
+    tape = encode_tape(kinds, steps, outputs)
+    operands = [Operand(broadcast_strides(array.shape, shape), array.itemsize) for array in inputs]
+    results = [poison(shape, np.bool_ if kind == "bool" else np.float32) for _, kind in outputs]
+    whole = [Operand(broadcast_strides(shape, shape), array.itemsize) for array in results]
+    sizes = arguments(shape, operands, whole, len(tape))
+    buffers = {f"x{i}": inputs[i] if i < len(inputs) else None for i in range(8)}
+    buffers |= {f"y{i}": results[i] if i < len(results) else None for i in range(4)}
+    after = run(TAPE, buffers | {"tape": tape}, sizes)
+    return [after[f"y{i}"] for i in range(len(outputs))]
+
+
+def test_every_opcode_has_a_reference():
+    assert set(REFERENCE) == set(ARITY)
+
+
+@pytest.mark.parametrize("op", list(ARITY))
+def test_opcode(op):
+    random = np.random.default_rng(3)
+    special = [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.5, 1e-3, -1e-3, 30.0, -30.0, np.inf, -np.inf, np.nan, 3.0, -3.0]
+    operands = []
+    for position in range(ARITY[op]):
+        # Every pair of special values meets in the binary ops.
+        grid = np.tile(special, 16) if position == 0 else np.repeat(special, 16)
+        operands.append(np.concatenate([grid, random.normal(0, 4, 1100)]).astype(np.float32))
+    alpha, beta = PARAMETERS.get(op, (0.75, 0.25))
+    shape = operands[0].shape
+    step = TapeStep(op, tuple(range(len(operands))), alpha, beta)
+    (got,) = _run(shape, operands, [step], [(len(operands), "f32")])
+    with np.errstate(all="ignore"):
+        wide = [array.astype(np.float64) for array in operands]
+        expected = np.asarray(REFERENCE[op](*wide, np.float32(alpha), np.float32(beta)), np.float64)
+        expected32 = expected.astype(np.float32)
+    if op in ("fma", "shrink"):
+        # A rounded sum of cancelling terms: absolute error in units of the larger term.
+        np.testing.assert_allclose(got, expected32, rtol=2e-6, atol=2e-5)
+    elif op in ("hard_swish", "gelu", "gelu_tanh"):
+        at = ~np.isinf(operands[0])  # -inf * 0 is NaN in float32 arithmetic, and so it is in the reference
+        np.testing.assert_allclose(got[at], expected32[at], rtol=2e-6, atol=2e-6)
+    elif op in ("mish", "swish"):
+        at = operands[0] != -np.inf
+        np.testing.assert_allclose(got[at], expected32[at], rtol=3e-6, atol=1e-30)
+    else:
+        np.testing.assert_allclose(got, expected32, rtol=1.5e-6, atol=1e-37)
+
+
+def test_signed_zero_and_nan_payloads_follow_onnx():
+    x = np.array([np.nan, -0.0, 0.0, -np.inf], np.float32)
+    (got,) = _run(x.shape, [x], [TapeStep("relu", (0,))], [(1, "f32")])
+    assert np.isnan(got[0]) and (got[1:] == 0).all()
+    (got,) = _run(x.shape, [x], [TapeStep("neg", (0,))], [(1, "f32")])
+    np.testing.assert_array_equal(np.signbit(got[1:]), [False, True, False])
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 15, 16, 17, 1023, 1024, 1025, 5000])
+def test_chain_with_constants(size):
+    x = np.linspace(-3, 3, size).astype(np.float32)
+    steps = [TapeStep("mul", (0, 2.0)), TapeStep("add", (1, -1.0)), TapeStep("relu", (2,)), TapeStep("add", (3, 0))]
+    (got,) = _run(x.shape, [x], steps, [(4, "f32")])
+    np.testing.assert_array_equal(got, np.maximum(x * 2 - np.float32(1), 0) + x)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((2, 5, 7, 9), (5, 1, 1)),
+        ((2, 5, 7, 9), (2, 5, 1, 1)),
+        ((2, 5, 7, 9), (7, 9)),
+        ((2, 5, 7, 9), (1,)),
+        ((3, 1, 4, 1, 5, 1), (1, 2, 1, 3, 1, 6)),
+        ((40, 1, 40), (1, 3, 1)),
+        ((3, 4, 30, 16), (4, 1, 16)),  # a per-channel vector of a blocked tensor
+        ((1, 3000), (2, 1)),
+        ((), ()),
+    ],
+)
+def test_broadcast(shapes):
+    random = np.random.default_rng(5)
+    a, b = (random.normal(size=shape).astype(np.float32) for shape in shapes)
+    expected = a - b
+    (got,) = _run(expected.shape, [a, b], [TapeStep("sub", (0, 1))], [(2, "f32")])
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_strided_operands():
+    """A transposed input and a result written into every third place."""
+    x = np.random.default_rng(1).normal(size=(21, 35)).astype(np.float32)
+    tape = encode_tape(["f32"], [TapeStep("neg", (0,))], [(1, "f32")])
+    sizes = arguments((35, 21), [Operand((1, 35))], [Operand((63, 3))], len(tape))
+    empty = dict.fromkeys([*(f"x{i}" for i in range(1, 8)), *(f"y{i}" for i in range(1, 4))])
+    out = poison((35, 63))
+    got = run(TAPE, {"x0": x, "y0": out, "tape": tape, **empty}, sizes)["y0"]
+    np.testing.assert_array_equal(got[:, ::3], -x.T)
+    assert np.isnan(got[:, 1::3]).all() and np.isnan(got[:, 2::3]).all()
+
+
+def test_bool_operands_and_several_outputs():
+    random = np.random.default_rng(2)
+    x, y = (random.normal(size=(33, 50)).astype(np.float32) for _ in range(2))
+    mask = random.random((50,)) < 0.5
+    steps = [
+        TapeStep("less", (0, 1)),
+        TapeStep("and", (3, 2)),
+        TapeStep("where", (4, 0, 1)),
+        TapeStep("add", (5, 0)),
+    ]
+    both, chosen, total = _run(x.shape, [x, y, mask], steps, [(4, "bool"), (5, "f32"), (6, "f32")])
+    np.testing.assert_array_equal(both, (x < y) & mask)
+    assert both.view(np.uint8).max() == 1
+    np.testing.assert_array_equal(chosen, np.where(both, x, y))
+    np.testing.assert_array_equal(total, chosen + x)
+
+
+def test_result_may_share_memory_with_an_input():
+    """Outputs are written behind the last read of an input, even when a result is computed early."""
+    tape = encode_tape(["f32"], [TapeStep("neg", (0,)), TapeStep("mul", (1, 0))], [(1, "f32"), (2, "f32")])
+    instructions = tape[16:].reshape(-1, 6)
+    writes_output = [slot in range(8, 12) for slot in instructions[:, 1]]
+    reads_input = [min(row[2:5]) < 8 for row in instructions]
+    assert max(i for i, read in enumerate(reads_input) if read) <= writes_output.index(True)
+
+
+def test_outputs_that_are_inputs_or_repeat():
+    a, b = (np.full((40,), value, np.float32) for value in (1, 2))
+    got = _run((40,), [a, b], [TapeStep("add", (0, 1))], [(1, "f32"), (0, "f32"), (2, "f32"), (2, "f32")])
+    assert [array[0] for array in got] == [2, 1, 3, 3]
+    (got,) = _run((40,), [a], [], [(0, "f32")])
+    assert (got == 1).all()
+
+
+def test_many_temporaries_and_refusals():
+    steps = [TapeStep("add", (i, float(i))) for i in range(8)]
+    steps += [TapeStep("add", (8 + i, 9 + i)) for i in range(7)]
+    inputs = [np.full((20,), i, np.float32) for i in range(8)]
+    (got,) = _run((20,), inputs, steps, [(8 + len(steps) - 1, "f32")])
+    assert (got == 6 + 6 + 7 + 7).all()
+    with pytest.raises(InternalError, match="temporaries"):
+        encode_tape(["f32"], [TapeStep("add", (0, float(i))) for i in range(25)], [(25, "f32")])
+    with pytest.raises(InternalError, match="no op"):
+        encode_tape(["f32"], [TapeStep("fold", (0,))], [(1, "f32")])
+    with pytest.raises(InternalError, match="operands"):
+        encode_tape(["f32"], [TapeStep("add", (0,))], [(1, "f32")])
+    with pytest.raises(InternalError, match="separate dims"):
+        strides = (64, 1, 2, 4, 8, 16, 32)
+        arguments((2,) * 7, [Operand(strides)], [Operand(strides[::-1])], 1)
+
+
+def test_empty():
+    (got,) = _run((3, 0), [np.zeros((3, 0), np.float32)], [TapeStep("relu", (0,))], [(1, "f32")])
+    assert got.shape == (3, 0)
