@@ -1,8 +1,8 @@
 """``elementwise.tape``: a chain of element-wise ops, run tile by tile so that what lies between ops stays in L1.
 
 Takes: up to 8 inputs and 4 outputs, float32 or bool in memory (``tape_encoding.KINDS``), float32 between; any broadcast
-that leaves at most 6 iteration dims after merging. Blocked tensors are iterated over their physical shape; a per-channel
-vector [C] of a blocked [N, C/L, H, W, L] is an operand of shape [C/L, 1, 1, L]. Ops in
+that leaves at most 6 iteration dims after merging. Blocked tensors are iterated over their physical shape; a vector
+[C] of a blocked [N, C/L, H, W, L] is an operand of shape [C/L, 1, 1, L]. Ops in
 ``tape_encoding.NON_FINITE_FROM_FINITE`` must be followed by ``keep`` where a blocked result has pad lanes.
 
 The iteration space is [d0..d4, inner]: dims in front with a stride for every operand, and an inner run. A tile is up to
@@ -67,7 +67,7 @@ def arguments(
     if len(sizes) > RANK:
         raise InternalError(f"an element-wise chain over {len(sizes)} separate dims; elementwise.tape takes {RANK}")
     missing = RANK - len(sizes)
-    sizes = [1] * missing + sizes
+    sizes = [*[1] * missing, *sizes]
     inner = sizes[-1]
     slots: dict[str, Dim] = dict(zip(_DIMS, sizes))
     slots["inner"] = inner
