@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnnc.errors import ModelError
+from cnnc.errors import ModelError, UnsupportedError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Content, Fact, Operands
 from cnnc.ops.content import known_dims, make_content, same_size
@@ -119,7 +119,9 @@ def _depth(data: Fact, indices: Fact, batch: int) -> int:
         raise ModelError(f"data {data.type} and indices {indices.type} both need an axis")
     depth = indices.shape[-1]
     if not isinstance(depth, int):
-        raise ModelError(f"the last axis of indices {indices.type} must be a number: the rank follows from it")
+        raise UnsupportedError(
+            f"the last axis of indices {indices.type} is not known, so the rank of a slice is not either"
+        )
     if not 1 <= depth <= data.rank - batch:
         raise ModelError(f"indices {indices.type} name {depth} axes of {data.type} after {batch} batch axes")
     return depth

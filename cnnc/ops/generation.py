@@ -85,7 +85,7 @@ def _infer_one_hot(attrs: OneHotAttrs, operands: Operands) -> tuple[TensorType, 
     require_dtype(depth, NUMBERS, "the depth")
     if depth.type.elements != 1:
         raise ModelError(f"the depth must be one number, got {depth.type}")
-    if values.rank != 1 or values.shape[0] != 2:
+    if values.rank != 1 or (values.type.is_static and values.shape[0] != 2):
         raise ModelError(f"the values must be (off, on), got {values.type}")
     rank = indices.rank + 1
     if not -rank <= attrs.axis < rank:
