@@ -1,4 +1,4 @@
-"""conv.f32.blocked.direct: convolution over blocked activations, any window, stride, dilation, padding and groups.
+"""conv.f32.blocked.direct: convolution with blocked output, any window, stride, dilation, padding and groups.
 
 A work item is a group of output rows and columns of one image times a group of output channels. It copies the input
 rows that it needs into scratch, with zeros where the padding is and split into the phases of the horizontal stride
@@ -6,8 +6,11 @@ rows that it needs into scratch, with zeros where the padding is and split into 
 The copy costs one pass over inputs that are used KH*KW*OC/lanes times.
 
 Weights are packed [OC tile][segment][KD][KH][KW][input lane][block][lane]: a *segment* is a run of input lanes of one
-channel block. Segments hold exact channels only, so pad lanes are never read, and each output tile has its own list, so
+channel block (consecutive channels of a plain input). Segments hold exact channels only, so pad lanes are never read, and each output tile has its own list, so
 that groups need nothing else.
+
+The input is blocked too, or plain (``input_block=1``: NCHW read as blocks of one channel), which is the better choice
+for a model's first layer: three channels padded to a block would waste most of the tile's work.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ SIZES = (
     *("segment_count", "segment_rows", "weight_floats", "row_tiles", "column_tiles", "oc_tiles", "alpha", "beta"),
 )
 """XB, YB: channel blocks of x and y. P*: padding before. row_tiles, column_tiles, oc_tiles: tiles of one work item.
-segment_count: the most segments that one output tile has. segment_rows, weight_floats: sizes of the packed arrays."""
-# tile parameters: rows, columns, blocks, activation, residual
+segment_count: the most segments that one output tile has. segment_rows, weight_floats: sizes of the packed arrays.
+residual and slopes are 0 where the variant has none. Variant parameters: rows, columns (pixels of a tile), blocks (of
+output channels of a tile), input_block (lanes or 1), activation, residual (0 or 1), lanes."""
 
 
 def _table_bytes(s: Mapping[str, Dim]) -> Dim:
@@ -37,7 +41,7 @@ def _table_bytes(s: Mapping[str, Dim]) -> Dim:
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     rows = (s["row_tiles"] * int(params["rows"]) - 1) * s["SH"] + (s["KH"] - 1) * s["DH"] + 1
     pitch = s["column_tiles"] * int(params["columns"]) + floor_div((s["KW"] - 1) * s["DW"], s["SW"])
-    return _table_bytes(s) + s["XB"] * s["KD"] * rows * s["SW"] * pitch * int(params["lanes"]) * 4
+    return _table_bytes(s) + s["XB"] * s["KD"] * rows * s["SW"] * pitch * int(params["input_block"]) * 4
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -51,7 +55,7 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     lane_bytes = int(params["lanes"]) * 4
     y_bytes = s["N"] * s["YB"] * s["OD"] * s["OH"] * s["OW"] * lane_bytes
     accesses = [
-        Access("x", 0, s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * lane_bytes, False),
+        Access("x", 0, s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * int(params["input_block"]) * 4, False),
         Access("weights", 0, s["weight_floats"] * 4, False),
         Access("segments", 0, s["segment_rows"] * 24, False),
         Access("bias", 0, s["YB"] * lane_bytes, False),
@@ -71,11 +75,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     ROWS, COLUMNS, BLOCKS = int(params["rows"]), int(params["columns"]), int(params["blocks"])
     BYTES = target.vector_bytes
-    tile = Tile(ROWS, COLUMNS, BLOCKS, BYTES, 4, str(params["activation"]), bool(params["residual"]))
+    PLAIN = params["input_block"] == 1
+    INPUT_BYTES = int(params["input_block"]) * 4  # of an input pixel in one channel block
+    tile = Tile(ROWS, COLUMNS, BLOCKS, INPUT_BYTES, str(params["activation"]), bool(params["residual"]))
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
-    copy_vectors, zero_vectors = memory.copy_vectors, memory.zero_vectors
+    copy_pixels = memory.copy_vectors if INPUT_BYTES == BYTES else memory.copy_floats
+    zero_pixels = memory.zero_vectors if INPUT_BYTES == BYTES else memory.zero_floats
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         x, weights, segments, bias, residual, slopes, y = (
@@ -95,8 +102,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
         pitch = column_tiles * COLUMNS + (KW - 1) * DW // SW
         slab_rows = (row_tiles * ROWS - 1) * SH + (KH - 1) * DH + 1
-        slab_row = SW * pitch * BYTES
+        slab_row = SW * pitch * INPUT_BYTES
         slab_plane = slab_rows * slab_row
+        x_lane = KD * slab_plane if PLAIN else 4
         y_block = OD * OH * OW * BYTES
 
         for item in range(begin, end):
@@ -121,7 +129,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 for _ in range(load_index(head + 8)):
                     block = load_index(place)
                     first_block = min(first_block, block)
-                    last_block = max(last_block, block)
+                    last_block = max(last_block, block + load_index(place + 16) - 1 if PLAIN else block)
                     place += 24
 
             used_rows = ((row_end - row_begin + ROWS - 1) // ROWS * ROWS - 1) * SH + (KH - 1) * DH + 1
@@ -131,7 +139,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     if z < 0 or z >= D:
                         continue
                     plane = slab + ((block - first_block) * KD + kd) * slab_plane
-                    source = x + ((image * XB + block) * D + z) * H * W * BYTES
+                    source = x + ((image * XB + block) * D + z) * H * W * INPUT_BYTES
                     for row in range(used_rows):
                         needed = False
                         for ky in range(KH):
@@ -145,7 +153,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                 needed = needed or kx * DW % SW == phase
                             if not needed:
                                 continue
-                            target_row = plane + row * slab_row + phase * pitch * BYTES
+                            target_row = plane + row * slab_row + phase * pitch * INPUT_BYTES
                             # column c of the phase is input column c * SW + left
                             left = column_begin * SW + phase - PW
                             low = min(max((SW - 1 - left) // SW, 0), pitch)
@@ -153,10 +161,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                             if iy < 0 or iy >= H:
                                 low = pitch
                                 high = pitch
-                            zero_vectors(target_row, low)
-                            source_row = source + (iy * W + low * SW + left) * BYTES
-                            copy_vectors(target_row + low * BYTES, source_row, SW * BYTES, high - low)
-                            zero_vectors(target_row + high * BYTES, pitch - high)
+                            zero_pixels(target_row, low)
+                            source_row = source + (iy * W + low * SW + left) * INPUT_BYTES
+                            copy_pixels(target_row + low * INPUT_BYTES, source_row, SW * INPUT_BYTES, high - low)
+                            zero_pixels(target_row + high * INPUT_BYTES, pitch - high)
 
             listed = -1
             entries = 0
@@ -178,7 +186,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                     if 0 <= z < D:
                                         column = kx * DW % SW * pitch + kx * DW // SW
                                         entry = table + entries * 24
-                                        offset = base + kd * slab_plane + ky * DH * slab_row + column * BYTES
+                                        offset = base + kd * slab_plane + ky * DH * slab_row + column * INPUT_BYTES
                                         store_index(entry, offset)
                                         store_index(entry + 8, weight_offset)
                                         store_index(entry + 16, count)
@@ -190,8 +198,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     for column in range(column_begin, column_end, COLUMNS):
                         pixel = ((channel_block * OD + depth) * OH + row) * OW + column
                         run_tile(
-                            slab + (row - row_begin) * SH * slab_row + (column - column_begin) * BYTES,
+                            slab + (row - row_begin) * SH * slab_row + (column - column_begin) * INPUT_BYTES,
                             SH * slab_row,
+                            x_lane,
                             weights + load_index(head + 16) * 4,
                             table,
                             entries,

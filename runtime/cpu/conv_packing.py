@@ -24,11 +24,17 @@ class PackedWeights:
 
 
 def pack_weights(
-    w: NDArray[Any], lanes: int, blocks: int, groups: int = 1, input_lanes: Sequence[int] | None = None
+    w: NDArray[Any],
+    lanes: int,
+    blocks: int,
+    groups: int = 1,
+    input_lanes: Sequence[int] | None = None,
+    input_block: int | None = None,
 ) -> PackedWeights:
     """Pack ``w`` [OC, IC/groups, KD, KH, KW] (or fewer spatial axes) for tiles of ``blocks`` x ``lanes`` channels.
 
-    ``input_lanes`` gives the physical lane of each of the IC input channels; by default channel c lies in lane c. An
+    ``input_lanes`` gives the physical lane of each of the IC input channels; by default channel c lies in lane c.
+    ``input_block`` is the lanes of a channel block of the input: ``lanes`` by default, 1 for a plain NCHW input. An
     output tile that spans several groups reads the lanes of all of them with zero weights where a channel is not in
     the group, so an infinity in one group can turn a neighbouring group's sum into NaN.
     """
@@ -51,7 +57,7 @@ def pack_weights(
         channels = np.concatenate([np.arange(g * ic_group, (g + 1) * ic_group) for g in tile_groups])
         channels = channels[np.argsort(lane_of[channels], kind="stable")]
         if key not in lists:
-            found = _runs(lane_of[channels], lanes)
+            found = _runs(lane_of[channels], input_block or lanes)
             lists[key] = (len(rows), found)
             rows.extend(found)
         start, runs = lists[key]
@@ -83,11 +89,13 @@ def pack_channels(values: NDArray[Any] | None, channels: int, lanes: int) -> NDA
 
 
 def _runs(lane_of: NDArray[Any], lanes: int) -> list[tuple[int, int, int]]:
-    """Ascending lanes as (channel block, first lane in the block, consecutive lanes)."""
+    """Ascending lanes as (channel block, first lane in the block, consecutive lanes); blocks of one lane are joined."""
     runs: list[tuple[int, int, int]] = []
     for lane in map(int, lane_of):
         block, inner = divmod(lane, lanes)
-        if runs and runs[-1][0] == block and runs[-1][1] + runs[-1][2] == inner:
+        if lanes == 1 and runs and runs[-1][0] + runs[-1][2] == block:
+            runs[-1] = (runs[-1][0], 0, runs[-1][2] + 1)
+        elif runs and runs[-1][0] == block and runs[-1][1] + runs[-1][2] == inner:
             runs[-1] = (block, runs[-1][1], runs[-1][2] + 1)
         else:
             runs.append((block, inner, 1))

@@ -17,13 +17,16 @@ class MemoryOps:
 
     ``load_index(address)``, ``store_index(address, value)``;
     ``copy_vectors(dst, src, src_step_bytes, count)`` copies ``count`` vectors to consecutive places;
-    ``zero_vectors(dst, count)``.
+    ``zero_vectors(dst, count)``; ``copy_floats(dst, src, src_step_bytes, count)`` and ``zero_floats(dst, count)`` do
+    the same with single floats, ranges of any alignment.
     """
 
     load_index: Any
     store_index: Any
     copy_vectors: Any
     zero_vectors: Any
+    copy_floats: Any
+    zero_floats: Any
 
 
 def memory_ops(target: Target) -> MemoryOps:
@@ -32,6 +35,8 @@ def memory_ops(target: Target) -> MemoryOps:
         store_index=intrinsic(target, _store_index, 2),
         copy_vectors=intrinsic(target, _copy_vectors, 4),
         zero_vectors=intrinsic(target, _zero_vectors, 2),
+        copy_floats=intrinsic(target, _copy_floats, 4),
+        zero_floats=intrinsic(target, _zero_floats, 2),
     )
 
 
@@ -48,3 +53,34 @@ def _copy_vectors(b: VectorBuilder, dst: ir.Value, src: ir.Value, step: ir.Value
 def _zero_vectors(b: VectorBuilder, dst: ir.Value, count: ir.Value) -> None:
     with b.loop(count) as number:
         b.store(b.zero(), dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
+
+
+def _copy_floats(b: VectorBuilder, dst: ir.Value, src: ir.Value, step: ir.Value, count: ir.Value) -> None:
+    """Whole vectors where floats follow each other or every second one is taken; the rest one by one."""
+    lanes = b.lanes
+    done = b.variable(b.index(0))
+    with b.when(b.ir.icmp_signed("==", step, b.index(4))):
+        whole = b.ir.ashr(count, b.index(lanes.bit_length() - 1))
+        _copy_vectors(b, dst, src, b.index(b.target.vector_bytes), whole)
+        b.set(done, b.ir.mul(whole, b.index(lanes)))
+    with b.when(b.ir.icmp_signed("==", step, b.index(8))):
+        # The last float of the second vector lies before the next one taken: there must be a next one.
+        rest = b.ir.sub(count, b.index(1))
+        whole = b.ir.ashr(rest, b.index(lanes.bit_length() - 1))
+        even = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(0, 2 * lanes, 2)))
+        with b.loop(whole) as number:
+            place = b.ir.mul(number, b.index(2 * b.target.vector_bytes))
+            first = b.load(src, place)
+            second = b.load(src, b.ir.add(place, b.index(b.target.vector_bytes)))
+            b.store(b.ir.shuffle_vector(first, second, even), dst, b.ir.ashr(place, b.index(1)))
+        moved = b.ir.mul(whole, b.index(lanes))
+        b.set(done, b.ir.select(b.ir.icmp_signed(">", moved, b.index(0)), moved, b.index(0)))
+    with b.loop(b.ir.sub(count, b.get(done))) as number:
+        index = b.ir.add(number, b.get(done))
+        b.store_scalar(b.load_scalar(src, b.ir.mul(index, step)), dst, b.ir.mul(index, b.index(4)))
+
+
+def _zero_floats(b: VectorBuilder, dst: ir.Value, count: ir.Value) -> None:
+    zero = ir.Constant(ir.FloatType(), 0.0)
+    with b.loop(count) as number:
+        b.store_scalar(zero, dst, b.ir.mul(number, b.index(4)))

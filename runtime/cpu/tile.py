@@ -20,7 +20,7 @@ ENTRY_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """``pixel_bytes`` lie between the inputs of neighbouring columns, ``lane_bytes`` between input channels.
+    """``pixel_bytes`` lie between the inputs of neighbouring columns.
 
     ``activation`` and ``residual`` name the epilogue. With ``masked`` the last block stores ``lanes`` lanes only.
     """
@@ -29,7 +29,6 @@ class Tile:
     columns: int
     blocks: int
     pixel_bytes: int
-    lane_bytes: int
     activation: str
     residual: bool
     masked: bool = False
@@ -38,6 +37,7 @@ class Tile:
 TILE_ARGS = (
     "x",  # address of the tile's first input pixel
     "x_row",  # bytes between input rows of the tile
+    "x_lane",  # bytes between the input channels of an entry
     "weights",  # address of the packed weights of the blocks
     "table",  # address of the entries
     "entries",  # number of entries
@@ -78,7 +78,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                         b.set(total, b.fma(row_weights[block], value, b.get(total)))
                     b.clobber_memory()
                 row_base = b.ir.add(row_base, a["x_row"])
-            b.set(x, b.ir.add(b.get(x), b.index(tile.lane_bytes)))
+            b.set(x, b.ir.add(b.get(x), a["x_lane"]))
             b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
     alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
     slopes = [b.load(a["slopes"], block * vector_bytes) for block in range(tile.blocks)] if _has_slopes(tile) else []

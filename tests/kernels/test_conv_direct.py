@@ -29,6 +29,7 @@ CASES = {
     "window beyond input": {"x": (1, 2, 2, 1), "w": (3, 2, 5, 5), "pads": (3, 3, 3, 3)},
     "1-D": {"x": (2, 10, 41), "w": (17, 10, 5), "stride": (2,), "pads": (3, 1)},
     "3-D": {"x": (1, 18, 5, 6, 7), "w": (16, 18, 3, 2, 3), "stride": (2, 1, 1), "pads": (1, 0, 1, 1, 1, 1)},
+    "first layer": {"x": (2, 3, 41, 83), "w": (20, 3, 7, 7), "stride": (2, 2), "pads": (3, 3, 3, 3)},
     "groups of blocks": {"x": (1, 64, 5, 6), "w": (32, 32, 3, 3), "groups": 2, "pads": (1, 1, 1, 1)},
     "groups of 4": {"x": (1, 24, 5, 6), "w": (24, 4, 3, 3), "groups": 6, "pads": (1, 1, 1, 1)},
     "groups of 3 to 5": {"x": (1, 21, 5, 6), "w": (35, 3, 2, 2), "groups": 7},
@@ -53,7 +54,7 @@ def _sizes(x_shape, w_shape, y_shape, stride, dilation, pads, lanes, packed, til
     return sizes | dict(zip(("row_tiles", "column_tiles", "oc_tiles"), tiles))
 
 
-def run_conv(case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1, seed=0, **run):
+def run_conv(case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1, plain=False, seed=0, **run):
     rng = np.random.default_rng(seed)
     rank = len(case["x"]) - 2
     stride, dilation = case.get("stride", (1,) * rank), case.get("dilation", (1,) * rank)
@@ -63,11 +64,13 @@ def run_conv(case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1,
     bias = rng.standard_normal(w.shape[0], np.float32)
     expected = reference.conv(x, w, stride, dilation, pads, groups) + bias.reshape(1, -1, *(1,) * rank)
     lanes = host_target().lanes
-    packed = pack_weights(w, lanes, blocks, groups)
+    packed = pack_weights(w, lanes, blocks, groups, input_block=1 if plain else None)
     sizes = _sizes(x.shape, w.shape, expected.shape, stride, dilation, pads, lanes, packed, tiles)
+    if plain:
+        sizes["XB"] = x.shape[1]
     sizes |= {"alpha": float_bits(-0.5), "beta": float_bits(1.5)}
     y = to_blocked(np.zeros(expected.shape, np.float32), lanes)
-    arrays = {"x": to_blocked(x, lanes), "weights": packed.weights, "segments": packed.segments, "y": y}
+    arrays = {"x": x if plain else to_blocked(x, lanes), "weights": packed.weights, "segments": packed.segments, "y": y}
     arrays["bias"] = pack_channels(bias, w.shape[0], lanes)
     if residual:
         other = rng.standard_normal(expected.shape, np.float32)
@@ -80,6 +83,7 @@ def run_conv(case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1,
         "activation": activation,
         "residual": int(residual),
         "lanes": lanes,
+        "input_block": 1 if plain else lanes,
     }
     variant = Variant.of("conv.f32.blocked.direct", **options)
     got = from_blocked(run_kernel(variant, arrays, sizes, **run)["y"], w.shape[0])
@@ -89,8 +93,9 @@ def run_conv(case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1,
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("at_start", [False, True])
-def test_matches_definition(name, at_start):
-    got, expected, bound = run_conv(CASES[name], at_start=at_start)
+@pytest.mark.parametrize("plain", [False, True])
+def test_matches_definition(name, at_start, plain):
+    got, expected, bound = run_conv(CASES[name], at_start=at_start, plain=plain)
     np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
 
 

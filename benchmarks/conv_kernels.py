@@ -1,0 +1,217 @@
+"""GFLOP/s of each convolution kernel on the layers of ResNet-50 and MobileNetV2, one thread, and share of the FMA peak.
+
+    python benchmarks/conv_kernels.py [--only NAME]
+
+Times are the best of a dozen runs with warm caches; the peak is measured by a kernel of multiply-adds alone, before
+every layer, because the clock of a shared machine moves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.cpu.conv_packing import pack_weights
+from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_pointwise_tiling
+from cnnc.runtime.jit.library import load_kernel
+from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.kernel import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A square convolution: input channels, output channels, input height, window, stride."""
+
+    net: str
+    ic: int
+    oc: int
+    size: int
+    window: int
+    stride: int
+    residual: bool = False
+    depthwise: bool = False
+
+    @property
+    def out(self) -> int:
+        return (self.size - 1) // self.stride + 1
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.out**2 * self.oc * (1 if self.depthwise else self.ic) * self.window**2
+
+
+LAYERS = (
+    Layer("resnet50", 3, 64, 224, 7, 2),
+    Layer("resnet50", 64, 64, 56, 1, 1),
+    Layer("resnet50", 64, 64, 56, 3, 1),
+    Layer("resnet50", 64, 256, 56, 1, 1, residual=True),
+    Layer("resnet50", 256, 64, 56, 1, 1),
+    Layer("resnet50", 128, 128, 56, 3, 2),
+    Layer("resnet50", 256, 512, 56, 1, 2),
+    Layer("resnet50", 512, 128, 28, 1, 1),
+    Layer("resnet50", 128, 128, 28, 3, 1),
+    Layer("resnet50", 128, 512, 28, 1, 1, residual=True),
+    Layer("resnet50", 1024, 256, 14, 1, 1),
+    Layer("resnet50", 256, 256, 14, 3, 1),
+    Layer("resnet50", 256, 1024, 14, 1, 1, residual=True),
+    Layer("resnet50", 2048, 512, 7, 1, 1),
+    Layer("resnet50", 512, 512, 7, 3, 1),
+    Layer("resnet50", 512, 2048, 7, 1, 1, residual=True),
+    Layer("mobilenetv2", 3, 32, 224, 3, 2),
+    Layer("mobilenetv2", 32, 16, 112, 1, 1),
+    Layer("mobilenetv2", 16, 96, 112, 1, 1),
+    Layer("mobilenetv2", 96, 24, 56, 1, 1),
+    Layer("mobilenetv2", 24, 144, 56, 1, 1),
+    Layer("mobilenetv2", 192, 32, 28, 1, 1),
+    Layer("mobilenetv2", 64, 384, 14, 1, 1),
+    Layer("mobilenetv2", 576, 96, 14, 1, 1),
+    Layer("mobilenetv2", 160, 960, 7, 1, 1),
+    Layer("mobilenetv2", 320, 1280, 7, 1, 1),
+)
+
+
+def run_time(variant: Variant, arrays: Mapping[str, Any], sizes: Mapping[str, int], runs: int = 12) -> float:
+    """Seconds of one call over all items, the best of ``runs``."""
+    kernel = kernel_def(variant.kernel)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(load_kernel(variant))
+    scratch = _aligned(int(kernel.scratch_bytes(sizes, variant.options)) // 4 + 16)
+    addresses = [arrays[name].ctypes.data if name in arrays else 0 for name in kernel.buffers]
+    block = (ctypes.c_int64 * len(kernel.args))(*addresses, *[sizes[name] for name in kernel.sizes])
+    items = int(kernel.items(sizes, variant.options))
+    best = float("inf")
+    for _ in range(runs):
+        start = time.perf_counter()
+        function(ctypes.addressof(block), 0, items, scratch.ctypes.data)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _aligned(floats: int) -> np.ndarray[Any, Any]:
+    raw = np.zeros(floats + 16, np.float32)
+    return raw[(-raw.ctypes.data % 64) // 4 :][:floats]
+
+
+def _random(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    array = _aligned(int(np.prod(shape)))
+    array[:] = np.random.default_rng(0).standard_normal(array.size, np.float32)
+    return array
+
+
+def time_layer(layer: Layer) -> tuple[str, float]:
+    """(description of the kernel, seconds)."""
+    lanes = host_target().lanes
+    pad, out = layer.window // 2, layer.out
+    oc_blocks = -(-layer.oc // lanes)
+    plain = layer.ic <= 4
+    ic_blocks = layer.ic if plain else -(-layer.ic // lanes)
+    pointwise = layer.window == layer.stride == 1
+    if pointwise:
+        tiling = choose_pointwise_tiling(out * out, ic_blocks, oc_blocks, lanes)
+    else:
+        tiling = choose_conv_tiling(
+            (1, out, out), (1, layer.window, layer.window), (1, layer.stride, layer.stride), (1, 1, 1),
+            ic_blocks, oc_blocks, lanes, 1 if plain else lanes,
+        )  # fmt: skip
+    w = np.ones((layer.oc, layer.ic, layer.window, layer.window), np.float32)
+    packed = pack_weights(w, lanes, tiling.blocks, input_block=1 if plain else lanes)
+    y = _random((oc_blocks * lanes, out, out))
+    arrays = {
+        "x": _random((ic_blocks * (1 if plain else lanes), layer.size, layer.size)),
+        "weights": _random(packed.weights.shape),
+        "segments": packed.segments,
+        "bias": _random((oc_blocks * lanes,)),
+        "residual": y,
+        "y": y,
+    }
+    sizes = {"N": 1, "XB": ic_blocks, "YB": oc_blocks, "D": 1, "H": layer.size, "W": layer.size, "OD": 1, "alpha": 0}
+    sizes |= {"OH": out, "OW": out, "KD": 1, "KH": layer.window, "KW": layer.window, "SD": 1, "beta": 0}
+    sizes |= {"SH": layer.stride, "SW": layer.stride, "DD": 1, "DH": 1, "DW": 1, "PD": 0, "PH": pad, "PW": pad}
+    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments), "pixels": out * out}
+    sizes |= {"weight_floats": packed.weights.size, "row_tiles": tiling.row_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"column_tiles": tiling.column_tiles, "pixel_tiles": tiling.column_tiles}
+    options: dict[str, int | str] = {"columns": tiling.columns, "blocks": tiling.blocks, "activation": "relu"}
+    options |= {"residual": int(layer.residual), "lanes": lanes}
+    if pointwise:
+        variant = Variant.of("conv.f32.blocked.pointwise", **options)
+    else:
+        options |= {"rows": tiling.rows, "input_block": 1 if plain else lanes}
+        variant = Variant.of("conv.f32.blocked.direct", **options)
+    items = kernel_def(variant.kernel).items(sizes, variant.options)
+    tile = f"{tiling.rows}x{tiling.columns}x{tiling.blocks}"
+    per_item = f"{tiling.row_tiles}/{tiling.column_tiles}/{tiling.oc_tiles}"
+    return f"{variant.kernel.split('.')[-1]} {tile} {per_item} items {items}", run_time(variant, arrays, sizes)
+
+
+def measure_peak() -> float:
+    """FLOP/s of independent multiply-adds in registers."""
+    return _peak_kernel()()
+
+
+def _peak_kernel() -> Callable[[], float]:
+    from cnnc.runtime.cpu.vector import VectorBuilder, intrinsic
+    from cnnc.runtime.jit.compile import compile_function
+    from cnnc.runtime.jit.link import link
+    from cnnc.runtime.jit.memory import map_blob
+
+    target = host_target()
+    chains = 12
+
+    def emit(b: VectorBuilder, address: Any, count: Any) -> None:
+        sums = [b.variable(b.load(address)) for _ in range(chains)]
+        factor = b.load(address)
+        with b.loop(count):
+            for total in sums:
+                b.set(total, b.fma(factor, factor, b.get(total)))
+            b.clobber_memory()
+        for number, total in enumerate(sums):
+            b.store(b.get(total), address, number * target.vector_bytes)
+
+    run = intrinsic(target, emit, 2)
+
+    def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        run(args[0], end)
+
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(
+        map_blob(link(compile_function(kernel, target)))
+    )
+    memory = _aligned(chains * target.lanes)
+    block = (ctypes.c_int64 * 1)(memory.ctypes.data)
+
+    def measure() -> float:
+        best = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            function(ctypes.addressof(block), 0, 100_000, 0)
+            best = min(best, time.perf_counter() - start)
+        return 100_000 * chains * target.lanes * 2 / best
+
+    return measure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="layers of this network")
+    only = parser.parse_args().only
+    peak = _peak_kernel()
+    for layer in LAYERS:
+        if only and only not in layer.net:
+            continue
+        top = peak()
+        name, seconds = time_layer(layer)
+        rate = layer.flops / seconds
+        kind = "dw" if layer.depthwise else f"{layer.window}x{layer.window}/{layer.stride}"
+        shape = f"{layer.ic:4d}->{layer.oc:4d} at {layer.size:3d} {kind}"
+        print(
+            f"{layer.net:12s} {shape:24s} {seconds * 1e3:7.3f} ms {rate / 1e9:6.1f} GFLOP/s {rate / top:4.0%}  {name}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""conv.f32.blocked.pointwise: 1x1 convolution with stride 1 and no padding, as a matrix product over flattened pixels.
+
+The register tile reads the blocked input in place. Only the last tile of an image, where fewer pixels than a tile are
+left, is copied to scratch first, so that nothing beyond the image is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+
+NAME = "conv.f32.blocked.pointwise"
+BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y")
+SIZES = (
+    *("N", "XB", "YB", "pixels", "segment_count", "segment_rows", "weight_floats"),
+    *("pixel_tiles", "oc_tiles", "alpha", "beta"),
+)
+"""XB, YB: channel blocks of x and y. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. segment_count,
+segment_rows, weight_floats: as ``conv_packing`` gives them; residual and slopes are 0 where the variant has none.
+Variant parameters: columns (pixels of a tile), blocks, activation, residual (0 or 1), lanes."""
+
+
+def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
+    tail = s["XB"] * (int(params["columns"]) * int(params["lanes"]) * 4)
+    return round_up(s["segment_count"] * 48, 64) + tail
+
+
+def _items(s: Mapping[str, Dim], params: Params) -> Dim:
+    pixel_groups = ceil_div(s["pixels"], s["pixel_tiles"] * int(params["columns"]))
+    return s["N"] * pixel_groups * ceil_div(floor_div(s["YB"], int(params["blocks"])), s["oc_tiles"])
+
+
+def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
+    lane_bytes = int(params["lanes"]) * 4
+    y_bytes = s["N"] * s["YB"] * s["pixels"] * lane_bytes
+    accesses = [
+        Access("x", 0, s["N"] * s["XB"] * s["pixels"] * lane_bytes, False),
+        Access("weights", 0, s["weight_floats"] * 4, False),
+        Access("segments", 0, s["segment_rows"] * 24, False),
+        Access("bias", 0, s["YB"] * lane_bytes, False),
+        Access("y", 0, y_bytes, True),
+    ]
+    if params["residual"]:
+        accesses.append(Access("residual", 0, y_bytes, False))
+    if params["activation"] == "prelu":
+        accesses.append(Access("slopes", 0, s["YB"] * lane_bytes, False))
+    return tuple(accesses)
+
+
+def _build(target: Target, params: Params) -> Callable[..., Any]:
+    from cnnc.runtime.cpu.memory_ops import memory_ops
+    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    COLUMNS, BLOCKS = int(params["columns"]), int(params["blocks"])
+    BYTES = target.vector_bytes
+    tile = Tile(1, COLUMNS, BLOCKS, BYTES, str(params["activation"]), bool(params["residual"]))
+    run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
+    memory = memory_ops(target)
+    load_index, store_index, copy_vectors = memory.load_index, memory.store_index, memory.copy_vectors
+
+    def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        x, weights, segments, bias = args[0], args[1], args[2], args[3]
+        residual, slopes, y = args[4], args[5], args[6]
+        XB, YB, pixels, segment_count = args[8], args[9], args[10], args[11]
+        pixel_tiles, oc_tiles, alpha, beta = args[14], args[15], args[16], args[17]
+
+        table = scratch
+        tail = scratch + (segment_count * 48 + 63) // 64 * 64
+        pixel_groups = (pixels + pixel_tiles * COLUMNS - 1) // (pixel_tiles * COLUMNS)
+        all_oc_tiles = YB // BLOCKS
+        oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
+
+        for item in range(begin, end):
+            rest = item // oc_groups
+            oc_begin = (item - rest * oc_groups) * oc_tiles
+            oc_end = min(oc_begin + oc_tiles, all_oc_tiles)
+            image = rest // pixel_groups
+            pixel_begin = (rest - image * pixel_groups) * pixel_tiles * COLUMNS
+            pixel_end = min(pixel_begin + pixel_tiles * COLUMNS, pixels)
+            image_x = x + image * XB * pixels * BYTES
+            tail_begin = pixel_begin + (pixel_end - pixel_begin) // COLUMNS * COLUMNS
+            if tail_begin < pixel_end:
+                for block in range(XB):
+                    source = image_x + (block * pixels + tail_begin) * BYTES
+                    copy_vectors(tail + block * COLUMNS * BYTES, source, BYTES, pixel_end - tail_begin)
+
+            # Two tables: offsets into x, and into the copied tail.
+            listed = -1
+            entries = 0
+            for oc in range(oc_begin, oc_end):
+                head = segments + oc * 24
+                if load_index(head) != listed:
+                    listed = load_index(head)
+                    entries = load_index(head + 8)
+                    weight_offset = 0
+                    for number in range(entries):
+                        place = segments + (all_oc_tiles + listed + number) * 24
+                        block, lane, count = load_index(place), load_index(place + 8), load_index(place + 16)
+                        entry = table + number * 24
+                        store_index(entry, block * pixels * BYTES + lane * 4)
+                        store_index(entry + 8, weight_offset)
+                        store_index(entry + 16, count)
+                        entry += segment_count * 24
+                        store_index(entry, block * COLUMNS * BYTES + lane * 4)
+                        store_index(entry + 8, weight_offset)
+                        store_index(entry + 16, count)
+                        weight_offset += count * BLOCKS * BYTES
+                lanes_offset = oc * BLOCKS * BYTES
+                for pixel in range(pixel_begin, pixel_end, COLUMNS):
+                    y_offset = ((image * YB + oc * BLOCKS) * pixels + pixel) * BYTES
+                    in_tail = pixel >= tail_begin
+                    run_tile(
+                        tail if in_tail else image_x + pixel * BYTES,
+                        0,
+                        4,
+                        weights + load_index(head + 16) * 4,
+                        table + segment_count * 24 if in_tail else table,
+                        entries,
+                        bias + lanes_offset,
+                        slopes + lanes_offset,
+                        residual + y_offset,
+                        y + y_offset,
+                        BYTES,
+                        0,
+                        pixels * BYTES,
+                        pixels - pixel,
+                        1,
+                        0,
+                        alpha,
+                        beta,
+                    )
+
+    return kernel
+
+
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)

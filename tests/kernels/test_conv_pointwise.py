@@ -1,0 +1,68 @@
+"""1x1 convolution as a product over flattened pixels: tails, groups, lane maps, guard pages, any split."""
+
+import numpy as np
+import pytest
+
+from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
+from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.kernel import Variant
+from cnnc.types import Layout
+from tests.kernels import reference
+from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
+
+pytestmark = pytest.mark.jit
+
+
+def run_pointwise(n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=(), prelu=False, **run):
+    rng = np.random.default_rng(ic * oc + pixels)
+    lanes = host_target().lanes
+    x = rng.standard_normal((n, ic, pixels), np.float32)
+    w = rng.standard_normal((oc, ic // groups, 1), np.float32)
+    other = rng.standard_normal((n, oc, pixels), np.float32)
+    slopes = rng.standard_normal(oc, np.float32)
+    expected = reference.conv(x, w, (1,), (1,), (0, 0), groups) + other
+    expected = np.where(expected < 0, expected * slopes[:, None], expected) if prelu else np.maximum(expected, 0)
+    where = Layout(lanes, pieces).lanes(ic)
+    physical = np.full((n, Layout(lanes, pieces).physical_channels(ic), pixels), np.nan, np.float32)
+    physical[:, where] = x
+    packed = pack_weights(w, lanes, blocks, groups, where)
+    padded = -(-oc // (lanes * blocks)) * blocks
+    sizes = {"N": n, "XB": physical.shape[1] // lanes, "YB": padded, "pixels": pixels}
+    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
+    sizes |= {"weight_floats": packed.weights.size, "pixel_tiles": tiles[0], "oc_tiles": tiles[1]}
+    sizes |= {"alpha": float_bits(0), "beta": float_bits(0)}
+    full = np.full((n, padded * lanes, pixels), np.nan, np.float32)
+    full[:, :oc] = other
+    arrays = {"x": to_blocked(physical, lanes), "weights": packed.weights, "segments": packed.segments}
+    arrays |= {"bias": np.zeros(padded * lanes, np.float32), "residual": to_blocked(full, lanes)}
+    arrays["y"] = np.zeros_like(arrays["residual"])
+    if prelu:
+        arrays["slopes"] = np.resize(pack_channels(slopes, oc, lanes), padded * lanes)
+    options = {"columns": 6, "blocks": blocks, "activation": "prelu" if prelu else "relu", "residual": 1}
+    variant = Variant.of("conv.f32.blocked.pointwise", lanes=lanes, **options)
+    got = from_blocked(run_kernel(variant, arrays, sizes, **run)["y"], oc)
+    return got, expected, 1e-6 * np.sqrt(ic)
+
+
+CASES = [
+    {"n": 1, "ic": 1, "oc": 1, "pixels": 1},
+    {"n": 2, "ic": 24, "oc": 19, "pixels": 13},
+    {"n": 1, "ic": 33, "oc": 70, "pixels": 49, "blocks": 2},
+    {"n": 1, "ic": 40, "oc": 48, "pixels": 12, "groups": 4},
+    {"n": 1, "ic": 23, "oc": 16, "pixels": 35, "pieces": (5, 17, 1)},
+    {"n": 1, "ic": 17, "oc": 31, "pixels": 29, "prelu": True},
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("at_start", [False, True])
+def test_matches_definition(case, at_start):
+    got, expected, bound = run_pointwise(**case, at_start=at_start)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=bound)
+
+
+@pytest.mark.parametrize("tiles", [(1, 1), (3, 4)])
+def test_any_split_gives_the_same_bits(tiles):
+    whole, _, _ = run_pointwise(2, 24, 70, 40)
+    split, _, _ = run_pointwise(2, 24, 70, 40, tiles=tiles, splits=3)
+    assert np.array_equal(whole, split)
