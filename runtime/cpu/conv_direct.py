@@ -6,8 +6,8 @@ rows that it needs into scratch, with zeros where the padding is and split into 
 The copy costs one pass over inputs that are used KH*KW*OC/lanes times.
 
 Weights are packed [OC tile][segment][KD][KH][KW][input lane][block][lane]: a *segment* is a run of input lanes of one
-channel block (consecutive channels of a plain input). Segments hold exact channels only, so pad lanes are never read, and each output tile has its own list, so
-that groups need nothing else.
+channel block (of consecutive channels, if the input is plain). Segments hold exact channels only, so pad lanes are
+never read, and each output tile has its own list, so that groups need nothing else.
 
 The input is blocked too, or plain (``input_block=1``: NCHW read as blocks of one channel), which is the better choice
 for a model's first layer: three channels padded to a block would waste most of the tile's work.
@@ -104,6 +104,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         slab_rows = (row_tiles * ROWS - 1) * SH + (KH - 1) * DH + 1
         slab_row = SW * pitch * INPUT_BYTES
         slab_plane = slab_rows * slab_row
+        every_row = DH == 1 and KH >= SH
         x_lane = KD * slab_plane if PLAIN else 4
         y_block = OD * OH * OW * BYTES
 
@@ -133,36 +134,37 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     place += 24
 
             used_rows = ((row_end - row_begin + ROWS - 1) // ROWS * ROWS - 1) * SH + (KH - 1) * DH + 1
-            for block in range(first_block, last_block + 1):
-                for kd in range(KD):
-                    z = depth * SD + kd * DD - PD
-                    if z < 0 or z >= D:
-                        continue
-                    plane = slab + ((block - first_block) * KD + kd) * slab_plane
-                    source = x + ((image * XB + block) * D + z) * H * W * INPUT_BYTES
-                    for row in range(used_rows):
-                        needed = False
-                        for ky in range(KH):
-                            needed = needed or (row - ky * DH) % SH == 0
-                        if not needed:
+            for phase in range(SW):
+                used = False
+                for kx in range(KW):
+                    used = used or kx * DW % SW == phase
+                if not used:
+                    continue
+                # Column c of the phase is input column c * SW + left; columns low..high-1 lie in the input.
+                left = column_begin * SW + phase - PW
+                low = min(max((SW - 1 - left) // SW, 0), pitch)
+                high = max(min((W - 1 - left) // SW + 1, pitch), low)
+                for block in range(first_block, last_block + 1):
+                    for kd in range(KD):
+                        z = depth * SD + kd * DD - PD
+                        if z < 0 or z >= D:
                             continue
-                        iy = row_begin * SH + row - PH
-                        for phase in range(SW):
-                            needed = False
-                            for kx in range(KW):
-                                needed = needed or kx * DW % SW == phase
-                            if not needed:
+                        plane = slab + ((block - first_block) * KD + kd) * slab_plane + phase * pitch * INPUT_BYTES
+                        source = x + (((image * XB + block) * D + z) * H * W + left) * INPUT_BYTES
+                        for row in range(used_rows):
+                            used = every_row
+                            if not every_row:
+                                for ky in range(KH):
+                                    used = used or (row - ky * DH) % SH == 0
+                            if not used:
                                 continue
-                            target_row = plane + row * slab_row + phase * pitch * INPUT_BYTES
-                            # column c of the phase is input column c * SW + left
-                            left = column_begin * SW + phase - PW
-                            low = min(max((SW - 1 - left) // SW, 0), pitch)
-                            high = max(min((W - 1 - left) // SW + 1, pitch), low)
+                            iy = row_begin * SH + row - PH
+                            target_row = plane + row * slab_row
                             if iy < 0 or iy >= H:
-                                low = pitch
-                                high = pitch
+                                zero_pixels(target_row, pitch)
+                                continue
                             zero_pixels(target_row, low)
-                            source_row = source + (iy * W + low * SW + left) * INPUT_BYTES
+                            source_row = source + (iy * W + low * SW) * INPUT_BYTES
                             copy_pixels(target_row + low * INPUT_BYTES, source_row, SW * INPUT_BYTES, high - low)
                             zero_pixels(target_row + high * INPUT_BYTES, pitch - high)
 
