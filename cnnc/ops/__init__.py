@@ -12,6 +12,7 @@ _FAMILIES = (
     "arithmetic",
     "elementwise_chain",
     "conv",
+    "layout",
     "normalization",
     "pool",
     "bitwise",
@@ -27,6 +28,8 @@ _FAMILIES = (
     "selection",
     "slicing",
     "softmax",
+    "quantization",
+    "quantized",
 )
 """Modules of this package, each with a tuple ``OPS`` of its definitions."""
 

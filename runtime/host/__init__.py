@@ -47,6 +47,13 @@ _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("top_k", "unique", "non_zero", "compress"), "selection"),
     **dict.fromkeys(("concat", "split", "tile", "slice", "pad"), "slicing"),
     **dict.fromkeys(("softmax", "log_softmax", "hardmax"), "softmax"),
+    **dict.fromkeys(("convert_layout", "channel_shuffle", "depth_to_space", "space_to_depth"), "layout"),
+    **dict.fromkeys(("center_crop_pad", "col2im", "dropout"), "layout"),
+    **dict.fromkeys(("quantize_linear", "dequantize_linear", "dynamic_quantize_linear"), "quantization"),
+    **dict.fromkeys(("conv_integer", "q_linear_conv", "q_linear_matmul"), "quantized"),
+    **dict.fromkeys(("q_linear_add", "q_linear_mul", "q_linear_concat"), "quantized"),
+    **dict.fromkeys(("q_linear_leaky_relu", "q_linear_sigmoid"), "quantized"),
+    **dict.fromkeys(("q_linear_average_pool", "q_linear_global_average_pool"), "quantized"),
 }
 """Op name -> module of this package with a function of that name (``not_`` where it is a Python keyword)."""
 
