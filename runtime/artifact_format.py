@@ -10,6 +10,9 @@ Layout, all numbers little-endian:
     64   header    JSON, UTF-8, then zero padding to a multiple of 64
     ...  sections  each at a multiple of 64, in the order of the header's section table, zero padding between
 
+Section kinds: ``constant`` (packed weights of the program, in order), ``code`` (machine code of one kernel), ``graph``
+and ``weight`` (the portable part). The first two are for the target that the header names.
+
 Versioning rule: the version is raised when an older reader would misread a newer file. Readers refuse versions above
 their own and read every version since 1. A new optional header key does not raise the version: readers ignore keys that
 they do not know.
@@ -25,6 +28,8 @@ VERSION = 1
 PREFIX = struct.Struct("<8sIIQ32s")
 HEADER_START = 64
 ALIGNMENT = 64
+KERNEL_ABI = 1
+"""Of the machine code in ``code`` sections: argument blocks and calling convention."""
 
 MAX_HEADER_BYTES = 16 << 20
 MAX_SECTIONS = 1 << 16

@@ -215,7 +215,10 @@ class Call:
 
     def _view(self, buffer: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        return self._memory(buffer)[offset : offset + size].view(dtype).reshape(shape)
+        memory = self._memory(buffer)
+        if offset < 0 or offset + size > memory.size:
+            raise InternalError(f"shape {shape} of {dtype} at byte {offset} does not fit buffer {buffer}")
+        return memory[offset : offset + size].view(dtype).reshape(shape)
 
     def _memory(self, buffer: int) -> Bytes:
         """The bytes of any buffer that is placed by now."""

@@ -15,6 +15,7 @@ from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
 from cnnc.runtime.call import Call, RunSettings, StepTiming
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.instruction_table import KernelLoader
+from cnnc.runtime.kernel import Variant
 from cnnc.runtime.plan_checker import KernelTable, check_plan
 from cnnc.runtime.planner import Planner
 from cnnc.runtime.pool import Pool, process_pool
@@ -35,13 +36,21 @@ class Resolvers:
     pool: Callable[[], Pool]
 
 
-def default_resolvers() -> Resolvers:
-    """The runtime's kernels (from the blob cache, or compiled), host functions and worker pool."""
+def default_resolvers(executable: Executable) -> Resolvers:
+    """The runtime's kernels (of the executable's own code, the blob cache, or compiled), host functions and pool."""
     from cnnc.runtime.cpu import kernel_def
     from cnnc.runtime.host import function
     from cnnc.runtime.jit.library import load_kernel
+    from cnnc.runtime.jit.link import Blob
+    from cnnc.runtime.jit.memory import map_blob
 
-    return Resolvers(load_kernel, kernel_def, function, process_pool)
+    mapped = {kernel.variant: map_blob(Blob(kernel.blob, kernel.entry)) for kernel in executable.code}
+
+    def load(variant: Variant) -> int:
+        address = mapped.get(variant)
+        return load_kernel(variant, executable.target) if address is None else address
+
+    return Resolvers(load, kernel_def, function, lambda: process_pool(load))
 
 
 class Executor:
@@ -62,7 +71,7 @@ class Executor:
         cached_plans: int = CACHED_PLANS,
     ) -> None:
         self.program = executable.program
-        self.resolvers = resolvers or default_resolvers()
+        self.resolvers = resolvers or default_resolvers(executable)
         self.plans = PlanCache(cached_plans)
         self.arenas = ArenaPool()
         self.poison = poison
@@ -72,6 +81,8 @@ class Executor:
         self._constant_addresses = np.zeros(len(self.program.buffers), np.int64)
         for index, buffer in enumerate(self.program.buffers):
             if buffer.kind == "constant":
+                if self.constants[buffer.constant].size != buffer.bytes:
+                    raise InternalError(f"constant {buffer.name!r} does not have {buffer.bytes} bytes")
                 self._constant_addresses[index] = address_of(self.constants[buffer.constant])
 
     def run(

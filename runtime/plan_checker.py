@@ -13,13 +13,14 @@ Together with the guard-page tests of footprints this means that no instruction 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
 
-from cnnc.dims import product
-from cnnc.errors import InternalError
+from cnnc.dims import evaluate
+from cnnc.errors import InternalError, ModelError
 from cnnc.runtime.kernel import Access, KernelDef
 from cnnc.runtime.plan import ALIGNMENT, Address, HostCall, HostTensor, Instruction, Place, Plan, Segment
-from cnnc.runtime.program import HostStep, Program
+from cnnc.runtime.program import HostStep, Port, Program
 from cnnc.runtime.stages import step_name
 
 KernelTable = Callable[[str], KernelDef]
@@ -34,6 +35,18 @@ def check_plan(program: Program, plan: Plan, kernel_def: KernelTable) -> None:
     _PlanChecker(program, plan, kernel_def).check()
 
 
+def _port_bytes(port: Port, bindings: Mapping[str, int]) -> int:
+    try:
+        shape = [evaluate(dim, bindings) for dim in port.shape]
+    except KeyError as error:
+        raise InternalError(f"nothing binds {error.args[0]!r} of {port.name!r}") from error
+    except ModelError as error:
+        raise InternalError(f"the shape of {port.name!r} makes no sense: {error.what}") from error
+    if any(size < 0 for size in shape):
+        raise InternalError(f"{port.name!r} has shape {shape}")
+    return prod(shape) * port.dtype.size
+
+
 class _PlanChecker:
     def __init__(self, program: Program, plan: Plan, kernel_def: KernelTable) -> None:
         self._program = program
@@ -44,9 +57,10 @@ class _PlanChecker:
 
     def check(self) -> None:
         self._check_places()
+        self._check_ports()
         self._check_kept()
         self._check_overlaps()
-        self._written = self._written_before()
+        self._written = self._written_before(self._plan.first)
         position = self._plan.first
         for action in self._plan.actions:
             for index, accesses in self._accesses(action):
@@ -72,6 +86,22 @@ class _PlanChecker:
                 raise InternalError(
                     f"{name} has {self._plan.buffer_bytes[place.buffer]} bytes, placed as {place.bytes}"
                 )
+
+    def _check_ports(self) -> None:
+        """The caller's arrays hold what input buffers promise, and output buffers hold what the caller gets."""
+        bindings = dict(self._plan.bindings)
+        for port in self._program.inputs:
+            size, wanted = self._plan.buffer_bytes[port.buffer], _port_bytes(port, bindings)
+            if size > wanted or self._program.buffers[port.buffer].kind != "input":
+                raise InternalError(f"input {port.name!r} has {wanted} bytes, its buffer {size}")
+        if not self._plan.is_last:
+            return
+        for port in self._program.outputs:
+            size, wanted = self._plan.buffer_bytes[port.buffer], _port_bytes(port, bindings)
+            if size < wanted:
+                raise InternalError(f"output {port.name!r} has {wanted} bytes, its buffer {size}")
+            if port.buffer not in self._written_before(len(self._program.steps)) and wanted:
+                raise InternalError(f"output {port.name!r} is never written")
 
     def _check_kept(self) -> None:
         """Buffers that later stages, or the caller, use must not be freed inside this one."""
@@ -106,11 +136,11 @@ class _PlanChecker:
                     )
             insort(live, interval)
 
-    def _written_before(self) -> set[int]:
-        """Buffers that hold data when the stage starts: inputs, constants, and what earlier steps wrote."""
+    def _written_before(self, step: int) -> set[int]:
+        """Buffers that hold data when a step starts: inputs, constants, and what earlier steps wrote."""
         held = {i for i, buffer in enumerate(self._program.buffers) if buffer.kind in ("input", "constant")}
-        for step in self._program.steps[: self._plan.first]:
-            held.update(step.writes)
+        for earlier in self._program.steps[:step]:
+            held.update(earlier.writes)
         return held
 
     def _accesses(self, action: Segment | HostCall) -> Iterator[tuple[int, list[tuple[Access, int]]]]:
@@ -125,7 +155,7 @@ class _PlanChecker:
         for writes, operands in ((False, action.inputs), (True, action.outputs)):
             for operand in operands:
                 if isinstance(operand, HostTensor):
-                    size = int(product(operand.shape)) * operand.dtype.size  # type: ignore[arg-type]
+                    size = prod(operand.shape) * operand.dtype.size
                     found.append((Access("", operand.offset, operand.offset + size, writes), operand.buffer))
         yield action.step, found
 

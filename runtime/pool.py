@@ -108,12 +108,10 @@ class _ProcessPool:
         self.lock = threading.Lock()
         self.pool: Pool | None = None
 
-    def get(self) -> Pool:
+    def get(self, load_kernel: Callable[[Variant], int]) -> Pool:
         pool = self.pool
         if pool is not None:
             return pool
-        from cnnc.runtime.jit.library import load_kernel
-
         address = load_kernel(Variant.of(loop.KERNEL.name))
         with self.lock:
             if self.pool is None:
@@ -136,9 +134,9 @@ if hasattr(os, "register_at_fork"):
 atexit.register(_process.stop)
 
 
-def process_pool() -> Pool:
-    """The pool of this process, made on first use."""
-    return _process.get()
+def process_pool(load_kernel: Callable[[Variant], int]) -> Pool:
+    """The pool of this process, made on first use, for which ``load_kernel`` finds the worker loop."""
+    return _process.get(load_kernel)
 
 
 def fp_mode(keep_denormals: bool) -> int:

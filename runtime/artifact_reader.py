@@ -1,0 +1,307 @@
+"""Reads ``.cnnc`` files and trusts nothing in them.
+
+The header is read into memory once and checked there: what is checked is what is used, whatever happens to the file
+afterwards. Sizes and offsets are compared with the file's real size before anything is allocated. What the steps of
+the program may touch is proven by the plan checker when the first plan is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnnc.errors import ArtifactError
+from cnnc.runtime import artifact_format as form
+from cnnc.runtime.aligned_memory import Bytes, aligned_bytes
+from cnnc.runtime.executable import Executable, KernelCode
+from cnnc.runtime.kernel import Variant
+from cnnc.runtime.portable import Portable
+from cnnc.runtime.program import HostStep, Program
+from cnnc.runtime.program_json import program_from_json, variant_from_json
+from cnnc.types import DType
+
+Source = str | os.PathLike[str] | bytes
+SECTION_KINDS = ("constant", "code", "graph", "weight")
+_DAMAGED = "the file is damaged or incomplete: copy it again or compile the model again"
+_DTYPES = frozenset(dtype.value for dtype in DType)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A row of the section table. ``start`` is the absolute offset in the file."""
+
+    kind: str
+    name: str
+    start: int
+    bytes: int
+    sha256: str
+    shape: tuple[int, ...] = ()
+    dtype: DType | None = None
+    variant: Variant | None = None
+    entry: int = 0
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A checked artifact: its header's facts, and its bytes.
+
+    Attributes:
+        target: (cpu, features, vector bytes) that constants and code are for; None for any.
+    """
+
+    origin: str
+    program: Program
+    sections: tuple[Section, ...]
+    metadata: tuple[tuple[str, str], ...]
+    target: tuple[str, str, int] | None
+    kernel_abi: int
+    _data: Bytes
+
+    def bytes_of(self, section: Section) -> Bytes:
+        """The content of a section, read-only."""
+        view = self._data[section.start : section.start + section.bytes]
+        view.flags.writeable = False
+        return view
+
+    def check_hash(self, section: Section) -> None:
+        """Compare a section with its hash.
+
+        Raises:
+            ArtifactError: they differ.
+        """
+        if hashlib.sha256(self.bytes_of(section).data).hexdigest() != section.sha256:
+            raise ArtifactError(
+                f"section {section.name!r:.80} ({section.kind}) does not match its hash",
+                where=self.origin,
+                hint=_DAMAGED,
+            )
+
+    def portable(self) -> Portable | None:
+        """The portable part, hashes checked; None if the file has none."""
+        graphs = [section for section in self.sections if section.kind == "graph"]
+        if not graphs:
+            return None
+        weights = []
+        for section in self.sections:
+            if section.kind in ("graph", "weight"):
+                self.check_hash(section)
+            if section.kind == "weight" and section.dtype is not None:
+                weights.append((section.name, self.bytes_of(section).view(section.dtype.numpy).reshape(section.shape)))
+        return Portable(self.bytes_of(graphs[0]).tobytes(), tuple(weights))
+
+    def executable(self, *, allow_native_code: bool = False, check_weights: bool = False) -> Executable:
+        """What a session runs, for this machine. See ``load_artifact``."""
+        from cnnc.runtime.artifact_target import usable_target
+
+        target = usable_target(self)
+        constants = [section for section in self.sections if section.kind == "constant"]
+        if check_weights:
+            for section in constants:
+                self.check_hash(section)
+        code = tuple(self._code()) if allow_native_code else ()
+        arrays = tuple(self.bytes_of(section) for section in constants)
+        return Executable(self.program, arrays, self.metadata, self.origin, target, code)
+
+    def _code(self) -> Iterator[KernelCode]:
+        for section in self.sections:
+            if section.variant is None:
+                continue
+            if self.kernel_abi != form.KERNEL_ABI:
+                raise ArtifactError(
+                    f"its machine code is for kernel interface {self.kernel_abi}, this runtime has {form.KERNEL_ABI}",
+                    where=self.origin,
+                    hint="load it without allow_native_code, or compile the model again",
+                )
+            self.check_hash(section)
+            yield KernelCode(section.variant, self.bytes_of(section).tobytes(), section.entry)
+
+
+def load_artifact(
+    source: Source, *, trusted: bool = True, allow_native_code: bool = False, check_weights: bool = False
+) -> Executable:
+    """Read an executable from a ``.cnnc`` file or its bytes.
+
+    Args:
+        trusted: map the weights of a file into memory. A mapped file that is truncated later kills the process, so
+            pass False for files that somebody else may change: then the file is read.
+        allow_native_code: use the machine code that the file holds. It is checked against its hash, but it can do
+            whatever the process can do: only for files you trust.
+        check_weights: compare packed weights with their hashes too.
+
+    Raises:
+        ArtifactError: the file is damaged, of a newer version, for another CPU, or no artifact at all.
+    """
+    artifact = open_artifact(source, trusted=trusted)
+    return artifact.executable(allow_native_code=allow_native_code, check_weights=check_weights)
+
+
+def open_artifact(source: Source, *, trusted: bool = True) -> Artifact:
+    """Read and check everything but the content of sections.
+
+    Raises:
+        ArtifactError: see ``load_artifact``.
+    """
+    if isinstance(source, bytes):
+        return _Reader("bytes", np.frombuffer(source, np.uint8)).artifact()
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < form.HEADER_START:
+                raise ArtifactError(f"a file of {size} bytes is no artifact", where=str(path), hint=_DAMAGED)
+            if trusted:
+                data = np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), np.uint8)
+            else:
+                data = aligned_bytes(size)
+                if file.readinto(data.data) != size:
+                    raise ArtifactError("the file shrank while it was read", where=str(path), hint=_DAMAGED)
+    except OSError as error:
+        raise ArtifactError(f"the file cannot be read: {error.strerror}", where=str(path), hint="check it") from error
+    return _Reader(str(path), data).artifact()
+
+
+class _Reader:
+    def __init__(self, where: str, data: Bytes) -> None:
+        self._where = where
+        self._data = data
+
+    def artifact(self) -> Artifact:
+        header, start = self._header()
+        sections = self._sections(header.get("sections"), start)
+        program = program_from_json(header.get("program"), self._where)
+        self._check_names(program)
+        self._check_constants(program, sections)
+        return Artifact(
+            origin=self._where,
+            program=program,
+            sections=sections,
+            metadata=self._metadata(header.get("metadata")),
+            target=self._target(header.get("target")),
+            kernel_abi=self._int(header.get("kernel_abi"), 0, 2**31, "the kernel interface"),
+            _data=self._data,
+        )
+
+    def _header(self) -> tuple[dict[str, Any], int]:
+        """The header as JSON, from a private copy, and the start of the sections."""
+        if self._data.size < form.HEADER_START:
+            raise self._error(f"{self._data.size} bytes are no artifact")
+        magic, version, _, size, digest = form.PREFIX.unpack(self._data[: form.PREFIX.size].tobytes())
+        if magic != form.MAGIC:
+            raise self._error("this is no .cnnc file")
+        if version > form.VERSION or version < 1:
+            raise ArtifactError(
+                f"format version {version}; this runtime reads versions 1 to {form.VERSION}",
+                where=self._where,
+                hint="update cnnc, or compile the model with this version",
+            )
+        if size > form.MAX_HEADER_BYTES or form.HEADER_START + form.padded(size) > self._data.size:
+            raise self._error(f"a header of {size} bytes does not fit")
+        text = self._data[form.HEADER_START : form.HEADER_START + size].tobytes()
+        if hashlib.sha256(text).digest() != digest:
+            raise self._error("the header does not match its hash")
+        try:
+            header = json.loads(text, parse_constant=_refuse_constant)
+        except ValueError as error:
+            raise self._error(f"the header is not JSON ({error})") from error
+        except RecursionError as error:
+            raise self._error("the header is nested too deeply") from error
+        if not isinstance(header, dict):
+            raise self._error("the header is no object")
+        return header, form.HEADER_START + form.padded(size)
+
+    def _sections(self, table: Any, start: int) -> tuple[Section, ...]:
+        if not isinstance(table, list) or len(table) > form.MAX_SECTIONS:
+            raise self._error("there is no section table")
+        sections = []
+        end = start
+        for row in table:
+            section = self._section(row, start)
+            # Sections lie in the order of the table, so that none can overlap.
+            if section.start < end or section.start % form.ALIGNMENT or section.start + section.bytes > self._data.size:
+                raise self._error(f"section {section.name!r:.80} is outside the file or overlaps another one")
+            end = section.start + section.bytes
+            sections.append(section)
+        return tuple(sections)
+
+    def _section(self, row: Any, start: int) -> Section:
+        if not isinstance(row, dict):
+            raise self._error("a section is no object")
+        kind, name, digest = row.get("kind"), row.get("name"), row.get("sha256")
+        if kind not in SECTION_KINDS or not isinstance(name, str) or not isinstance(digest, str):
+            raise self._error("a section has no kind, name or hash")
+        offset = self._int(row.get("offset"), 0, 2**62, "a section's offset")
+        size = self._int(row.get("bytes"), 0, 2**62, "a section's size")
+        if kind == "weight":
+            return self._weight(row, Section(kind, name, start + offset, size, digest))
+        if kind == "code":
+            variant = variant_from_json(row.get("variant"), self._where)
+            entry = self._int(row.get("entry"), 0, max(size - 1, 0), "a kernel's entry")
+            return Section(kind, name, start + offset, size, digest, variant=variant, entry=entry)
+        return Section(kind, name, start + offset, size, digest)
+
+    def _weight(self, row: dict[str, Any], section: Section) -> Section:
+        shape, dtype = row.get("shape"), row.get("dtype")
+        if not isinstance(shape, list) or len(shape) > 64 or not isinstance(dtype, str) or dtype not in _DTYPES:
+            raise self._error(f"weight {section.name!r:.80} has no shape or element type")
+        sizes = tuple(self._int(size, 0, 2**48, "a weight's dimension") for size in shape)
+        if prod(sizes) * DType(dtype).size != section.bytes:
+            raise self._error(f"weight {section.name!r:.80} has {section.bytes} bytes, not those of its shape")
+        return Section(section.kind, section.name, section.start, section.bytes, section.sha256, sizes, DType(dtype))
+
+    def _check_names(self, program: Program) -> None:
+        """Kernels and host functions come from the runtime's tables only."""
+        from cnnc.runtime.cpu import kernel_names
+        from cnnc.runtime.host import has_function
+
+        known = frozenset(kernel_names()) - {"worker_loop"}
+        for variant in program.variants():
+            if variant.kernel not in known:
+                raise self._error(f"it uses kernel {variant.kernel!r:.80}, which this runtime does not have")
+        for step in program.steps:
+            if isinstance(step, HostStep) and not has_function(step.function):
+                raise self._error(f"it uses host function {step.function!r:.80}, which this runtime does not have")
+
+    def _check_constants(self, program: Program, sections: tuple[Section, ...]) -> None:
+        sizes = [section.bytes for section in sections if section.kind == "constant"]
+        for buffer in program.buffers:
+            if buffer.kind != "constant":
+                continue
+            if not 0 <= buffer.constant < len(sizes) or buffer.bytes != sizes[buffer.constant]:
+                raise self._error(f"constant {buffer.name!r:.80} has no section of its size")
+
+    def _metadata(self, data: Any) -> tuple[tuple[str, str], ...]:
+        if not isinstance(data, list) or len(data) > 4096:
+            raise self._error("the metadata is no list")
+        for pair in data:
+            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+                raise self._error("the metadata is no list of pairs of texts")
+        return tuple((key, value) for key, value in data)
+
+    def _target(self, data: Any) -> tuple[str, str, int] | None:
+        match data:
+            case None:
+                return None
+            case [str() as cpu, str() as features, int() as vector_bytes]:
+                return cpu, features, vector_bytes
+        raise self._error("the target is no target")
+
+    def _int(self, data: Any, low: int, high: int, what: str) -> int:
+        if type(data) is not int or not low <= data <= high:
+            raise self._error(f"{what} is no integer between {low} and {high}")
+        return data
+
+    def _error(self, what: str) -> ArtifactError:
+        return ArtifactError(what, where=self._where, hint=_DAMAGED)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
