@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 from onnx import defs
 
-from cnnc.errors import ModelError, UnsupportedError
+from cnnc.errors import ModelError, OptionError, UnsupportedError
 from cnnc.frontends.onnx.dtypes import dtype_of
 from cnnc.frontends.onnx.functions import (
     bind_attributes,
@@ -28,8 +28,10 @@ from cnnc.frontends.onnx.order import MAX_DEPTH, node_label, read_names, sort_no
 from cnnc.frontends.onnx.reader import read_model
 from cnnc.frontends.onnx.table import find_converter
 from cnnc.frontends.onnx.tensors import sparse_to_array, tensor_to_array
+from cnnc.ir.fact import Array
 from cnnc.ir.graph import Graph, Value
 from cnnc.ops import OPS
+from cnnc.types import TensorType
 
 MAX_NODES = 1 << 20
 """Most nodes after inlining: functions that call functions could otherwise grow without bound."""
@@ -45,15 +47,16 @@ def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, sha
     Args:
         source: path, bytes or parsed model. External data is read from the folder of a path only.
         shapes: shapes of some inputs by name; ints fix a size, texts name one that stays open.
+        values: inputs that become constants, such as a condition or a target size that decides shapes.
 
     Raises:
         ModelError: the model is damaged or contradicts itself.
         UnsupportedError: nodes that cnnc does not compute, all of them in one error.
-        OptionError: ``shapes`` does not fit the inputs.
+        OptionError: ``shapes`` or ``values`` does not fit the inputs.
     """
     model, folder = read_model(source)
     try:
-        return _Importer(model, folder).run(shapes)
+        return _Importer(model, folder).run(shapes, values or {})
     except UnicodeDecodeError as error:
         raise ModelError("a name in the model is not UTF-8 text", hint="the file is damaged") from error
 
@@ -93,7 +96,7 @@ class _Importer:
         self.problems: list[str] = []
         self.nodes = 0
 
-    def run(self, shapes: Shapes | None) -> Graph:
+    def run(self, shapes: Shapes | None, constants: Mapping[str, Array]) -> Graph:
         proto = self.model.graph
         opsets = opset_versions(self.model.opset_import)
         if not opsets and self.model.ir_version < 3:
@@ -107,10 +110,16 @@ class _Importer:
         weights |= {sparse.values.name for sparse in proto.sparse_initializer}
         # IR version 3 repeats initializers as inputs, and later versions may, as defaults.
         inputs = [value for value in proto.input if value.name not in weights]
+        unknown = sorted(set(constants) - {value.name for value in inputs})
+        if unknown:
+            raise OptionError(f"values= names {', '.join(unknown)}, which are no inputs")
         for value, type in zip(inputs, input_types(inputs, shapes)):
             if not value.name:
                 raise ModelError("a graph input has no name")
-            scope.values[value.name] = self.graph.add_input(value.name, type)
+            if value.name in constants:
+                scope.values[value.name] = self._fixed(value.name, type, constants[value.name])
+            else:
+                scope.values[value.name] = self.graph.add_input(value.name, type)
         self._add_weights(proto, scope)
         self._walk(proto.node, scope, {value.name for value in proto.output})
         if self.problems:
@@ -119,6 +128,13 @@ class _Importer:
             [self._output(scope, value) for value in proto.output], [value.name for value in proto.output]
         )
         return self.graph
+
+    def _fixed(self, name: str, type: TensorType, array: Array) -> Value:
+        """An input that the caller made a constant."""
+        fits = array.ndim == type.rank and array.dtype == type.dtype.numpy
+        if not fits or any(isinstance(dim, int) and dim != size for dim, size in zip(type.shape, array.shape)):
+            raise OptionError(f"it is {type}, got {array.dtype.name}{list(array.shape)}", where=f"values[{name!r}]")
+        return self.graph.add_constant(array.copy(), name)
 
     def _add_weights(self, proto: onnx.GraphProto, scope: _Scope) -> None:
         arrays = [(tensor.name, tensor) for tensor in proto.initializer]
@@ -262,7 +278,7 @@ class _Importer:
         absent = {parameter for parameter in function.input if given.get(parameter) is None}
         inner.values.update({parameter: value for parameter, value in given.items() if value is not None})
         nodes = [_without_inputs(node, absent) for node in function.node] if absent else list(function.node)
-        wanted = set(function.output[: len(proto.output)])
+        wanted = {result for result, name in zip(function.output, proto.output) if name}
         self._walk(nodes, inner, wanted)
         return self._hand_out(inner, function.output, proto.output, scope.prefix)
 
@@ -284,12 +300,15 @@ class _Importer:
         """Results of an inlined body, under the names that the node outside gives them."""
         values: list[Value | None] = []
         for result, name in zip(results, outputs):
+            if not name:
+                values.append(None)
+                continue
             if result not in inner:
                 raise ModelError(f"its output {result!r} is neither computed nor given")
             value = inner[result]
             values.append(value)
             outer = prefix + name
-            if value is not None and value.name.startswith(inner.prefix) and name and not self.graph.has_value(outer):
+            if value is not None and value.name.startswith(inner.prefix) and not self.graph.has_value(outer):
                 self.graph.rename(value, outer)
         return values
 
