@@ -1,8 +1,8 @@
 """``onnx.backend.base`` for cnnc: what the ONNX test-suite, and tools written for it, call.
 
-    >>> from cnnc.backend import prepare
-    >>> prepared = prepare(model)          # an onnx.ModelProto
-    >>> (y,) = prepared.run([x])
+>>> from cnnc.backend import prepare
+>>> prepared = prepare(model)          # an onnx.ModelProto
+>>> (y,) = prepared.run([x])
 """
 
 from __future__ import annotations

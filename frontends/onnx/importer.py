@@ -39,7 +39,12 @@ _MAX_REPORTED = 50
 _DOMAINS = ("", "com.microsoft")
 
 
-def import_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, shapes: Shapes | None = None) -> Graph:
+def import_onnx(
+    source: str | os.PathLike[str] | bytes | onnx.ModelProto,
+    *,
+    shapes: Shapes | None = None,
+    values: Mapping[str, Array] | None = None,
+) -> Graph:
     """The graph of an ONNX model, opset 1 to the newest that the installed onnx package knows.
 
     Values keep their names, nodes their ``loc``. Sizes that the model leaves open become symbols.
