@@ -18,7 +18,7 @@ from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 import cnnc
 from cnnc import interp
-from cnnc.errors import InputError, OptionError, UnsupportedError
+from cnnc.errors import InputError, OptionError, UserError
 from cnnc.frontends import import_onnx
 from cnnc.ir.fact import Array
 
@@ -45,7 +45,7 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
         self._run: Run | None = None
         try:
             self._run = self._build({})
-        except UnsupportedError:
+        except UserError:
             if not self._deciding:
                 raise
 
