@@ -25,6 +25,28 @@ __all__ = [
 ]
 
 PIPELINE: tuple[tuple[int, str, str], ...] = (
+    (1, "recognize-clip", "before the activations that are spelled with a clip; bounds are constants by now"),
+    (1, "recognize-softplus", "before mish, which is spelled with it"),
+    (1, "recognize-mish", "after softplus"),
+    (1, "recognize-silu", "before any fusion takes the sigmoid out of the chain"),
+    (1, "recognize-hard-sigmoid", "after clip, before hard-swish, which is spelled with it"),
+    (1, "recognize-hard-swish", "after hard-sigmoid"),
+    (1, "recognize-gelu", "before any fusion takes a factor out of the chain"),
+    (1, "recognize-lrn", "before fold-pad and fold-scale-into-conv take parts of the chain"),
+    (1, "recognize-group-norm", "before its scale and shift merge into one scale_shift"),
+    (1, "recognize-layer-norm", "before its scale and shift merge into one scale_shift"),
+    (1, "recognize-global-pool", "after the norms, which are spelled with means"),
+    (1, "fold-pad", "before the batch norm in front of a conv asks whether the conv pads"),
+    (1, "fuse-matmul-add", "before the folds and fusions that know gemm and not matmul"),
+    (1, "fold-batch-norm", "before scales: a normalization that folds leaves nothing to merge"),
+    (1, "lower-batch-norm", "after folding: only what no layer took becomes a scale_shift"),
+    (1, "fold-scale-into-conv", "after lowering, whose scale_shift may still fold into a neighbour through a chain"),
+    (
+        1,
+        "fuse-conv-residual",
+        "after the folds, which refuse a residual; before activations, which come last in an epilogue",
+    ),
+    (1, "fuse-conv-activation", "after everything that an activation ends: bias, scale and residual"),
     (1, "fuse-elementwise", "after every fusion into a convolution, which is better; what is left runs as chains"),
     (0, "mark-optimised", "nothing after it rewrites what is computed"),
     (0, "assign-layouts{block=BLOCK}", "last: conversions stand between the nodes that really run"),

@@ -18,9 +18,27 @@ from cnnc.passes.base import Pass
 _NAMES = (
     "assign-layouts",
     "eliminate-dead-code",
+    "fold-batch-norm",
+    "fold-pad",
+    "fold-scale-into-conv",
+    "fuse-conv-activation",
+    "fuse-conv-residual",
     "fuse-elementwise",
+    "fuse-matmul-add",
+    "lower-batch-norm",
     "mark-optimised",
     "merge-common-subexpressions",
+    "recognize-clip",
+    "recognize-gelu",
+    "recognize-global-pool",
+    "recognize-group-norm",
+    "recognize-hard-sigmoid",
+    "recognize-hard-swish",
+    "recognize-layer-norm",
+    "recognize-lrn",
+    "recognize-mish",
+    "recognize-silu",
+    "recognize-softplus",
 )
 """Every pass, in alphabetical order."""
 

@@ -9,6 +9,7 @@ from cnnc.dims import Dim, product
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Fact, Operands
+from cnnc.ops.activation import IDENTITY, Activation, check_activation
 from cnnc.ops.content import same_size
 from cnnc.ops.dtypes import FLOATS, NUMBERS
 from cnnc.ops.opdef import OpDef, broadcast_shapes, require_dtype
@@ -17,12 +18,13 @@ from cnnc.types import DType, TensorType
 
 @dataclass(frozen=True, slots=True)
 class GemmAttrs(Attrs):
-    """alpha * A x B + beta * C; ``transA`` and ``transB``: the operand is given transposed."""
+    """act(alpha * A x B + beta * C); ``transA`` and ``transB``: the operand is given transposed."""
 
     alpha: float = 1.0
     beta: float = 1.0
     transA: int = 0  # noqa: N815
     transB: int = 0  # noqa: N815
+    activation: Activation = IDENTITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def _infer_gemm(attrs: GemmAttrs, operands: Operands) -> tuple[TensorType, ...]:
     same_size(inner, depth, f"gemm of {a.type} and {b.type}")
     if c is not None and not _broadcasts_to(c.shape, (rows, columns)):
         raise ModelError(f"C {c.type} does not broadcast to [{rows}, {columns}]")
+    check_activation(attrs.activation, operands, slopes=-1)
     return (TensorType((rows, columns), a.dtype),)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnc.runtime.host.activation import apply_activation
 from cnnc.runtime.host.precision import halves_in_float32
 
 Array = NDArray[Any]
@@ -43,14 +44,15 @@ def gemm(
     beta: float = 1.0,
     transA: int = 0,
     transB: int = 0,
+    activation: tuple[str, float, float] = ("none", 0.0, 0.0),
 ) -> Array:
-    """alpha * a x b + beta * c for [M, K] x [K, N], each optionally given transposed; c broadcasts to [M, N]."""
+    """act(alpha * a x b + beta * c) for [M, K] x [K, N], each optionally given transposed; c broadcasts to [M, N]."""
     product = np.matmul(a.T if transA else a, b.T if transB else b)
     if alpha != 1.0:
         product = (product * alpha).astype(a.dtype)
-    if c is None:
-        return product
-    return (product + (c if beta == 1.0 else c * beta)).astype(a.dtype)
+    if c is not None:
+        product = (product + (c if beta == 1.0 else c * beta)).astype(a.dtype)
+    return apply_activation(product, activation)
 
 
 @halves_in_float32
