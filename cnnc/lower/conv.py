@@ -8,6 +8,7 @@ from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.conv_tiles import choose_tile
+from cnnc.lower.elementwise import SELU_ALPHA, SELU_GAMMA
 from cnnc.lower.rules import LoweringRule
 from cnnc.lower.spatial import float_bits, sizes_of, volume
 from cnnc.ops.conv import ConvAttrs, conv_window
@@ -16,9 +17,6 @@ from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
-
-_SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
-"""The defaults of ONNX Selu, which is what a fused selu means."""
 
 
 def conv_attrs(node: Node) -> ConvAttrs:
@@ -61,7 +59,7 @@ def epilogue_sizes(node: Node) -> dict[str, Dim]:
     """Argument slots of the activation's parameters."""
     activation = conv_attrs(node).activation
     if activation.kind == "selu":
-        return {"alpha": float_bits(_SELU_ALPHA), "beta": float_bits(_SELU_GAMMA)}
+        return {"alpha": float_bits(SELU_ALPHA), "beta": float_bits(SELU_GAMMA)}
     return {"alpha": float_bits(activation.alpha), "beta": float_bits(activation.beta)}
 
 

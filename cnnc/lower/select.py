@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
-from cnnc.lower import conv, movement, views
+from cnnc.lower import conv, elementwise, movement, views
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.rules import HOST, LoweringRule
 from cnnc.runtime.kernel import Target
@@ -25,6 +25,7 @@ RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
     views.RULES,
     movement.RULES,
     conv.RULES,
+    elementwise.RULES,
 )
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 
