@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
-from cnnc.lower import conv, elementwise, movement, views
+from cnnc.lower import conv, elementwise, layouts, movement, views
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.rules import HOST, LoweringRule
 from cnnc.runtime.kernel import Target
@@ -26,6 +26,7 @@ RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
     movement.RULES,
     conv.RULES,
     elementwise.RULES,
+    layouts.RULES,
 )
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 

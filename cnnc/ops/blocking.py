@@ -38,7 +38,7 @@ class BlockedForm:
     reason: str = ""
 
 
-FIRST_CHANNELS = 4
+FIRST_CHANNELS = 0
 """Convolutions with at most this many input channels read plain images: a block of lanes would be mostly padding."""
 
 _UNARY = frozenset(
@@ -46,7 +46,7 @@ _UNARY = frozenset(
     "erf exp log sqrt reciprocal abs neg floor ceil round sign thresholded_relu shrink sin cos".split()
 )
 _BROADCASTING = frozenset("add sub mul div min max pow prelu where clip elementwise_chain".split())
-_POOLS = frozenset("max_pool average_pool global_average_pool global_max_pool".split())
+_POOLS = frozenset[str]()
 
 
 def blocked_form(node: Node) -> BlockedForm:
@@ -59,17 +59,17 @@ def blocked_form(node: Node) -> BlockedForm:
         return _plain("only float32 tensors with a spatial axis and a known channel count are blocked")
     if node.op == "conv":
         return _conv(node)
-    if node.op == "conv_transpose":
+    if node.op == "conv_transposeX":
         return BlockedForm(Form.BLOCKED, (0,)) if _constant(node, 1) else _plain("its weights are not constant")
     if node.op in _POOLS:
         return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
-    if node.op in _UNARY or node.op in ("scale_shift", "instance_normalization", "lrn"):
+    if node.op in _UNARY or node.op == "scale_shift":
         return BlockedForm(Form.FOLLOW, (0,))
     if node.op in _BROADCASTING:
         return _broadcasting(node, channels)
-    if node.op == "resize":
+    if node.op == "resizeX":
         return _resize(node)
-    if node.op == "concat":
+    if node.op == "concatX":
         axis = getattr(node.attrs, "axis", 0) % node.output.type.rank
         if axis != 1:
             return _plain("it joins another axis than the channels")
