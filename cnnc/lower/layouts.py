@@ -42,8 +42,10 @@ def _runs(source: TensorType, target: TensorType, channels: int) -> list[_Run]:
                 break
             count += 1
         last = runs[-1] if runs else None
-        follows = last is not None and last.lanes == count == block and all(
-            lanes[channel] == lanes[last.first] + last.blocks * block for lanes in (source_lanes, target_lanes)
+        follows = (
+            last is not None
+            and last.lanes == count == block
+            and all(lanes[channel] == lanes[last.first] + last.blocks * block for lanes in (source_lanes, target_lanes))
         )
         if last is not None and follows:
             runs[-1] = _Run(last.first, last.blocks + 1, block)

@@ -46,7 +46,6 @@ _UNARY = frozenset(
     "erf exp log sqrt reciprocal abs neg floor ceil round sign thresholded_relu shrink sin cos".split()
 )
 _BROADCASTING = frozenset("add sub mul div min max pow prelu where clip elementwise_chain".split())
-_POOLS = frozenset[str]()
 
 
 def blocked_form(node: Node) -> BlockedForm:
@@ -59,21 +58,10 @@ def blocked_form(node: Node) -> BlockedForm:
         return _plain("only float32 tensors with a spatial axis and a known channel count are blocked")
     if node.op == "conv":
         return _conv(node)
-    if node.op == "conv_transposeX":
-        return BlockedForm(Form.BLOCKED, (0,)) if _constant(node, 1) else _plain("its weights are not constant")
-    if node.op in _POOLS:
-        return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
     if node.op in _UNARY or node.op == "scale_shift":
         return BlockedForm(Form.FOLLOW, (0,))
     if node.op in _BROADCASTING:
         return _broadcasting(node, channels)
-    if node.op == "resizeX":
-        return _resize(node)
-    if node.op == "concatX":
-        axis = getattr(node.attrs, "axis", 0) % node.output.type.rank
-        if axis != 1:
-            return _plain("it joins another axis than the channels")
-        return BlockedForm(Form.CONCAT, tuple(range(len(node.inputs))))
     return _plain("its kernel reads plain tensors")
 
 
@@ -131,11 +119,3 @@ def is_per_channel(value: Value, rank: int, channels: int) -> bool:
         return False
     shape = (*[1] * (rank - value.type.rank), *value.type.shape)
     return shape[1] == channels and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
-
-
-def _resize(node: Node) -> BlockedForm:
-    if node.input(0).type.shape[:2] != node.output.type.shape[:2]:
-        return _plain("it resizes batch or channels")
-    if getattr(node.attrs, "mode", "nearest") == "cubic" or getattr(node.attrs, "antialias", 0):
-        return _plain("cubic and antialiased resizing run on the host")
-    return BlockedForm(Form.FOLLOW, (0,))
