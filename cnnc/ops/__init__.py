@@ -9,7 +9,6 @@ from cnnc.errors import InternalError, UnsupportedError
 from cnnc.ops.opdef import OpDef
 
 _FAMILIES = (
-    "layout",
     "arithmetic",
     "elementwise_chain",
     "conv",

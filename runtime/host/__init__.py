@@ -16,7 +16,6 @@ from cnnc.errors import InternalError
 
 _FUNCTIONS: dict[str, str] = {
     "elementwise_chain": "elementwise_chain",
-    "convert_layout": "layout",
     **dict.fromkeys(("conv", "conv_transpose"), "conv"),
     **dict.fromkeys(("max_pool", "average_pool", "lp_pool", "max_unpool"), "pool"),
     **dict.fromkeys(("global_average_pool", "global_max_pool", "global_lp_pool"), "pool"),
