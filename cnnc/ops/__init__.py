@@ -30,6 +30,7 @@ _FAMILIES = (
     "softmax",
     "quantization",
     "quantized",
+    "resize",
 )
 """Modules of this package, each with a tuple ``OPS`` of its definitions."""
 

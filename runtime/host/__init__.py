@@ -50,6 +50,7 @@ _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("convert_layout", "channel_shuffle", "depth_to_space", "space_to_depth"), "layout"),
     **dict.fromkeys(("center_crop_pad", "col2im", "dropout"), "layout"),
     **dict.fromkeys(("quantize_linear", "dequantize_linear", "dynamic_quantize_linear"), "quantization"),
+    "resize": "resize",
     **dict.fromkeys(("conv_integer", "q_linear_conv", "q_linear_matmul"), "quantized"),
     **dict.fromkeys(("q_linear_add", "q_linear_mul", "q_linear_concat"), "quantized"),
     **dict.fromkeys(("q_linear_leaky_relu", "q_linear_sigmoid"), "quantized"),
