@@ -25,6 +25,13 @@ __all__ = [
 ]
 
 PIPELINE: tuple[tuple[int, str, str], ...] = (
+    (0, "decompose-ops", "first: it rids the graph of ops that nothing after it knows"),
+    (0, "fold-constants", "before no-ops, which ask for known operands; weights often come through Identity or Cast"),
+    (0, "eliminate-no-ops", "at every level: no stage after the import has Identity or Dropout"),
+    (0, "resolve-auto-pad", "before anything that reads pads; kernels only know numbers"),
+    (0, "fold-shapes", "shape arithmetic becomes expressions, which need no kernel and follow the input's size"),
+    (0, "eliminate-dead-code", "the chains that fold-shapes and fold-constants cut off"),
+    (1, "merge-common-subexpressions", "before patterns, whose guard would see two readers where there is one value"),
     (1, "recognize-clip", "before the activations that are spelled with a clip; bounds are constants by now"),
     (1, "recognize-softplus", "before mish, which is spelled with it"),
     (1, "recognize-mish", "after softplus"),

@@ -17,10 +17,14 @@ from cnnc.passes.base import Pass
 
 _NAMES = (
     "assign-layouts",
+    "decompose-ops",
     "eliminate-dead-code",
+    "eliminate-no-ops",
     "fold-batch-norm",
+    "fold-constants",
     "fold-pad",
     "fold-scale-into-conv",
+    "fold-shapes",
     "fuse-conv-activation",
     "fuse-conv-residual",
     "fuse-elementwise",
@@ -39,6 +43,7 @@ _NAMES = (
     "recognize-mish",
     "recognize-silu",
     "recognize-softplus",
+    "resolve-auto-pad",
 )
 """Every pass, in alphabetical order."""
 
