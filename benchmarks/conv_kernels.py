@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.cpu.conv_depthwise import choose_depthwise_columns
 from cnnc.runtime.cpu.conv_packing import pack_weights
 from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_pointwise_tiling
 from cnnc.runtime.jit.library import load_kernel
@@ -74,6 +75,15 @@ LAYERS = (
     Layer("mobilenetv2", 576, 96, 14, 1, 1),
     Layer("mobilenetv2", 160, 960, 7, 1, 1),
     Layer("mobilenetv2", 320, 1280, 7, 1, 1),
+    Layer("mobilenetv2", 32, 32, 112, 3, 1, depthwise=True),
+    Layer("mobilenetv2", 96, 96, 112, 3, 2, depthwise=True),
+    Layer("mobilenetv2", 144, 144, 56, 3, 1, depthwise=True),
+    Layer("mobilenetv2", 192, 192, 28, 3, 1, depthwise=True),
+    Layer("mobilenetv2", 384, 384, 14, 3, 1, depthwise=True),
+    Layer("mobilenetv2", 576, 576, 14, 3, 2, depthwise=True),
+    Layer("mobilenetv2", 960, 960, 7, 3, 1, depthwise=True),
+    Layer("efficientnet", 240, 240, 28, 5, 1, depthwise=True),
+    Layer("efficientnet", 672, 672, 14, 5, 2, depthwise=True),
 )
 
 
@@ -104,8 +114,30 @@ def _random(shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     return array
 
 
+def time_depthwise(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, for depthwise layers."""
+    lanes, pad, out = host_target().lanes, layer.window // 2, layer.out
+    blocks = layer.oc // lanes
+    arrays = {
+        "x": _random((layer.oc, layer.size, layer.size)),
+        "weights": _random((layer.oc, layer.window, layer.window)),
+        "bias": _random((layer.oc,)),
+        "y": _random((layer.oc, out, out)),
+    }
+    sizes = {"N": 1, "CB": blocks, "D": 1, "H": layer.size, "W": layer.size, "OD": 1, "OH": out, "OW": out}
+    sizes |= {"KD": 1, "KH": layer.window, "KW": layer.window, "SD": 1, "SH": layer.stride, "SW": layer.stride}
+    sizes |= {"DD": 1, "DH": 1, "DW": 1, "PD": 0, "PH": pad, "PW": pad, "item_rows": out, "alpha": 0, "beta": 0}
+    columns = choose_depthwise_columns(out, lanes)
+    options: dict[str, int | str] = {"columns": columns, "window": layer.window, "stride": layer.stride}
+    options |= {"dilation": 1, "activation": "relu", "residual": 0, "lanes": lanes}
+    variant = Variant.of("conv.f32.blocked.depthwise", **options)
+    return f"depthwise 1x{columns} items {blocks}", run_time(variant, arrays, sizes)
+
+
 def time_layer(layer: Layer) -> tuple[str, float]:
     """(description of the kernel, seconds)."""
+    if layer.depthwise:
+        return time_depthwise(layer)
     lanes = host_target().lanes
     pad, out = layer.window // 2, layer.out
     oc_blocks = -(-layer.oc // lanes)

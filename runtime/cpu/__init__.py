@@ -9,6 +9,7 @@ from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
+    "conv.f32.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise",
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",

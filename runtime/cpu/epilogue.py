@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from llvmlite import ir
 
@@ -121,3 +122,32 @@ def emit_activation(
     if kind == "prelu":
         return _leaky_relu(b, x, slope, beta)
     return _EMIT[kind](b, x, alpha, beta)
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A kind with its parameters as vectors; ``slope`` is None but for prelu."""
+
+    kind: str
+    alpha: ir.Value
+    beta: ir.Value
+    slope: ir.Value | None = None
+
+
+def emit_output(
+    b: VectorBuilder,
+    activation: Activation,
+    total: ir.Value,
+    y: ir.Value,
+    residual: ir.Value | None,
+    offset: ir.Value | int,
+    mask: ir.Value | None = None,
+) -> None:
+    """Store activation(total + residual) at address ``y`` + offset; ``residual`` is an address or None."""
+    if residual is not None:
+        total = b.add(total, b.load(residual, offset) if mask is None else b.load_masked(residual, mask, offset))
+    total = emit_activation(b, activation.kind, total, activation.alpha, activation.beta, activation.slope)
+    if mask is None:
+        b.store(total, y, offset)
+    else:
+        b.store_masked(total, y, mask, offset)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from cnnc.runtime.cpu.epilogue import emit_activation
+from cnnc.runtime.cpu.epilogue import Activation, emit_output
 from cnnc.runtime.cpu.vector import VectorBuilder
 
 ENTRY_BYTES = 24
@@ -88,24 +88,13 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                 with b.when(b.ir.icmp_signed("<", b.index(column), a["columns_valid"])):
                     offset = b.ir.add(b.ir.mul(a["y_row"], b.index(row)), b.ir.mul(a["y_pixel"], b.index(column)))
                     for block in range(tile.blocks):
-                        total = b.get(sums[(row, column), block])
                         place = b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
-                        mask = None
-                        if tile.masked:
-                            mask = b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes)))
-                        if tile.residual:
-                            other = (
-                                b.load(a["residual"], place)
-                                if mask is None
-                                else b.load_masked(a["residual"], mask, place)
-                            )
-                            total = b.add(total, other)
+                        mask = b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) if tile.masked else None
+                        residual = a["residual"] if tile.residual else None
+                        total = b.get(sums[(row, column), block])
                         slope = slopes[block] if slopes else None
-                        total = emit_activation(b, tile.activation, total, alpha, beta, slope)
-                        if mask is None:
-                            b.store(total, a["y"], place)
-                        else:
-                            b.store_masked(total, a["y"], mask, place)
+                        activation = Activation(tile.activation, alpha, beta, slope)
+                        emit_output(b, activation, total, a["y"], residual, place, mask)
 
 
 def _has_slopes(tile: Tile) -> bool:

@@ -1,0 +1,154 @@
+"""conv.f32.blocked.depthwise: one filter per channel, any window, stride, dilation and padding.
+
+The output has the input's channel layout, so that weights are packed at the input's physical lanes. Window rows outside
+the input are left out of the sum; tiles that touch the left or right border read zeros there. Nothing is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnc.dims import Dim, ceil_div, round_up
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+
+NAME = "conv.f32.blocked.depthwise"
+BUFFERS = ("x", "weights", "bias", "residual", "slopes", "y")
+SIZES = (
+    *("N", "CB", "D", "H", "W", "OD", "OH", "OW"),
+    *("KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW", "PD", "PH", "PW"),
+    *("item_rows", "alpha", "beta"),
+)
+"""CB: channel blocks. P*: padding before. item_rows: output rows of one work item. residual and slopes are 0 where the
+variant has none. Variant parameters: columns (pixels of a tile), window, stride, dilation (horizontal; window 0 takes
+all three from KW, SW, DW), activation, residual (0 or 1), lanes."""
+
+
+def pack_depthwise(
+    w: NDArray[Any], lanes: int, input_lanes: Sequence[int] | None = None, blocks: int | None = None
+) -> NDArray[np.float32]:
+    """``w`` [C, 1, KD, KH, KW] (or fewer spatial axes) as [channel block][KD][KH][KW][lane], pad lanes zero.
+
+    ``input_lanes`` gives the physical lane of each channel, ``blocks`` the number of channel blocks.
+    """
+    channels, window = w.shape[0], w.shape[2:]
+    where = np.arange(channels) if input_lanes is None else np.asarray(input_lanes)
+    blocks = blocks or int(where.max()) // lanes + 1
+    physical = np.zeros((blocks * lanes, *window), np.float32)
+    physical[where] = np.asarray(w, np.float32)[:, 0]
+    return np.ascontiguousarray(np.moveaxis(physical.reshape(blocks, lanes, *window), 1, -1))
+
+
+def choose_depthwise_columns(width: int, lanes: int) -> int:
+    """Pixels of a tile for rows of ``width``: the fewest wasted, at least enough to hide latency."""
+    most = 8 if lanes == 16 else 6
+    return min(
+        range(min(width, 4), min(width, most) + 1), key=lambda columns: (-(-width // columns) * columns, -columns)
+    )
+
+
+def _items(s: Mapping[str, Dim], params: Params) -> Dim:
+    return s["N"] * s["CB"] * s["OD"] * ceil_div(s["OH"], s["item_rows"])
+
+
+def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
+    return round_up(s["KD"] * s["KH"] * 16, 64) + 64
+
+
+def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
+    block_bytes = s["CB"] * int(params["lanes"]) * 4
+    y_bytes = s["N"] * s["OD"] * s["OH"] * s["OW"] * block_bytes
+    accesses = [
+        Access("x", 0, s["N"] * s["D"] * s["H"] * s["W"] * block_bytes, False),
+        Access("weights", 0, s["KD"] * s["KH"] * s["KW"] * block_bytes, False),
+        Access("bias", 0, block_bytes, False),
+        Access("y", 0, y_bytes, True),
+    ]
+    if params["residual"]:
+        accesses.append(Access("residual", 0, y_bytes, False))
+    if params["activation"] == "prelu":
+        accesses.append(Access("slopes", 0, block_bytes, False))
+    return tuple(accesses)
+
+
+def _build(target: Target, params: Params) -> Callable[..., Any]:
+    from cnnc.runtime.cpu.depthwise_tile import DEPTHWISE_ARGS, DepthwiseTile, emit_depthwise_tile
+    from cnnc.runtime.cpu.memory_ops import memory_ops
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    COLUMNS = int(params["columns"])
+    BYTES = target.vector_bytes
+
+    def tile_function(border: bool) -> Any:
+        tile = DepthwiseTile(
+            COLUMNS,
+            int(params["window"]),
+            int(params["stride"]),
+            int(params["dilation"]),
+            border,
+            str(params["activation"]),
+            bool(params["residual"]),
+        )
+        return intrinsic(target, lambda b, *values: emit_depthwise_tile(b, tile, *values), len(DEPTHWISE_ARGS))
+
+    inner_tile, border_tile = tile_function(False), tile_function(True)
+    memory = memory_ops(target)
+    store_index, zero_vectors = memory.store_index, memory.zero_vectors
+
+    def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        x, weights, bias, residual, slopes, y = args[0], args[1], args[2], args[3], args[4], args[5]
+        CB, D, H, W, OD, OH, OW = args[7], args[8], args[9], args[10], args[11], args[12], args[13]
+        KD, KH, KW, SD, SH, SW = args[14], args[15], args[16], args[17], args[18], args[19]
+        DD, DH, DW, PD, PH, PW = args[20], args[21], args[22], args[23], args[24], args[25]
+        item_rows, alpha, beta = args[26], args[27], args[28]
+
+        zeros = scratch
+        table = scratch + 64
+        zero_vectors(zeros, 1)
+        row_groups = (OH + item_rows - 1) // item_rows
+        span = (COLUMNS - 1) * SW + (KW - 1) * DW
+        for item in range(begin, end):
+            rest = item // row_groups
+            row_begin = (item - rest * row_groups) * item_rows
+            row_end = min(row_begin + item_rows, OH)
+            depth = rest % OD
+            rest = rest // OD  # image * CB + block
+            block = rest % CB
+            block_x = x + rest * D * H * W * BYTES
+            block_y = ((rest * OD + depth) * OH) * OW * BYTES
+            block_weights = weights + block * KD * KH * KW * BYTES
+            for row in range(row_begin, row_end):
+                rows = 0
+                for kd in range(KD):
+                    z = depth * SD + kd * DD - PD
+                    if z < 0 or z >= D:
+                        continue
+                    for ky in range(KH):
+                        iy = row * SH + ky * DH - PH
+                        if iy < 0 or iy >= H:
+                            continue
+                        store_index(table + rows * 16, (z * H + iy) * W * BYTES)
+                        store_index(table + rows * 16 + 8, (kd * KH + ky) * KW * BYTES)
+                        rows += 1
+                for column in range(0, OW, COLUMNS):
+                    first = column * SW - PW
+                    offset = block_y + (row * OW + column) * BYTES
+                    inside = first >= 0 and first + span < W and column + COLUMNS <= OW
+                    if inside:
+                        inner_tile(
+                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
+                            slopes + block * BYTES, residual + offset, y + offset, COLUMNS, zeros, alpha, beta,
+                        )  # fmt: skip
+                    else:
+                        border_tile(
+                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
+                            slopes + block * BYTES, residual + offset, y + offset, OW - column, zeros, alpha, beta,
+                        )  # fmt: skip
+
+    return kernel
+
+
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)

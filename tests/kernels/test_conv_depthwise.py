@@ -1,0 +1,80 @@
+"""Depthwise convolution against its definition: borders, strides, dilations, run-time windows, lane maps."""
+
+import numpy as np
+import pytest
+
+from cnnc.runtime.cpu.conv_depthwise import choose_depthwise_columns, pack_depthwise
+from cnnc.runtime.cpu.conv_packing import pack_channels
+from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.kernel import Variant
+from tests.kernels import reference
+from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
+
+pytestmark = pytest.mark.jit
+
+CASES = {
+    "one pixel": {"x": (1, 1, 1, 1), "k": (3, 3), "pads": (1, 1, 1, 1)},
+    "3x3": {"x": (2, 19, 7, 9), "k": (3, 3), "pads": (1, 1, 1, 1)},
+    "3x3 wide": {"x": (1, 33, 4, 31), "k": (3, 3), "pads": (1, 1, 1, 1)},
+    "3x3 stride 2": {"x": (1, 17, 13, 26), "k": (3, 3), "stride": (2, 2), "pads": (0, 0, 1, 1)},
+    "5x5": {"x": (1, 16, 11, 23), "k": (5, 5), "pads": (2, 2, 2, 2)},
+    "5x5 stride 2": {"x": (1, 16, 11, 23), "k": (5, 5), "stride": (2, 2), "pads": (2, 1, 2, 3)},
+    "no pads": {"x": (1, 5, 9, 10), "k": (2, 4)},
+    "dilated": {"x": (1, 16, 15, 17), "k": (3, 3), "dilation": (2, 3), "pads": (2, 3, 2, 3)},
+    "window beyond input": {"x": (1, 2, 3, 2), "k": (7, 7), "pads": (3, 3, 3, 3)},
+    "3-D": {"x": (1, 18, 5, 6, 7), "k": (3, 2, 3), "stride": (2, 1, 1), "pads": (1, 0, 1, 1, 1, 1)},
+}
+
+
+def run_depthwise(case, runtime_window=False, splits=1, item_rows=2, **run):
+    rng = np.random.default_rng(3)
+    rank = len(case["k"])
+    stride, dilation = case.get("stride", (1,) * rank), case.get("dilation", (1,) * rank)
+    pads = case.get("pads", (0,) * 2 * rank)
+    lanes = host_target().lanes
+    x = rng.standard_normal(case["x"], np.float32)
+    channels = x.shape[1]
+    w = rng.standard_normal((channels, 1, *case["k"]), np.float32)
+    bias = rng.standard_normal(channels, np.float32)
+    expected = reference.conv(x, w, stride, dilation, pads, channels) + bias.reshape(-1, *(1,) * rank)
+    columns = choose_depthwise_columns(expected.shape[-1], lanes)
+    sizes = {"N": x.shape[0], "CB": -(-channels // lanes), "item_rows": item_rows}
+    groups = {
+        "{}": (x.shape[2:], 1),
+        "O{}": (expected.shape[2:], 1),
+        "K{}": (case["k"], 1),
+        "S{}": (stride, 1),
+        "D{}": (dilation, 1),
+        "P{}": (pads[:rank], 0),
+    }
+    for form, (values, fill) in groups.items():
+        sizes |= dict(zip((form.format(axis) for axis in "DHW"), (fill,) * (3 - rank) + tuple(values)))
+    sizes |= {"alpha": float_bits(0.1), "beta": 0}
+    y = to_blocked(np.zeros(expected.shape, np.float32), lanes)
+    arrays = {"x": to_blocked(x, lanes), "weights": pack_depthwise(w, lanes), "y": y}
+    arrays["bias"] = pack_channels(bias, channels, lanes)
+    window = (0, 0, 0) if runtime_window else (case["k"][-1], stride[-1], dilation[-1])
+    options = dict(zip(("window", "stride", "dilation"), window)) | {"columns": columns, "residual": 0}
+    variant = Variant.of("conv.f32.blocked.depthwise", lanes=lanes, activation="leaky_relu", **options)
+    got = from_blocked(run_kernel(variant, arrays, sizes, splits=splits, **run)["y"], channels)
+    return got, np.where(expected < 0, 0.1 * expected, expected)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("runtime_window", [False, True])
+@pytest.mark.parametrize("at_start", [False, True])
+def test_matches_definition(name, runtime_window, at_start):
+    got, expected = run_depthwise(CASES[name], runtime_window, at_start=at_start)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)
+
+
+def test_any_split_gives_the_same_bits():
+    whole, _ = run_depthwise(CASES["3x3 wide"])
+    split, _ = run_depthwise(CASES["3x3 wide"], splits=4, item_rows=1)
+    assert np.array_equal(whole, split)
+
+
+def test_packing_follows_the_lane_map():
+    w = np.arange(1, 4, dtype=np.float32).reshape(3, 1, 1, 1)
+    packed = pack_depthwise(w, 4, input_lanes=[0, 5, 2])
+    assert packed.reshape(-1).tolist() == [1, 0, 3, 0, 0, 2, 0, 0]
