@@ -1,7 +1,8 @@
 """The register tile of depthwise convolution: neighbouring pixels of one row, one block of channels.
 
 It sums over a table of window rows (input offset, weight offset). Within a row a column is loaded once and used by
-every tap that reads it. The border variant reads zeros where a column lies outside the input, and stores valid pixels only.
+every tap that reads it. The border variant reads zeros where a column lies outside the input, and stores valid pixels
+only.
 """
 
 from __future__ import annotations
