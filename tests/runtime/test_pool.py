@@ -1,0 +1,70 @@
+"""The worker pool's leases, and the limits that its size comes from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cnnc.runtime.cpu_limits import available_threads, cgroup_quota
+from tests.runtime import numba_kernels as kit
+
+
+@pytest.mark.jit
+def test_one_lease_at_a_time() -> None:
+    pool = kit.pool_of(3)
+    assert pool.lease(1) == 0, "one thread is no pool"
+    assert pool.lease(8) == 3
+    assert pool.lease(2) == 0, "a second call runs on its caller alone"
+    pool.release()
+    assert pool.lease(2) == 2
+    pool.release()
+
+
+@pytest.mark.jit
+def test_stopped_workers_end() -> None:
+    from cnnc.runtime.kernel import Variant
+    from cnnc.runtime.pool import Pool, loop_entry
+
+    pool = Pool(loop_entry(kit.load_kernel(Variant.of("worker_loop"))), 3)
+    assert pool.lease(3) == 3
+    pool.release()
+    pool.stop()
+    assert not any(thread.is_alive() for thread in pool._threads)
+
+
+def groups(tmp_path: Path, membership: str, limits: dict[str, str]) -> tuple[Path, Path]:
+    root, member = tmp_path / "cgroup", tmp_path / "membership"
+    root.mkdir()
+    for file, text in limits.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text)
+    member.write_text(membership)
+    return root, member
+
+
+@pytest.mark.parametrize(
+    ("membership", "limits", "expected"),
+    [
+        ("0::/", {}, None),
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        ("0::/", {"cpu.max": "150000 100000"}, 1.5),
+        ("0::/pod/box\n", {"pod/cpu.max": "200000 100000", "pod/box/cpu.max": "400000 100000"}, 2.0),
+        ("4:cpu:/x", {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
+        ("4:cpu:/x", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+    ],
+)
+def test_cgroup_quota(tmp_path: Path, membership: str, limits: dict[str, str], expected: float | None) -> None:
+    root, member = groups(tmp_path, membership, limits)
+    assert cgroup_quota(root, member) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
+def test_affinity_is_honoured() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert available_threads() == 1
+    finally:
+        os.sched_setaffinity(0, before)
