@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import stat
@@ -24,6 +23,8 @@ _MAGIC = b"CNNCBLOB"
 _HEADER = struct.Struct("<8sIIQ32s")  # magic, ABI version, zero, entry, SHA-256 of the code
 _IMPORT = re.compile(rb"^\s*(?:from|import)\s+(cnnc\.runtime[\w.]*)(?:\s+import\s+([\w, ()]+))?", re.M)
 _LARGEST = 1 << 24
+_RUNTIME = Path(__file__).resolve().parents[1]
+"""Folder of the package ``cnnc.runtime``."""
 
 
 def cache_folder() -> Path | None:
@@ -86,13 +87,12 @@ def source_modules(module: str) -> tuple[str, ...]:
 
 @cache
 def _source(module: str) -> bytes | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # the last part names a function, not a module
-        return None
-    if spec is None or not spec.origin:
-        return None
-    return Path(spec.origin).read_bytes()
+    # Found by path: importlib's find_spec would import the parents, and Numba with them. None: a name, not a module.
+    path = _RUNTIME.joinpath(*module.split(".")[2:])
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.read_bytes()
+    return None
 
 
 @cache
