@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.conv_tiles import choose_tile
 from cnnc.lower.elementwise import SELU_ALPHA, SELU_GAMMA
 from cnnc.lower.rules import LoweringRule
-from cnnc.lower.spatial import float_bits, sizes_of, volume
+from cnnc.lower.spatial import float_bits, sizes_of, typical, volume
 from cnnc.ops.conv import ConvAttrs, conv_window
 from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
+from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_pointwise_tiling
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
@@ -79,72 +82,152 @@ def epilogue_buffers(node: Node, builder: ProgramBuilder, channels: int, lanes: 
     }
 
 
-def _direct_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def _dense_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     reason = conv_refusal(node)
     if reason is not None:
         return reason
-    if not node.input(0).type.layout.is_blocked:
-        return "its input is in plain layout"
     if node.output.type.layout.pieces:
         return "its output channels lie in several pieces"
     return None
 
 
-def _emit_direct(node: Node, builder: ProgramBuilder) -> None:
-    attrs = conv_attrs(node)
-    x, w, y = node.input(0).type, node.input(1).type, node.output.type
-    lanes = y.layout.block
-    window = conv_window(attrs, x.shape, w.shape)
-    weights = constant_array(node, 1)
-    channels, out_channels = x.shape[1], y.shape[1]
-    assert weights is not None and isinstance(channels, int) and isinstance(out_channels, int)
-    blocks_in = x.layout.physical_channels(channels) // lanes
-    blocks_out = y.layout.physical_channels(out_channels) // lanes
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """A convolution as kernels see it: spatial triples, windows, channel blocks; sizes may be symbolic."""
 
-    source, result = volume(x.shape[2:], 1), volume(y.shape[2:], 1)
-    kernel, strides = volume(weights.shape[2:], 1), volume(window.strides, 1)
-    dilations, begins = volume(window.dilations, 1), volume(window.begins, 0)
-    pointwise = all(size == 1 for size in (*kernel, *strides)) and all(pad == 0 for pad in (*begins, *window.ends))
-    if pointwise:
-        # Without a window rows need not end where the image's rows do.
-        source = result = (1, 1, product(source))
-    row_bytes = source[2] * lanes * 4 * blocks_in * kernel[0]
-    span = (weights.shape[-2] - 1) * window.dilations[-2] + 1 if weights.ndim > 3 else 1
-    registers = 32 if builder.target.vector_bytes == 64 else 16
-    tile = choose_tile(
-        result[1],
-        result[2],
-        blocks_out,
-        row_bytes,
-        span,
-        window.strides[-2] if weights.ndim > 3 else 1,
-        registers=registers,
+    source: tuple[Dim, Dim, Dim]
+    result: tuple[Dim, Dim, Dim]
+    kernel: tuple[int, int, int]
+    strides: tuple[int, int, int]
+    dilations: tuple[int, int, int]
+    begins: tuple[Dim, Dim, Dim]
+    lanes: int
+    input_block: int
+    blocks_in: int
+    blocks_out: int
+
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether every output pixel reads just the input pixel at its place."""
+        return self.kernel == (1, 1, 1) == self.strides and self.source == self.result
+
+
+def _ints(values: Sequence[Dim], fill: int) -> tuple[int, int, int]:
+    first, second, third = (int(size) for size in volume(values, fill) if isinstance(size, int))
+    return first, second, third
+
+
+def conv_shapes(node: Node) -> _Shapes:
+    """The node's shapes; its output is blocked, its input blocked or plain."""
+    x, w, y = node.input(0).type, node.input(1).type, node.output.type
+    window = conv_window(conv_attrs(node), x.shape, w.shape)
+    channels, out_channels = x.shape[1], y.shape[1]
+    assert isinstance(channels, int) and isinstance(out_channels, int)
+    lanes = y.layout.block
+    input_block = x.layout.block or 1
+    return _Shapes(
+        volume(x.shape[2:], 1),
+        volume(y.shape[2:], 1),
+        _ints(w.shape[2:], 1),
+        _ints(window.strides, 1),
+        _ints(window.dilations, 1),
+        volume(window.begins, 0),
+        lanes,
+        input_block,
+        x.layout.physical_channels(channels) // input_block,
+        y.layout.physical_channels(out_channels) // lanes,
     )
-    packed = pack_weights(weights, lanes, tile.blocks, attrs.group, x.layout.lanes(channels))
-    sizes: dict[str, Dim] = {"N": y.shape[0], "XB": blocks_in, "YB": blocks_out}
-    sizes |= sizes_of("D H W", source) | sizes_of("OD OH OW", result) | sizes_of("KD KH KW", kernel)
-    sizes |= sizes_of("SD SH SW", strides) | sizes_of("DD DH DW", dilations) | sizes_of("PD PH PW", begins)
-    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
-    sizes |= {"weight_floats": packed.weights.size}
-    sizes |= {"row_tiles": tile.row_tiles, "column_tiles": tile.column_tiles, "oc_tiles": tile.oc_tiles}
+
+
+def _packed(
+    node: Node, builder: ProgramBuilder, shapes: _Shapes, blocks: int
+) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
+    """Buffers and sizes that the dense kernels share: operands, packed weights, epilogue."""
+    weights = constant_array(node, 1)
+    channels, out_channels = node.input(0).type.shape[1], node.output.type.shape[1]
+    assert weights is not None and isinstance(channels, int) and isinstance(out_channels, int)
+    layout = node.input(0).type.layout
+    lane_of = layout.lanes(channels) if layout.is_blocked else None
+    packed = pack_weights(
+        weights, shapes.lanes, blocks, conv_attrs(node).group, lane_of, input_block=shapes.input_block
+    )
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0)),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
         "segments": BufferArg(builder.constant(packed.segments, f"{node.name}.segments")),
-        **epilogue_buffers(node, builder, out_channels, lanes),
+        **epilogue_buffers(node, builder, out_channels, shapes.lanes),
     }
     buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
+    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
+    sizes |= {"weight_floats": packed.weights.size}
+    return buffers, sizes | epilogue_sizes(node)
+
+
+def _emit_direct(node: Node, builder: ProgramBuilder) -> None:
+    shapes = conv_shapes(node)
+    group = conv_attrs(node).group
+    depth, height, width = (typical(size) for size in shapes.result)
+    tiling = choose_conv_tiling(
+        (depth, height, width),
+        shapes.kernel,
+        shapes.strides,
+        shapes.dilations,
+        max(1, shapes.blocks_in // group),
+        shapes.blocks_out,
+        shapes.lanes,
+        shapes.input_block,
+        typical(node.output.type.shape[0], 1),
+    )
+    buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
+    sizes |= sizes_of("D H W", shapes.source) | sizes_of("OD OH OW", shapes.result)
+    sizes |= sizes_of("KD KH KW", shapes.kernel) | sizes_of("SD SH SW", shapes.strides)
+    sizes |= sizes_of("DD DH DW", shapes.dilations) | sizes_of("PD PH PW", shapes.begins)
+    sizes |= {"row_tiles": tiling.row_tiles, "column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
     variant = Variant.of(
         "conv.f32.blocked.direct",
-        rows=tile.rows,
-        columns=tile.columns,
-        blocks=tile.blocks,
-        lanes=lanes,
+        rows=tiling.rows,
+        columns=tiling.columns,
+        blocks=tiling.blocks,
+        input_block=shapes.input_block,
+        lanes=shapes.lanes,
         **epilogue_params(node),
     )
-    builder.kernel_step(node, [builder.call(variant, buffers, sizes | epilogue_sizes(node))])
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = _dense_refusal(node, builder)
+    if reason is not None:
+        return reason
+    if not node.input(0).type.layout.is_blocked:
+        return "its input is in plain layout"
+    if not conv_shapes(node).is_pointwise:
+        return "it has a window, a stride or padding"
+    return None
+
+
+def _emit_pointwise(node: Node, builder: ProgramBuilder) -> None:
+    shapes = conv_shapes(node)
+    pixels = product(shapes.source)
+    blocks_read = max(1, shapes.blocks_in // conv_attrs(node).group)
+    batch = typical(node.output.type.shape[0], 1)
+    tiling = choose_pointwise_tiling(typical(pixels), blocks_read, shapes.blocks_out, shapes.lanes, batch)
+    buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
+    sizes |= {"pixels": pixels, "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    variant = Variant.of(
+        "conv.f32.blocked.pointwise",
+        columns=tiling.columns,
+        blocks=tiling.blocks,
+        lanes=shapes.lanes,
+        **epilogue_params(node),
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
 RULES = {
-    "conv": (LoweringRule("conv.f32.blocked.direct", _direct_refusal, _emit_direct),),
+    "conv": (
+        LoweringRule("conv.f32.blocked.pointwise", _pointwise_refusal, _emit_pointwise),
+        LoweringRule("conv.f32.blocked.direct", _dense_refusal, _emit_direct),
+    ),
 }

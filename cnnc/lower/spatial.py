@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from cnnc.dims import Dim
+from cnnc.dims import Dim, evaluate, symbols
 
 
 def volume(values: Sequence[Dim], fill: Dim) -> tuple[Dim, Dim, Dim]:
@@ -22,3 +22,12 @@ def sizes_of(names: str, values: Sequence[Dim]) -> dict[str, Dim]:
 def float_bits(value: float) -> int:
     """A float32 as the integer that a 64-bit argument slot holds."""
     return int(struct.unpack("<I", struct.pack("<f", value))[0])
+
+
+TYPICAL_SIZE = 64
+"""What an unknown height or width is taken to be when tiles are chosen; any size still runs."""
+
+
+def typical(dim: Dim, unknown: int = TYPICAL_SIZE) -> int:
+    """A number for ``dim`` to choose tiles by: each unknown size counts as ``unknown``."""
+    return max(1, evaluate(dim, dict.fromkeys(symbols(dim), unknown)))

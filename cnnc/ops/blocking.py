@@ -38,7 +38,7 @@ class BlockedForm:
     reason: str = ""
 
 
-FIRST_CHANNELS = 0
+FIRST_CHANNELS = 8
 """Convolutions with at most this many input channels read plain images: a block of lanes would be mostly padding."""
 
 _UNARY = frozenset(
