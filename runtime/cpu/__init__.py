@@ -13,8 +13,14 @@ _MODULES = {
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",
-    "worker_loop": "cnnc.runtime.worker_loop",
     "elementwise.tape": "cnnc.runtime.cpu.elementwise_tape",
+    "layout.blocked_lanes": "cnnc.runtime.cpu.layout_blocked_lanes",
+    "layout.blocked_to_plain": "cnnc.runtime.cpu.layout_blocked_to_plain",
+    "layout.plain_to_blocked": "cnnc.runtime.cpu.layout_plain_to_blocked",
+    "pool.blocked": "cnnc.runtime.cpu.pool_blocked",
+    "pool.plain": "cnnc.runtime.cpu.pool_plain",
+    "pool.plain_indices": "cnnc.runtime.cpu.pool_plain_indices",
+    "worker_loop": "cnnc.runtime.worker_loop",
 }
 
 

@@ -1,0 +1,57 @@
+"""``layout.blocked_to_plain``: [N, blocks, S, L] float32 to [N, C, S]; pad lanes are dropped.
+
+Argument block, lane map and work items: ``layout_conversion``. Takes any N, C, S, and channels in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cnnc.runtime.cpu import layout_conversion
+from cnnc.runtime.kernel import KernelDef, Params, Target
+
+arguments = layout_conversion.arguments
+
+
+def _build(target: Target, params: Params) -> Callable[..., Any]:
+    from cnnc.runtime.cpu.lane_rows import lane_rows
+    from cnnc.runtime.cpu.registers import scalar_access
+
+    lanes, chunk = target.lanes, layout_conversion.POSITIONS
+    to_rows = lane_rows(target).to_rows
+    read_map = scalar_access(target, "i32")[0]
+    write = scalar_access(target, "i64")[1]
+
+    def layout_blocked_to_plain(args: Any, begin: int, end: int, scratch: int) -> None:
+        y, x, lane_map = args[0], args[1], args[2]
+        channels, positions, blocks, plain_batch, blocked_batch = args[4], args[5], args[6], args[7], args[8]
+        chunks = (positions + chunk - 1) // chunk
+        for item in range(begin, end):
+            rest, first = item // chunks, item % chunks * chunk
+            image, block = rest // blocks, rest % blocks
+            for lane in range(lanes):
+                channel = block * lanes + lane
+                if lane_map != 0:
+                    channel = read_map(lane_map + 4 * channel)
+                elif channel >= channels:
+                    channel = -1
+                row = y + 4 * (image * plain_batch + channel * positions)
+                write(scratch + 8 * lane, row if channel >= 0 else 0)
+            place = x + 4 * (image * blocked_batch + block * positions * lanes)
+            for position in range(first, min(first + chunk, positions), lanes):
+                count = min(lanes, positions - position)
+                to_rows(scratch, 4 * position, place + 4 * lanes * position, count)
+
+    return layout_blocked_to_plain
+
+
+KERNEL = KernelDef(
+    name="layout.blocked_to_plain",
+    buffers=("y", "x", "map"),
+    sizes=layout_conversion.SIZES,
+    build=_build,
+    items=layout_conversion.items,
+    footprint=lambda sizes, params: layout_conversion.accesses(sizes, params, plain="y", blocked="x", written="y"),
+    scratch_bytes=lambda sizes, params: 8 * int(params["lanes"]),
+)
