@@ -66,9 +66,9 @@ def known_axes(operands: Operands, index: int, rank: int) -> tuple[int, ...] | N
         raise UnsupportedError("its axes are computed from values", hint="make the axes a constant")
     axes: list[int] = []
     for axis in sizes:
-        if not isinstance(axis, int) or not -rank <= axis < max(rank, 1):
+        if not isinstance(axis, int) or not -rank <= axis < rank:
             raise ModelError(f"axis {axis} is outside a tensor of rank {rank}")
-        axes.append(axis % max(rank, 1))
+        axes.append(axis % rank)
     if len(set(axes)) != len(axes):
         raise ModelError(f"axes {list(sizes)} name one axis twice")
     return tuple(axes)

@@ -68,7 +68,7 @@ def _infer_extremum(attrs: ReduceAttrs, operands: Operands) -> tuple[TensorType,
 
 def _fold_reduce(name: str, attrs: ReduceAttrs, operands: Operands) -> Content | None:
     dims = known_dims(operands.need(0))
-    if dims is None or (len(operands) > 1 and operands.need(1).sizes() is None):
+    if dims is None:
         return None
     scalar = operands.need(0).rank == 0
     if scalar or not _axes(attrs, operands):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnnc.dims import Dim, ceil_div, lower_bound, maximum, minimum
+from cnnc.dims import Dim, Expr, ceil_div, lower_bound, maximum, minimum
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Content, Operands
@@ -42,6 +42,8 @@ class PadAttrs(Attrs):
 
 def _infer_concat(attrs: ConcatAttrs, operands: Operands) -> tuple[TensorType, ...]:
     facts = operands.present()
+    if not facts:
+        raise ModelError("it needs at least one input")
     first = facts[0]
     if not first.rank:
         raise ModelError("scalars have no axis to be joined along")
@@ -82,7 +84,7 @@ def _equal_pieces(attrs: SplitAttrs, extent: Dim) -> list[Dim]:
     if count is None or count < 1:
         raise ModelError("split needs either its sizes or num_outputs")
     piece = ceil_div(extent, count)
-    return [maximum(minimum(piece, extent - piece * i), 0) for i in range(count)]
+    return [piece, *(maximum(minimum(piece, extent - piece * i), 0) for i in range(1, count))]
 
 
 def _listed_pieces(operands: Operands, extent: Dim) -> list[Dim]:
@@ -137,10 +139,9 @@ def _slice_axis(start: Dim, end: Dim, step: Dim, extent: Dim) -> _Range | None:
 
 def _limit(limit: Dim, extent: Dim, low: int, high: Dim) -> Dim | None:
     """``limit`` counted from the front and clamped to low..high."""
-    if isinstance(limit, int) and limit >= 2**31 - 1:
-        return high
-    if isinstance(limit, int) and limit <= -(2**31) + 1:
-        return low
+    # Exporters write "to the end" as a huge number; a symbolic size is taken to be smaller.
+    if isinstance(extent, Expr) and isinstance(limit, int) and abs(limit) >= 2**31 - 1:
+        return high if limit > 0 else low
     if is_never_negative(limit):
         # The only way below ``low`` would be an empty axis sliced backwards, whose ``high`` is -1.
         return minimum(limit, high)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnc.runtime.host.elementary import erf
+
 Array = NDArray[Any]
 
 _SELU_ALPHA = 1.67326319217681884765625
 _SELU_GAMMA = 1.05070102214813232421875
-_erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def apply_activation(x: Array, activation: tuple[str, float, float], slopes: Array | None = None) -> Array:
@@ -55,7 +56,7 @@ def apply_activation(x: Array, activation: tuple[str, float, float], slopes: Arr
             return softplus(x)
         case "gelu":
             half = x.dtype.type(0.5)
-            return half * x * (1 + _erf(x * x.dtype.type(math.sqrt(0.5))).astype(x.dtype))
+            return half * x * (1 + erf(x * x.dtype.type(math.sqrt(0.5))))
         case "gelu_tanh":
             inner = x.dtype.type(math.sqrt(2 / math.pi)) * (x + x.dtype.type(0.044715) * x * x * x)
             return x.dtype.type(0.5) * x * (1 + np.tanh(inner))

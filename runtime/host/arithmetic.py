@@ -47,7 +47,7 @@ def mod(a: Array, b: Array, *, fmod: int = 0) -> Array:
 
 @halves_in_float32
 def _float_mod(a: Array, b: Array) -> Array:
-    """a - floor(a / b) * b; the sign of a zero is that of b, as in C's fmod followed by a shift."""
+    """a - floor(a / b) * b; a zero has the sign of b."""
     return np.remainder(a, b)
 
 
@@ -65,9 +65,8 @@ def pow(a: Array, b: Array) -> Array:
         return _float_pow(a, b.astype(a.dtype)).astype(a.dtype)
     if is_float(b.dtype):
         return np.power(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
-    if b.dtype.kind == "u":
-        return np.power(a, b.astype(a.dtype))
-    whole = np.power(a, np.maximum(b, 0).astype(a.dtype))
+    wide = np.uint64 if a.dtype.kind == "u" else np.int64
+    whole = np.power(a.astype(wide), np.maximum(b, np.zeros((), b.dtype)).astype(wide)).astype(a.dtype)
     sign = np.where(b & 1, a, np.ones((), a.dtype))
     fraction = np.where((a == 1) | (a == _minus_one(a.dtype)), sign, np.zeros((), a.dtype))
     return np.where(b < 0, fraction, whole).astype(a.dtype)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnc.runtime.host.arithmetic import div
 from cnnc.runtime.host.precision import halves_in_float32, is_float, widen
 
 Array = NDArray[Any]
@@ -38,7 +39,7 @@ def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     count = np.asarray(np.prod([x.shape[axis] for axis in axes], dtype=np.int64)).astype(x.dtype)
     if is_float(x.dtype):
         return np.divide(total, count)
-    return np.trunc(np.divide(total, count))
+    return div(np.asarray(total), count)
 
 
 def _log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
