@@ -130,7 +130,7 @@ def _slice_axis(start: Dim, end: Dim, step: Dim, extent: Dim) -> _Range | None:
     if step == 0:
         raise ModelError("slice has a step of 0")
     low, high = (0, extent) if step > 0 else (-1, extent - 1)
-    first, last = _limit(start, extent, low, high), _limit(end, extent, low, high)
+    first, last = _limit(start, extent, 0, high), _limit(end, extent, low, high)
     if first is None or last is None:
         return None
     span = last - first if step > 0 else first - last
@@ -141,7 +141,7 @@ def _limit(limit: Dim, extent: Dim, low: int, high: Dim) -> Dim | None:
     """``limit`` counted from the front and clamped to low..high."""
     # Exporters write "to the end" as a huge number; a symbolic size is taken to be smaller.
     if isinstance(extent, Expr) and isinstance(limit, int) and abs(limit) >= 2**31 - 1:
-        return high if limit > 0 else low
+        return high if limit > 0 else minimum(low, high)
     if is_never_negative(limit):
         # The only way below ``low`` would be an empty axis sliced backwards, whose ``high`` is -1.
         return minimum(limit, high)

@@ -41,7 +41,10 @@ _Slice = slice
 
 
 def slice(x: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None) -> Array:
-    """x[start:end:step] on each listed axis; limits beyond the axis are moved to its ends."""
+    """x[start:end:step] on each listed axis; limits beyond the axis are moved to its ends.
+
+    Unlike NumPy, ONNX moves a start before the axis to its first element when stepping backwards, too.
+    """
     chosen = range(len(starts)) if axes is None else [int(axis) for axis in axes]
     strides = [1] * len(starts) if steps is None else [int(step) for step in steps]
     index: list[Any] = [_Slice(None)] * x.ndim
@@ -57,7 +60,7 @@ def _clamped(start: int, end: int, step: int, extent: int) -> Any:
     end += extent if end < 0 else 0
     if step > 0:
         return _Slice(min(max(start, 0), extent), min(max(end, 0), extent), step)
-    start = min(max(start, -1), extent - 1)
+    start = min(max(start, 0), extent - 1)
     end = min(max(end, -1), extent - 1)
     if start <= end:
         return _Slice(0, 0, 1)

@@ -15,11 +15,28 @@ from tests.ops.cases import Case, cases
 _OPS = sorted(OPS)
 
 
+_REFUSED = {"dropout": "training mode", "quantize_linear": "blocked", "dequantize_linear": "blocked"}
+"""Parts of ops that cnnc refuses by design, as the error calls them."""
+
+
 def _cases(op: str) -> list[Case]:
-    found = cases().get(op, [])
+    found = [case for case in cases().get(op, []) if not _is_refused(case)]
     if not found:
         pytest.skip(f"ONNX has no node test for {op}")
     return found
+
+
+def _is_refused(case: Case) -> bool:
+    try:
+        _infer(case, _known_facts(case))
+    except UnsupportedError as error:
+        assert _REFUSED.get(case.op, "nothing") in str(error), case.name
+        return True
+    return False
+
+
+def _known_facts(case: Case) -> list[Fact | None]:
+    return [None if x is None else Fact(_type(x), array=x) for x in case.inputs]
 
 
 def _results(case: Case) -> tuple[np.ndarray, ...]:
@@ -74,8 +91,7 @@ def test_reference_gives_the_expected_values(op: str) -> None:
 @pytest.mark.parametrize("op", _OPS)
 def test_types_from_known_operands(op: str) -> None:
     for case in _cases(op):
-        facts = [None if x is None else Fact(_type(x), array=x) for x in case.inputs]
-        _check_types(case, _infer(case, facts), {})
+        _check_types(case, _infer(case, _known_facts(case)), {})
 
 
 @pytest.mark.parametrize("op", _OPS)
@@ -113,7 +129,7 @@ def test_types_from_symbolic_sizes(op: str) -> None:
 @pytest.mark.parametrize("op", _OPS)
 def test_folded_content_is_what_the_reference_gives(op: str) -> None:
     for case in _cases(op):
-        facts = [None if x is None else Fact(_type(x), array=x) for x in case.inputs]
+        facts = _known_facts(case)
         folded = OPS[case.op].evaluate(case.attrs, facts, _infer(case, facts))
         for known, result in zip(folded, _results(case)):
             if isinstance(known, np.ndarray):

@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from tests.ops.single_op import run_op, run_ort
 
 _REDUCTIONS = {
-    "reduce_sum": "ReduceSum", "reduce_mean": "ReduceMean", "reduce_prod": "ReduceProd",
-    "reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_l1": "ReduceL1", "reduce_l2": "ReduceL2",
-    "reduce_sum_square": "ReduceSumSquare", "reduce_log_sum_exp": "ReduceLogSumExp",
+    "reduce_sum": "ReduceSum",
+    "reduce_mean": "ReduceMean",
+    "reduce_prod": "ReduceProd",
+    "reduce_max": "ReduceMax",
+    "reduce_min": "ReduceMin",
+    "reduce_l1": "ReduceL1",
+    "reduce_l2": "ReduceL2",
+    "reduce_sum_square": "ReduceSumSquare",
+    "reduce_log_sum_exp": "ReduceLogSumExp",
 }
 
 
