@@ -17,7 +17,10 @@ from cnnc.passes.base import Pass
 
 _NAMES = (
     "assign-layouts",
+    "canonicalize-axes",
+    "canonicalize-reshape",
     "decompose-ops",
+    "eliminate-concat-slices",
     "eliminate-dead-code",
     "eliminate-no-ops",
     "fold-batch-norm",

@@ -12,7 +12,7 @@ from cnnc.passes import ALL_PASSES, PassManager, make_pass, pipeline
 from tests.ir.random_graphs import random_graphs
 
 _SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-ALONE = [name for name in ALL_PASSES if ALL_PASSES[name].requires != "optimised" and name != "mark-optimised"]
+ALONE = [name for name in ALL_PASSES if ALL_PASSES[name].ensures not in ("optimised", "placed")]
 
 
 @_SETTINGS
