@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnnc.ir import Attrs, Bind, Const, Graph, Match, Notes, Op, Patch, Rule, rewrite
+from cnnc.ir import Array, Attrs, Bind, Const, Graph, Match, Notes, Op, Patch, Rule, rewrite
 from cnnc.ops.normalization import LayerNormalizationAttrs
 from cnnc.passes.base import Pass
 from cnnc.passes.scalar_constant import any_scalar, number_of, scalar
@@ -47,15 +47,19 @@ def _keeps_axes(attrs: Attrs) -> bool:
 
 
 def _normalized(square: Op) -> Op:
-    return Op("div", _CENTRED, Op("sqrt", Op("add", _mean_of(square), any_scalar("epsilon"), commutative=True)))
+    return Op(
+        "div",
+        _CENTRED,
+        Op("sqrt", Op("add", _mean_of(square, "variance_axes"), any_scalar("epsilon"), commutative=True)),
+    )
 
 
-def _mean_of(of: Op | Bind) -> Op:
-    return Op("reduce_mean", of, Const("axes"), where=_keeps_axes)
+def _mean_of(of: Op | Bind, axes: str) -> Op:
+    return Op("reduce_mean", of, Const(axes), where=_keeps_axes)
 
 
 _X = Bind("x")
-_CENTRED = Op("sub", _X, _mean_of(_X), name="centred")
+_CENTRED = Op("sub", _X, _mean_of(_X, "axes"), name="centred")
 _SQUARES = (Op("mul", _CENTRED, _CENTRED), Op("pow", _CENTRED, scalar(2.0)))
 
 
@@ -64,7 +68,9 @@ def _apply(found: Match, patch: Patch) -> str | None:
     rank = x.type.rank
     if x.type.dtype is not DType.F32:
         return f"%{x.name} is {x.type.dtype.value}, not f32"
-    axes = sorted(int(axis) % rank for axis in found.array("axes").reshape(-1).tolist())
+    axes, variance_axes = (_axes(found.array(name), rank) for name in ("axes", "variance_axes"))
+    if axes != variance_axes:
+        return f"the mean is over axes {axes}, the variance over {variance_axes}"
     if not axes or axes != list(range(axes[0], rank)):
         return f"the mean is over axes {axes}, which are not the last of {x.type}"
     if x.type.shape != found.root.output.type.shape:
@@ -82,6 +88,10 @@ def _apply(found: Match, patch: Patch) -> str | None:
     attrs = LayerNormalizationAttrs(axis=axes[0] - rank, epsilon=number_of(found["epsilon"]))
     patch.replace(found.root.output, patch.node("layer_normalization", [x, gamma, beta], attrs, loc=found.loc))
     return None
+
+
+def _axes(array: Array, rank: int) -> list[int]:
+    return sorted(int(axis) % rank for axis in array.reshape(-1).tolist())
 
 
 def _rules(wrap: Callable[[Op], Op]) -> tuple[Rule, ...]:
