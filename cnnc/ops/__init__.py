@@ -31,6 +31,8 @@ _FAMILIES = (
     "quantization",
     "quantized",
     "resize",
+    "detection",
+    "sampling",
 )
 """Modules of this package, each with a tuple ``OPS`` of its definitions."""
 

@@ -152,7 +152,7 @@ def _interpolate(
     first = np.floor(places - radius).astype(np.intp) + 1
     index = first[:, None] + np.arange(math.ceil(2 * radius))
     distance = np.abs(index - places[:, None]) * support
-    weights = np.maximum(1 - distance, 0) if mode == "linear" else _cubic(distance, cubic_a)
+    weights = np.maximum(1 - distance, 0) if mode == "linear" else cubic_kernel(distance, cubic_a)
     if exclude_outside:
         weights = np.where((index < 0) | (index >= length), 0.0, weights)
     total = weights.sum(axis=1, keepdims=True)
@@ -165,7 +165,7 @@ def _interpolate(
     return y
 
 
-def _cubic(distance: Array, a: float) -> Array:
+def cubic_kernel(distance: Array, a: float) -> Array:
     """Keys' cubic convolution kernel at a distance >= 0 (doi:10.1109/TASSP.1981.1163711)."""
     near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
