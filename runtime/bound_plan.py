@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
+from cnnc.dims import evaluate
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes, aligned_slots
 from cnnc.runtime.instruction_table import Ints, KernelLoader, TableTemplate
@@ -39,6 +40,7 @@ class Workspace:
         self._arena_address = -1
         self._scratch_workers = 0
         self._scratch: Bytes | None = None
+        self._prepared = (0, 0, 0)
 
     def bind(self, arena: Bytes) -> None:
         """Write buffer addresses into the table; ``addresses`` holds those that change from call to call."""
@@ -54,6 +56,8 @@ class Workspace:
     def prepare_jobs(self, threads: int, fp_mode: int, control: int) -> None:
         """Set what all job blocks of a call share, with scratch for ``threads`` workers."""
         stride = self._bound.plan.scratch_bytes + SCRATCH_GAP
+        if (threads, fp_mode, control) == self._prepared:
+            return
         if threads > self._scratch_workers:
             self._scratch = aligned_bytes(stride * threads)
             self._scratch_workers = threads
@@ -62,6 +66,7 @@ class Workspace:
         self.jobs[:, loop.JOB_CAP] = threads
         self.jobs[:, loop.JOB_FP_MODE] = fp_mode
         self.jobs[:, loop.JOB_CONTROL] = control
+        self._prepared = (threads, fp_mode, control)
 
 
 class BoundPlan:
@@ -70,11 +75,15 @@ class BoundPlan:
     def __init__(self, program: Program, plan: Plan, constants: Ints, load_kernel: KernelLoader) -> None:
         """``constants`` holds the addresses of constant buffers by buffer index, 0 elsewhere."""
         self.plan = plan
+        self.work = plan.work
         self.constant_addresses = constants
         self.place_buffers = np.array([place.buffer for place in plan.places], np.int64)
         self.place_offsets = np.array([place.offset for place in plan.places], np.int64)
         self.places = {place.buffer: place for place in plan.places}
         fixed = frozenset(self.places) | {i for i, b in enumerate(program.buffers) if b.kind == "constant"}
+        bindings = dict(plan.bindings)
+        ports = program.outputs if plan.is_last else ()
+        self.output_shapes = tuple(tuple(evaluate(dim, bindings) for dim in port.shape) for port in ports)
         self.template = TableTemplate(plan, fixed, load_kernel)
         self._free: deque[Workspace] = deque()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnc.dims import Dim, Expr, evaluate
+from cnnc.dims import Expr, evaluate
 from cnnc.errors import InternalError
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes, aligned_slots, bytes_of
@@ -74,7 +75,7 @@ class Call:
             deferred: Deferred = []
             while True:
                 bound = self._executor.bound_plan(len(self._stages), self._bindings)
-                self._lease(bound.plan.work)
+                self._lease(bound.work)
                 if not self._stages:
                     self._take_inputs(inputs)
                 self._allocate(bound)
@@ -82,7 +83,7 @@ class Call:
                     self._view(tensor.buffer, 0, array.shape, array.dtype)[...] = array
                 deferred = self._execute(bound)
                 if bound.plan.is_last:
-                    return self._outputs()
+                    return self._outputs(bound)
                 self._bind_symbols(bound.plan.stop - 1, deferred)
         finally:
             if self._is_leased:
@@ -214,7 +215,7 @@ class Call:
         return view
 
     def _view(self, buffer: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        size = dtype.itemsize * prod(shape)
         memory = self._memory(buffer)
         if offset < 0 or offset + size > memory.size:
             raise InternalError(f"shape {shape} of {dtype} at byte {offset} does not fit buffer {buffer}")
@@ -244,22 +245,15 @@ class Call:
                 if isinstance(dim, Expr) and dim.is_atom() and unbound((dim,), set(self._bindings)) == {str(dim)}:
                     self._bindings[str(dim)] = size
         for tensor, array in deferred:
-            if self._evaluated(tensor.shape, name) != array.shape:
+            missing = unbound(tensor.shape, set(self._bindings))
+            if missing:
+                raise InternalError(f"{name}: nothing binds {', '.join(sorted(missing))}")
+            if tuple(evaluate(dim, self._bindings) for dim in tensor.shape) != array.shape:
                 raise InternalError(f"{name} returned shape {array.shape}, not ({', '.join(map(str, tensor.shape))})")
 
-    def _evaluated(self, shape: tuple[Dim, ...], name: str) -> tuple[int, ...]:
-        missing = unbound(shape, set(self._bindings))
-        if missing:
-            raise InternalError(f"{name}: nothing binds {', '.join(sorted(missing))}")
-        return tuple(evaluate(dim, self._bindings) for dim in shape)
-
-    def _outputs(self) -> list[Array]:
+    def _outputs(self, bound: BoundPlan) -> list[Array]:
         arrays = []
-        handed_out: set[int] = set()
-        for port in self._program.outputs:
-            shape = self._evaluated(port.shape, f"output {port.name!r}")
-            array = self._view(port.buffer, 0, shape, port.dtype.numpy)
-            is_fresh = self._program.buffers[port.buffer].kind == "output" and port.buffer not in handed_out
+        for (port, dtype, is_fresh), shape in zip(self._executor.output_views, bound.output_shapes, strict=True):
+            array = self._view(port.buffer, 0, shape, dtype)
             arrays.append(array if is_fresh else array.copy())
-            handed_out.add(port.buffer)
         return arrays

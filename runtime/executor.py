@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from cnnc.runtime.kernel import Variant
 from cnnc.runtime.plan_checker import KernelTable, check_plan
 from cnnc.runtime.planner import Planner
 from cnnc.runtime.pool import Pool, process_pool
+from cnnc.runtime.program import Port
 
 CACHED_PLANS = 16
 
@@ -78,6 +79,7 @@ class Executor:
         self._origin = executable.origin
         self._planner = self._blaming_file(lambda: Planner(executable.program, layout))
         self.constants = tuple(_aligned(constant) for constant in executable.constants)
+        self.output_views = tuple(self._output_views())
         self._constant_addresses = np.zeros(len(self.program.buffers), np.int64)
         for index, buffer in enumerate(self.program.buffers):
             if buffer.kind == "constant":
@@ -113,6 +115,14 @@ class Executor:
         """The checked plan of a stage for these sizes, from the cache or made now."""
         key = (stage, *sorted(bindings.items()))
         return self.plans.get(key, lambda: self._blaming_file(lambda: self._make_plan(stage, bindings)))
+
+    def _output_views(self) -> Iterator[tuple[Port, np.dtype[Any], bool]]:
+        """Per output: port, dtype, and whether its buffer can be handed out as it is, instead of a copy."""
+        seen: set[int] = set()
+        for port in self.program.outputs:
+            is_fresh = self.program.buffers[port.buffer].kind == "output" and port.buffer not in seen
+            seen.add(port.buffer)
+            yield port, port.dtype.numpy, is_fresh
 
     def _make_plan(self, stage: int, bindings: Mapping[str, int]) -> BoundPlan:
         plan = self._planner.plan(bindings, stage)

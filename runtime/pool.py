@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import functools
 import os
 import platform
 import sys
@@ -139,6 +140,7 @@ def process_pool(load_kernel: Callable[[Variant], int]) -> Pool:
     return _process.get(load_kernel)
 
 
+@functools.cache
 def fp_mode(keep_denormals: bool) -> int:
     """Floating point control word while kernels run: round to nearest, exceptions masked, denormals flushed or kept.
 
