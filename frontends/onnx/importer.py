@@ -33,7 +33,7 @@ from cnnc.ir.graph import Graph, Value
 from cnnc.ops import OPS
 from cnnc.types import TensorType
 
-MAX_NODES = 1 << 20
+MAX_NODES = 1 << 17
 """Most nodes after inlining: functions that call functions could otherwise grow without bound."""
 _MAX_REPORTED = 50
 _DOMAINS = ("", "com.microsoft")
