@@ -26,13 +26,16 @@ __all__ = [
 
 PIPELINE: tuple[tuple[int, str, str], ...] = (
     (0, "decompose-ops", "first: it rids the graph of ops that nothing after it knows"),
+    (0, "widen-half", "kernels compute in float32; before constants fold, so that they fold in float32 too"),
     (0, "fold-constants", "before no-ops, which ask for known operands; weights often come through Identity or Cast"),
     (0, "eliminate-no-ops", "at every level: no stage after the import has Identity or Dropout"),
     (0, "resolve-auto-pad", "before anything that reads pads; kernels only know numbers"),
     (0, "fold-shapes", "shape arithmetic becomes expressions, which need no kernel and follow the input's size"),
     (0, "eliminate-dead-code", "the chains that fold-shapes and fold-constants cut off"),
     (1, "canonicalize-reshape", "after fold-shapes, whose expressions become targets; before patterns with reshapes"),
+    (1, "recognize-channel-shuffle", "before push-transposes moves the transpose out of the pattern"),
     (1, "canonicalize-axes", "before patterns that ask for axes"),
+    (1, "push-transposes", "after axes count from the front; before patterns and fusions, which it brings together"),
     (1, "eliminate-concat-slices", "before concats are placed; a slice that reads a piece needs no copy"),
     (1, "merge-common-subexpressions", "before patterns, whose guard would see two readers where there is one value"),
     (1, "recognize-clip", "before the activations that are spelled with a clip; bounds are constants by now"),

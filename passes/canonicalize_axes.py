@@ -84,9 +84,9 @@ def axis_of(attrs: Attrs) -> int | None:
 
 
 def with_axis(attrs: Attrs, axis: int) -> Attrs:
-    """The same attributes with another ``axis``."""
-    changed: Attrs = dataclasses.replace(attrs, axis=axis)
-    return changed
+    """The same attributes with another ``axis``, which their class must have."""
+    fields = {field.name: getattr(attrs, field.name) for field in dataclasses.fields(attrs)}
+    return type(attrs)(**{**fields, "axis": axis})
 
 
 def reduced_axes(node: Node) -> tuple[int, ...] | None:

@@ -53,12 +53,18 @@ def _compare(old: Array, new: Array, numerics: str) -> str | None:
     finite = np.isfinite(a)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(b[finite]).all():
         return "NaN or infinity stands in other places"
-    spread = float(a[finite].std()) if finite.sum() > 1 else 0.0
-    scale = spread if spread > 0 else max(1.0, float(np.abs(a[finite]).max(initial=0)))
+    scale = _scale(a[finite])
     error = float(np.abs(a[finite] - b[finite]).max(initial=0)) / scale
     if error <= ROUNDING_BOUND:
         return None
     return f"differs by {error:.1e} of its standard deviation, more than {ROUNDING_BOUND:.0e}"
+
+
+def _scale(values: Array) -> float:
+    """Standard deviation, but not less than a hundredth of the largest magnitude or of 1: an output that is constant,
+    or only rounding noise, has no scale of its own."""
+    spread = float(np.std(values.astype(np.float64))) if values.size > 1 else 0.0
+    return max(spread, 0.01 * max(1.0, float(np.abs(values).max(initial=0))))
 
 
 def _worst(a: Array, b: Array) -> str:

@@ -13,7 +13,7 @@ After:
 
 What goes (conditions of each in its function):
 
-1. identity; dropout outside training (a mask that is read becomes ones); concat, split, sum, mean, min, max of one;
+1. identity; dropout (its mask becomes ones); concat, split, sum, mean, min, max of one;
 2. reshape, flatten, squeeze, unsqueeze, expand, tile, slice, pad and reductions that leave the type as it is and move
    nothing; transpose that moves no axis, or only axes of size 1 around each other;
 3. cast to its own type; pairs of casts whose first loses nothing;
@@ -36,7 +36,7 @@ import numpy as np
 from cnnc.ir import Array, Graph, Node, Notes, Patch, Value, known_array
 from cnnc.ops.conversion import CastAttrs
 from cnnc.ops.pool import AveragePoolAttrs, MaxPoolAttrs, pool_window
-from cnnc.ops.reshaping import TransposeAttrs
+from cnnc.ops.reshaping import ShapeAttrs, TransposeAttrs
 from cnnc.passes.base import Pass
 from cnnc.passes.local_rewrite import LocalRule, known_ints, rewrite_locally, same_type
 from cnnc.passes.lossless_cast import is_lossless
@@ -74,21 +74,18 @@ def _split_of_one(node: Node, patch: Patch) -> bool:
 
 
 def _dropout(node: Node, patch: Patch) -> bool:
-    training = node.optional(2)
-    flag = None if training is None else known_array(training)
-    if training is not None and (flag is None or bool(flag.reshape(-1)[0])):
-        return False
     if len(node.outputs) > 1:
-        mask = node.outputs[1]
-        if mask.type.is_static:
-            ones = np.ones([size for size in mask.type.shape if isinstance(size, int)], np.bool_)
-            patch.replace(mask, patch.constant(ones, mask.name))
-        elif mask.uses:
+        # The IR has no dropout that drops: every element is kept.
+        shape = patch.node("shape", [node.input(0)], ShapeAttrs(), loc=node.loc)
+        kept = patch.node("expand", [patch.constant(np.array(True), "kept"), shape], loc=node.loc)
+        if not same_type(node.outputs[1], kept):
             return False
+        patch.replace(node.outputs[1], kept)
     return _operand(node, patch)
 
 
-def _transpose(node: Node, patch: Patch) -> bool:
+def merge_transposes(node: Node, patch: Patch) -> bool:
+    """A transpose that moves nothing goes; two in a row become one or none."""
     x = node.input(0)
     perm = permutation(node)
     moved = [axis for axis in perm if x.type.shape[axis] != 1]
@@ -195,7 +192,7 @@ _RULES: dict[str, tuple[LocalRule, ...]] = {
     "slice": (_slice,),
     "pad": (_pad,),
     **dict.fromkeys(("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod"), (_reduce,)),
-    "transpose": (_transpose,),
+    "transpose": (merge_transposes,),
     "cast": (_cast,),
     **dict.fromkeys(("relu", "abs", "floor", "ceil", "round", "sign"), (_idempotent,)),
     **dict.fromkeys(("neg", "not"), (_involution,)),

@@ -35,6 +35,8 @@ _NAMES = (
     "lower-batch-norm",
     "mark-optimised",
     "merge-common-subexpressions",
+    "push-transposes",
+    "recognize-channel-shuffle",
     "recognize-clip",
     "recognize-gelu",
     "recognize-global-pool",
@@ -47,6 +49,7 @@ _NAMES = (
     "recognize-silu",
     "recognize-softplus",
     "resolve-auto-pad",
+    "widen-half",
 )
 """Every pass, in alphabetical order."""
 
