@@ -66,6 +66,12 @@ class _Assignment:
                 self._plain(node, form)
             case Form.FOLLOW:
                 self._follow(node, form)
+            case Form.CHANNELWISE:
+                if not node.input(0).type.layout.is_blocked:
+                    self._read(node, 0, Layout(self.block))
+                self._follow(node, form)
+            case Form.REGROUP:
+                self._regroup(node)
             case Form.CONCAT:
                 self._concat(node, form)
             case Form.BLOCKED | Form.FIRST:
@@ -93,6 +99,11 @@ class _Assignment:
         for position in form.data:
             self._read(node, position, blocked.type.layout)
         self._set(node.output, blocked.type.layout)
+
+    def _regroup(self, node: Node) -> None:
+        if node.input(0).type.layout.is_blocked:
+            for value in node.outputs:
+                self._set(value, Layout(self.block))
 
     def _concat(self, node: Node, form: BlockedForm) -> None:
         values = [node.input(position) for position in form.data]

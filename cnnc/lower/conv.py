@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.elementwise import SELU_ALPHA, SELU_GAMMA
 from cnnc.lower.rules import LoweringRule
-from cnnc.lower.spatial import float_bits, sizes_of, typical, volume
+from cnnc.lower.spatial import channel_lanes, float_bits, sizes_of, typical, volume
 from cnnc.ops.conv import ConvAttrs, conv_window
 from cnnc.runtime.cpu.activation import ACTIVATIONS
-from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
+from cnnc.runtime.cpu.conv_depthwise import choose_depthwise_columns, pack_depthwise
+from cnnc.runtime.cpu.conv_packing import pack_weights
 from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_pointwise_tiling
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
+
+_DEPTHWISE_ITEMS = 32
+"""Work items of a depthwise convolution: enough for threads to share it evenly."""
 
 
 def conv_attrs(node: Node) -> ConvAttrs:
@@ -66,18 +68,15 @@ def epilogue_sizes(node: Node) -> dict[str, Dim]:
     return {"alpha": float_bits(activation.alpha), "beta": float_bits(activation.beta)}
 
 
-def epilogue_buffers(node: Node, builder: ProgramBuilder, channels: int, lanes: int) -> dict[str, BufferArg | int]:
-    """Bias and slopes packed to whole blocks, and the residual's address; 0 for what is absent."""
-    bias = constant_array(node, 2)
+def epilogue_buffers(node: Node, builder: ProgramBuilder) -> dict[str, BufferArg | int]:
+    """Bias and slopes packed to the output's lanes, and the residual's address; 0 for what is absent."""
+    output = node.output.type
     slopes = constant_array(node, 4)
     residual = node.optional(3)
-    if slopes is not None and slopes.size == 1:
-        slopes = np.full(channels, slopes.reshape(-1)[0], np.float32)
+    bias = builder.constant(channel_lanes(constant_array(node, 2), output), "bias")
     return {
-        "bias": BufferArg(builder.constant(pack_channels(bias, channels, lanes), "bias")),
-        "slopes": 0
-        if slopes is None
-        else BufferArg(builder.constant(pack_channels(slopes, channels, lanes), "slopes")),
+        "bias": BufferArg(bias),
+        "slopes": 0 if slopes is None else BufferArg(builder.constant(channel_lanes(slopes, output), "slopes")),
         "residual": 0 if residual is None else builder.argument(residual),
     }
 
@@ -139,13 +138,25 @@ def conv_shapes(node: Node) -> _Shapes:
     )
 
 
+def window_sizes(shapes: _Shapes) -> dict[str, Dim]:
+    """Argument slots of sizes and window."""
+    return (
+        sizes_of("D H W", shapes.source)
+        | sizes_of("OD OH OW", shapes.result)
+        | sizes_of("KD KH KW", shapes.kernel)
+        | sizes_of("SD SH SW", shapes.strides)
+        | sizes_of("DD DH DW", shapes.dilations)
+        | sizes_of("PD PH PW", shapes.begins)
+    )
+
+
 def _packed(
     node: Node, builder: ProgramBuilder, shapes: _Shapes, blocks: int
 ) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
     """Buffers and sizes that the dense kernels share: operands, packed weights, epilogue."""
     weights = constant_array(node, 1)
-    channels, out_channels = node.input(0).type.shape[1], node.output.type.shape[1]
-    assert weights is not None and isinstance(channels, int) and isinstance(out_channels, int)
+    channels = node.input(0).type.shape[1]
+    assert weights is not None and isinstance(channels, int)
     layout = node.input(0).type.layout
     lane_of = layout.lanes(channels) if layout.is_blocked else None
     packed = pack_weights(
@@ -155,7 +166,7 @@ def _packed(
         "x": builder.argument(node.input(0)),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
         "segments": BufferArg(builder.constant(packed.segments, f"{node.name}.segments")),
-        **epilogue_buffers(node, builder, out_channels, shapes.lanes),
+        **epilogue_buffers(node, builder),
     }
     buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
     sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
@@ -180,9 +191,7 @@ def _emit_direct(node: Node, builder: ProgramBuilder) -> None:
         typical(node.output.type.shape[0], 1),
     )
     buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
-    sizes |= sizes_of("D H W", shapes.source) | sizes_of("OD OH OW", shapes.result)
-    sizes |= sizes_of("KD KH KW", shapes.kernel) | sizes_of("SD SH SW", shapes.strides)
-    sizes |= sizes_of("DD DH DW", shapes.dilations) | sizes_of("PD PH PW", shapes.begins)
+    sizes |= window_sizes(shapes)
     sizes |= {"row_tiles": tiling.row_tiles, "column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
     variant = Variant.of(
         "conv.f32.blocked.direct",
@@ -225,8 +234,53 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder) -> None:
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
+def _depthwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = conv_refusal(node)
+    if reason is not None:
+        return reason
+    x, y = node.input(0).type, node.output.type
+    if not conv_attrs(node).group == x.shape[1] == y.shape[1]:
+        return "it is not one filter a channel"
+    return None if x.layout == y.layout else "input and output have different layouts"
+
+
+_FAST_WINDOWS = ((3, 1), (3, 2), (5, 1), (5, 2))
+"""Horizontal (window, stride) that have variants of their own, without dilation."""
+
+
+def _emit_depthwise(node: Node, builder: ProgramBuilder) -> None:
+    shapes = conv_shapes(node)
+    weights = constant_array(node, 1)
+    channels = node.output.type.shape[1]
+    assert weights is not None and isinstance(channels, int)
+    packed = pack_depthwise(weights, shapes.lanes, node.output.type.layout.lanes(channels), shapes.blocks_out)
+    fast = (shapes.kernel[2], shapes.strides[2]) in _FAST_WINDOWS and shapes.dilations[2] == 1
+    planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * typical(shapes.result[0])
+    height = typical(shapes.result[1])
+    item_rows = max(1, min(height, -(-height * planes // _DEPTHWISE_ITEMS)))
+    buffers: dict[str, BufferArg | int] = {
+        "x": builder.argument(node.input(0)),
+        "weights": BufferArg(builder.constant(packed, f"{node.name}.weights")),
+        **epilogue_buffers(node, builder),
+    }
+    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "CB": shapes.blocks_out, "item_rows": item_rows}
+    sizes |= window_sizes(shapes) | epilogue_sizes(node)
+    variant = Variant.of(
+        "conv.f32.blocked.depthwise",
+        columns=choose_depthwise_columns(typical(shapes.result[2]), shapes.lanes),
+        window=shapes.kernel[2] if fast else 0,
+        stride=shapes.strides[2] if fast else 0,
+        dilation=1 if fast else 0,
+        lanes=shapes.lanes,
+        **epilogue_params(node),
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
 RULES = {
     "conv": (
+        LoweringRule("conv.f32.blocked.depthwise", _depthwise_refusal, _emit_depthwise),
         LoweringRule("conv.f32.blocked.pointwise", _pointwise_refusal, _emit_pointwise),
         LoweringRule("conv.f32.blocked.direct", _dense_refusal, _emit_direct),
     ),

@@ -11,6 +11,7 @@ from cnnc.dims import Dim
 from cnnc.ir import Array, Node, Value
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
+from cnnc.lower.spatial import channel_lanes
 from cnnc.ops.activation import Activation
 from cnnc.ops.blocking import is_per_channel
 from cnnc.ops.elementwise_chain import CHAIN_OPS, ChainStep, ElementwiseChainAttrs, step_attributes
@@ -112,9 +113,7 @@ def _operand(value: Value, output: TensorType) -> _Read | float | str:
     channels = output.shape[1]
     assert isinstance(channels, int)
     if is_per_channel(value, output.rank, channels) and value.array is not None:
-        packed = np.zeros(output.layout.physical_channels(channels), np.float32)
-        packed[output.layout.lanes(channels)] = value.array.reshape(-1)
-        lanes = packed.reshape(-1, *[1] * (output.rank - 2), output.layout.block)
+        lanes = channel_lanes(value.array, output).reshape(-1, *[1] * (output.rank - 2), output.layout.block)
         return _Read(lanes, Operand(broadcast_strides(lanes.shape, shape)), "f32")
     if value.type.layout == output.layout:
         strides = _strides(value.type.physical_shape, shape)
@@ -200,14 +199,10 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
 def _channel_vector(value: Value, output: TensorType) -> _Read:
     """A constant [C] laid out along the channels of ``output``."""
     assert value.array is not None
-    channels = output.shape[1]
-    assert isinstance(channels, int)
     if not output.layout.is_blocked:
         column = value.array.astype(np.float32).reshape(-1, *[1] * (output.rank - 2))
         return _Read(column, Operand(broadcast_strides(column.shape, output.shape)), "f32")
-    packed = np.zeros(output.layout.physical_channels(channels), np.float32)
-    packed[output.layout.lanes(channels)] = value.array
-    lanes = packed.reshape(-1, *[1] * (output.rank - 2), output.layout.block)
+    lanes = channel_lanes(value.array, output).reshape(-1, *[1] * (output.rank - 2), output.layout.block)
     return _Read(lanes, Operand(broadcast_strides(lanes.shape, output.physical_shape)), "f32")
 
 

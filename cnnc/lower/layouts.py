@@ -1,105 +1,171 @@
-"""convert_layout: copies between plain and blocked tensors, run by run of channels.
-
-A *run* is a range of channels whose places are regular on both sides: whole blocks when both sides start on one, or
-part of a block. Pad lanes of the result are left as they are: no kernel reads them into a result.
-"""
+"""Ops that move channels of blocked tensors: layout conversion, concat, split, slice and shuffle of channels."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cnnc.dims import Dim, product
-from cnnc.ir import Node
+from cnnc.ir import Node, Value
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.movement import Copy, copy_call
 from cnnc.lower.rules import LoweringRule
-from cnnc.runtime.program import BufferArg
-from cnnc.types import TensorType
+from cnnc.ops.blocking import sliced_channels
+from cnnc.runtime.cpu import layout_blocked_lanes, layout_conversion
+from cnnc.runtime.kernel import Variant
+from cnnc.runtime.program import BufferArg, Call
+from cnnc.types import DType, TensorType
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """``blocks`` groups of ``lanes`` channels from channel ``first`` on."""
-
-    first: int
-    blocks: int
-    lanes: int
-
-
-def _runs(source: TensorType, target: TensorType, channels: int) -> list[_Run]:
-    source_lanes, target_lanes = _lanes(source, channels), _lanes(target, channels)
-    block = max(source.layout.block, target.layout.block)
-    runs: list[_Run] = []
-    channel = 0
-    while channel < channels:
-        count = 1
-        while channel + count < channels and count < block:
-            at = channel + count
-            if any(
-                lanes[at] != lanes[at - 1] + 1 or (type.layout.is_blocked and lanes[at] % block == 0)
-                for lanes, type in ((source_lanes, source), (target_lanes, target))
-            ):
-                break
-            count += 1
-        last = runs[-1] if runs else None
-        follows = (
-            last is not None
-            and last.lanes == count == block
-            and all(lanes[channel] == lanes[last.first] + last.blocks * block for lanes in (source_lanes, target_lanes))
-        )
-        if last is not None and follows:
-            runs[-1] = _Run(last.first, last.blocks + 1, block)
-        else:
-            runs.append(_Run(channel, 1, count))
-        channel += count
-    return runs
-
-
-def _lanes(type: TensorType, channels: int) -> list[int]:
-    return type.layout.lanes(channels) if type.layout.is_blocked else list(range(channels))
-
-
-def _strides(type: TensorType, channels: int, block: int) -> tuple[Dim, Dim, Dim, Dim]:
-    """Strides in elements of image, block of channels, channel within it, pixel."""
-    pixels = product(type.shape[2:])
-    if not type.layout.is_blocked:
-        return channels * pixels, pixels * block, pixels, 1
-    return type.layout.physical_channels(channels) * pixels, pixels * block, 1, block
-
-
-def _offset(type: TensorType, channel: int, channels: int, block: int) -> Dim:
-    pixels = product(type.shape[2:])
-    if not type.layout.is_blocked:
-        return pixels * channel
-    lane = type.layout.lanes(channels)[channel]
-    return pixels * (lane // block * block) + lane % block
-
-
-def _emit(node: Node, builder: ProgramBuilder) -> None:
-    x, source, target = node.input(0), node.input(0).type, node.output.type
-    channels = target.shape[1]
+def _channels(type: TensorType) -> int:
+    channels = type.shape[1]
     assert isinstance(channels, int)
-    block = max(source.layout.block, target.layout.block)
-    place = builder.allocate(node.output)
-    pixels = product(target.shape[2:])
-    calls = []
-    for run in _runs(source, target, channels):
-        shape = (target.shape[0], run.blocks, run.lanes, pixels)
-        copy = Copy(
-            x,
-            shape,
-            _strides(source, channels, block),
-            _strides(target, channels, block),
-            _offset(source, run.first, channels, block),
-            _offset(target, run.first, channels, block),
-        )
-        calls.append(copy_call(builder, copy, BufferArg(place.buffer), target.dtype.size))
-    builder.kernel_step(node, calls)
+    return channels
 
 
-def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def lane_channels(type: TensorType) -> NDArray[np.int32]:
+    """For each lane of a blocked tensor its channel, -1 for padding (int32)."""
+    channels = _channels(type)
+    table = np.full(type.layout.physical_channels(channels), -1, np.int32)
+    table[type.layout.lanes(channels)] = np.arange(channels, dtype=np.int32)
+    return table
+
+
+# ---- conversion -----------------------------------------------------------------------------------------------------
+
+
+def _conversion_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    if node.output.type.dtype is not DType.F32:
+        return f"elements are {node.output.type.dtype.value}, not f32"
     blocks = {type.layout.block for type in (node.input(0).type, node.output.type) if type.layout.is_blocked}
     return "it converts between blocks of different sizes" if len(blocks) > 1 else None
 
 
-RULES = {"convert_layout": (LoweringRule("copy.strided", _refusal, _emit),)}
+def _emit_conversion(node: Node, builder: ProgramBuilder) -> None:
+    source, target = node.input(0).type, node.output.type
+    if source.layout.is_blocked and target.layout.is_blocked:
+        _emit_gather(node, builder, range(_channels(target)))
+        return
+    blocked = target if target.layout.is_blocked else source
+    channels, lanes = _channels(target), blocked.layout.block
+    table: BufferArg | int = 0
+    if blocked.layout.pieces:
+        table = BufferArg(builder.constant(lane_channels(blocked), "lanes"))
+    sizes = layout_conversion.arguments(
+        target.shape[0],
+        channels,
+        product(target.shape[2:]),
+        blocked.layout.physical_channels(channels) // lanes,
+        lanes,
+        has_map=bool(blocked.layout.pieces),
+    )
+    kernel = "layout.plain_to_blocked" if target.layout.is_blocked else "layout.blocked_to_plain"
+    x = builder.argument(node.input(0))
+    buffers = {"x": x, "y": BufferArg(builder.allocate(node.output).buffer), "map": table}
+    builder.kernel_step(node, [builder.call(Variant.of(kernel, lanes=lanes), buffers, sizes)])
+
+
+# ---- gathers of lanes -----------------------------------------------------------------------------------------------
+
+
+def gather_call(builder: ProgramBuilder, source: Value, target: Value, channels: Sequence[int]) -> Call:
+    """Channel ``c`` of ``target`` becomes channel ``channels[c]`` of ``source``; both blocked."""
+    lanes = target.type.layout.block
+    source_lanes = np.array(source.type.layout.lanes(_channels(source.type)))
+    table = lane_channels(target.type)
+    wanted = np.where(table >= 0, source_lanes[np.array(channels)][table], -1).astype(np.int32)
+    x = builder.argument(source)
+    sizes = layout_blocked_lanes.arguments(
+        target.type.shape[0],
+        source.type.layout.physical_channels(_channels(source.type)) // lanes,
+        target.type.layout.physical_channels(_channels(target.type)) // lanes,
+        product(target.type.shape[2:]),
+    )
+    buffers = {
+        "x": x,
+        "y": BufferArg(builder.allocate(target).buffer),
+        "map": BufferArg(builder.constant(wanted, "lanes")),
+    }
+    return builder.call(Variant.of("layout.blocked_lanes", lanes=lanes), buffers, sizes)
+
+
+def _emit_gather(node: Node, builder: ProgramBuilder, channels: Sequence[int]) -> None:
+    builder.kernel_step(node, [gather_call(builder, node.input(0), node.output, channels)])
+
+
+def _blocked(node: Node) -> str | None:
+    values = [value for value in (node.input(0), *node.outputs) if not value.type.layout.is_blocked]
+    return f"%{values[0].name} is in plain layout" if values else None
+
+
+def _shuffle_channels(node: Node) -> list[int]:
+    channels = _channels(node.output.type)
+    groups = int(getattr(node.attrs, "groups", 1))
+    order: list[int] = np.arange(channels).reshape(groups, -1).T.reshape(-1).tolist()
+    return order
+
+
+def _emit_split(node: Node, builder: ProgramBuilder) -> None:
+    calls = []
+    first = 0
+    for value in node.outputs:
+        count = _channels(value.type)
+        calls.append(gather_call(builder, node.input(0), value, range(first, first + count)))
+        first += count
+    builder.kernel_step(node, calls)
+
+
+def _emit_slice(node: Node, builder: ProgramBuilder) -> None:
+    channels = sliced_channels(node)
+    assert channels is not None
+    _emit_gather(node, builder, channels)
+
+
+# ---- concat ---------------------------------------------------------------------------------------------------------
+
+
+def _concat_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    if not node.output.type.layout.is_blocked:
+        return "its result is in plain layout"
+    pieces = [piece for value in node.inputs if value is not None for piece in _pieces(value)]
+    lanes = sum(-(-piece // node.output.type.layout.block) for piece in pieces) * node.output.type.layout.block
+    channels = _channels(node.output.type)
+    return None if lanes == node.output.type.layout.physical_channels(channels) else "its pieces do not fit its layout"
+
+
+def _pieces(value: Value) -> tuple[int, ...]:
+    return value.type.layout.pieces or (_channels(value.type),)
+
+
+def _emit_concat(node: Node, builder: ProgramBuilder) -> None:
+    """Every piece starts on a block: one copy of whole blocks a piece."""
+    target = builder.allocate(node.output)
+    output = node.output.type
+    pixels = product(output.shape[2:])
+    image = output.layout.physical_channels(_channels(output)) * pixels
+    offset: Dim = 0
+    calls = []
+    for value in node.inputs:
+        assert value is not None
+        lanes = value.type.layout.physical_channels(_channels(value.type)) * pixels
+        copy = Copy(value, (output.shape[0], lanes), (lanes, 1), (image, 1), target_offset=offset)
+        calls.append(copy_call(builder, copy, BufferArg(target.buffer), output.dtype.size))
+        offset = offset + lanes
+    builder.kernel_step(node, calls)
+
+
+RULES = {
+    "convert_layout": (LoweringRule("layout", _conversion_refusal, _emit_conversion),),
+    "channel_shuffle": (
+        LoweringRule(
+            "layout.blocked_lanes",
+            lambda node, builder: _blocked(node),
+            lambda node, builder: _emit_gather(node, builder, _shuffle_channels(node)),
+        ),
+    ),
+    "split": (LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_split),),
+    "slice": (LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_slice),),
+    "concat": (LoweringRule("copy.strided", _concat_refusal, _emit_concat),),
+}

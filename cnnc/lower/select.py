@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
-from cnnc.lower import conv, elementwise, layouts, movement, views
+from cnnc.lower import conv, elementwise, layouts, movement, pool, views
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.rules import HOST, LoweringRule
 from cnnc.runtime.kernel import Target
@@ -23,10 +23,11 @@ def _joined(*tables: Mapping[str, tuple[LoweringRule, ...]]) -> dict[str, tuple[
 
 RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
     views.RULES,
+    layouts.RULES,
     movement.RULES,
     conv.RULES,
     elementwise.RULES,
-    layouts.RULES,
+    pool.RULES,
 )
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 

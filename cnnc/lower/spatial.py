@@ -5,7 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+import numpy as np
+
 from cnnc.dims import Dim, evaluate, symbols
+from cnnc.ir import Array
+from cnnc.types import TensorType
 
 
 def volume(values: Sequence[Dim], fill: Dim) -> tuple[Dim, Dim, Dim]:
@@ -31,3 +35,13 @@ TYPICAL_SIZE = 64
 def typical(dim: Dim, unknown: int = TYPICAL_SIZE) -> int:
     """A number for ``dim`` to choose tiles by: each unknown size counts as ``unknown``."""
     return max(1, evaluate(dim, dict.fromkeys(symbols(dim), unknown)))
+
+
+def channel_lanes(values: Array | None, output: TensorType) -> Array:
+    """One float32 a lane of a blocked tensor from one a channel (or one for all); 0 for absent values and padding."""
+    channels = output.shape[1]
+    assert isinstance(channels, int)
+    packed = np.zeros(output.layout.physical_channels(channels), np.float32)
+    if values is not None:
+        packed[output.layout.lanes(channels)] = values.reshape(-1)
+    return packed

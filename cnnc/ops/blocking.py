@@ -23,8 +23,12 @@ class Form(enum.Enum):
     """It takes whatever layout its data operands have; all must share it."""
     BLOCKED = "blocked"
     """It wants blocked data and gives blocked results."""
+    CHANNELWISE = "channelwise"
+    """It wants blocked data and gives results in the very layout of its data."""
     FIRST = "first"
     """It gives blocked results, and reads its data blocked or plain."""
+    REGROUP = "regroup"
+    """It moves channels: from a blocked tensor of any pieces to blocked tensors without."""
     CONCAT = "concat"
     """Channel concat: blocked pieces stand one behind the other, each padded to the block."""
 
@@ -58,10 +62,18 @@ def blocked_form(node: Node) -> BlockedForm:
         return _plain("only float32 tensors with a spatial axis and a known channel count are blocked")
     if node.op == "conv":
         return _conv(node)
+    if node.op in ("max_pool", "average_pool"):
+        return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
     if node.op in _UNARY or node.op == "scale_shift":
         return BlockedForm(Form.FOLLOW, (0,))
     if node.op in _BROADCASTING:
         return _broadcasting(node, channels)
+    if node.op == "concat":
+        return _concat(node)
+    if node.op == "channel_shuffle":
+        return BlockedForm(Form.REGROUP, (0,))
+    if node.op in ("split", "slice"):
+        return _cut(node)
     return _plain("its kernel reads plain tensors")
 
 
@@ -86,7 +98,7 @@ def _conv(node: Node) -> BlockedForm:
     if group == 1 and isinstance(channels, int) and channels <= FIRST_CHANNELS:
         return BlockedForm(Form.FIRST, data)
     if group == channels == node.output.type.shape[1]:
-        return BlockedForm(Form.FOLLOW, data)
+        return BlockedForm(Form.CHANNELWISE, data)
     return BlockedForm(Form.BLOCKED, data)
 
 
@@ -119,3 +131,34 @@ def is_per_channel(value: Value, rank: int, channels: int) -> bool:
         return False
     shape = (*[1] * (rank - value.type.rank), *value.type.shape)
     return shape[1] == channels and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
+
+
+def _concat(node: Node) -> BlockedForm:
+    if getattr(node.attrs, "axis", 0) % node.output.type.rank != 1:
+        return _plain("it joins another axis than the channels")
+    return BlockedForm(Form.CONCAT, tuple(range(len(node.inputs))))
+
+
+def _cut(node: Node) -> BlockedForm:
+    if node.op == "split":
+        channels_only = getattr(node.attrs, "axis", 0) % node.output.type.rank == 1
+    else:
+        channels_only = sliced_channels(node) is not None
+    if not channels_only or not all(isinstance(value.type.shape[1], int) for value in node.outputs):
+        return _plain("it cuts another axis than the channels, or where is only known at run time")
+    return BlockedForm(Form.REGROUP, (0,))
+
+
+def sliced_channels(node: Node) -> list[int] | None:
+    """Channels that a slice keeps, where it cuts the channel axis only, forwards, by known numbers; else None."""
+    operands = [node.optional(position) for position in range(1, 5)]
+    known = [None if value is None else value.fact.array for value in operands]
+    if any(value is not None and array is None for value, array in zip(operands, known)):
+        return None
+    starts, ends, axes, steps = ([] if array is None else array.reshape(-1).tolist() for array in known)
+    rank, channels = node.input(0).type.rank, node.input(0).type.shape[1]
+    axes = axes or list(range(len(starts)))
+    if [axis % rank for axis in axes] != [1] or not isinstance(channels, int):
+        return None
+    cut = slice(int(starts[0]), int(ends[0]), int(steps[0]) if steps else 1)
+    return list(range(channels))[cut] if cut.step > 0 else None

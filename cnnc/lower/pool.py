@@ -1,0 +1,62 @@
+"""Max and average pools, blocked and plain, with or without indices."""
+
+from __future__ import annotations
+
+from cnnc.dims import product
+from cnnc.ir import Node
+from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.rules import LoweringRule
+from cnnc.ops.pool import PoolAttrs
+from cnnc.ops.pool import pool_window as resolved_window
+from cnnc.runtime.cpu import pool_plain_indices, pool_window
+from cnnc.runtime.kernel import Variant
+from cnnc.runtime.program import BufferArg
+from cnnc.types import DType
+
+
+def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    x, y = node.input(0).type, node.output.type
+    if y.dtype is not DType.F32:
+        return f"elements are {y.dtype.value}, not f32"
+    if y.rank > 5:
+        return f"it has {y.rank - 2} spatial axes, at most 3 are supported"
+    if x.layout != y.layout:
+        return "input and output have different layouts"
+    if len(node.outputs) > 1 and (y.layout.is_blocked or y.rank < 3):
+        return "indices are for plain tensors"
+    return None
+
+
+def _emit(node: Node, builder: ProgramBuilder) -> None:
+    x, y = node.input(0).type, node.output.type
+    assert isinstance(node.attrs, PoolAttrs)
+    window = resolved_window(node.attrs, x.shape)
+    kind = "max" if node.op == "max_pool" else "average"
+    planes = product(x.physical_shape[:2])
+    sizes = pool_window.arguments(
+        planes,
+        x.shape[2:],
+        y.shape[2:],
+        window.kernel,
+        window.strides,
+        window.dilations,
+        window.begins,
+        window.ends,
+        bool(getattr(node.attrs, "count_include_pad", 0)),
+    )
+    buffers: dict[str, BufferArg | int] = {"x": builder.argument(node.input(0))}
+    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    if len(node.outputs) > 1:
+        buffers["indices"] = BufferArg(builder.allocate(node.outputs[1]).buffer)
+        sizes = pool_plain_indices.arguments(sizes, bool(getattr(node.attrs, "storage_order", 0)))
+        variant = Variant.of("pool.plain_indices")
+    elif y.layout.is_blocked:
+        variant = Variant.of("pool.blocked", kind=kind, lanes=y.layout.block)
+    else:
+        variant = Variant.of("pool.plain", kind=kind)
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+_POOL = LoweringRule("pool", _refusal, _emit)
+
+RULES = {"max_pool": (_POOL,), "average_pool": (_POOL,)}
