@@ -32,6 +32,7 @@ _FAMILIES = (
     "quantized",
     "resize",
     "detection",
+    "recurrent",
     "sampling",
 )
 """Modules of this package, each with a tuple ``OPS`` of its definitions."""

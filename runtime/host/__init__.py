@@ -51,6 +51,7 @@ _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("center_crop_pad", "col2im", "dropout"), "layout"),
     **dict.fromkeys(("quantize_linear", "dequantize_linear", "dynamic_quantize_linear"), "quantization"),
     "resize": "resize",
+    **dict.fromkeys(("rnn", "gru", "lstm"), "recurrent"),
     **dict.fromkeys(("grid_sample", "affine_grid", "deform_conv"), "sampling"),
     **dict.fromkeys(("roi_align", "max_roi_pool", "non_max_suppression"), "detection"),
     **dict.fromkeys(("conv_integer", "q_linear_conv", "q_linear_matmul"), "quantized"),
