@@ -8,15 +8,18 @@ from cnnc.errors import InternalError
 from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
-    "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
     "conv.f32.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise",
+    "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
+    "conv_transpose.f32.blocked": "cnnc.runtime.cpu.conv_transpose",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",
     "elementwise.tape": "cnnc.runtime.cpu.elementwise_tape",
+    "gemm.f32": "cnnc.runtime.cpu.gemm",
     "layout.blocked_lanes": "cnnc.runtime.cpu.layout_blocked_lanes",
     "layout.blocked_to_plain": "cnnc.runtime.cpu.layout_blocked_to_plain",
     "layout.plain_to_blocked": "cnnc.runtime.cpu.layout_plain_to_blocked",
+    "matmul.f32": "cnnc.runtime.cpu.matmul",
     "pool.blocked": "cnnc.runtime.cpu.pool_blocked",
     "pool.plain": "cnnc.runtime.cpu.pool_plain",
     "pool.plain_indices": "cnnc.runtime.cpu.pool_plain_indices",

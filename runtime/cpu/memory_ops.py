@@ -19,6 +19,8 @@ class MemoryOps:
     ``copy_vectors(dst, src, src_step_bytes, count)`` copies ``count`` vectors to consecutive places;
     ``zero_vectors(dst, count)``; ``copy_floats(dst, src, src_step_bytes, count)`` and ``zero_floats(dst, count)`` do
     the same with single floats, ranges of any alignment.
+    ``pack_panel(dst, width, src, row_step_bytes, column_step_bytes, rows, columns, scale_bits)`` writes scale * src
+    transposed: dst[column][row] for ``rows`` <= ``width``, zeros in the rest of the width.
     """
 
     load_index: Any
@@ -27,6 +29,7 @@ class MemoryOps:
     zero_vectors: Any
     copy_floats: Any
     zero_floats: Any
+    pack_panel: Any
 
 
 def memory_ops(target: Target) -> MemoryOps:
@@ -37,6 +40,7 @@ def memory_ops(target: Target) -> MemoryOps:
         zero_vectors=intrinsic(target, _zero_vectors, 2),
         copy_floats=intrinsic(target, _copy_floats, 4),
         zero_floats=intrinsic(target, _zero_floats, 2),
+        pack_panel=intrinsic(target, _pack_panel, 8),
     )
 
 
@@ -84,3 +88,53 @@ def _zero_floats(b: VectorBuilder, dst: ir.Value, count: ir.Value) -> None:
     zero = ir.Constant(ir.FloatType(), 0.0)
     with b.loop(count) as number:
         b.store_scalar(zero, dst, b.ir.mul(number, b.index(4)))
+
+
+def _pack_panel(
+    b: VectorBuilder,
+    dst: ir.Value,
+    width: ir.Value,
+    src: ir.Value,
+    row_step: ir.Value,
+    column_step: ir.Value,
+    rows: ir.Value,
+    columns: ir.Value,
+    scale_bits: ir.Value,
+) -> None:
+    scale = b.ir.bitcast(b.ir.trunc(scale_bits, ir.IntType(32)), ir.FloatType())
+    pitch = b.ir.mul(width, b.index(4))
+    adjacent = b.ir.icmp_signed("==", row_step, b.index(4))
+    with b.choose(adjacent) as (rows_adjacent, rows_apart):
+        with rows_adjacent, b.loop(columns) as column:
+            place = b.ir.add(src, b.ir.mul(column, column_step))
+            target_row = b.ir.add(dst, b.ir.mul(column, pitch))
+            _scale_run(b, target_row, place, rows, scale)
+        with rows_apart:
+            # Strips of columns, so that the lines written stay in the first-level cache while rows pass.
+            strip = 64
+            strips = b.ir.ashr(b.ir.add(columns, b.index(strip - 1)), b.index(strip.bit_length() - 1))
+            with b.loop(strips) as number, b.loop(rows) as row:
+                first = b.ir.mul(number, b.index(strip))
+                left = b.ir.sub(columns, first)
+                count = b.ir.select(b.ir.icmp_signed("<", left, b.index(strip)), left, b.index(strip))
+                row_src = b.ir.add(src, b.ir.mul(row, row_step))
+                row_dst = b.ir.add(dst, b.ir.mul(row, b.index(4)))
+                with b.loop(count) as inner:
+                    column = b.ir.add(first, inner)
+                    value = b.load_scalar(row_src, b.ir.mul(column, column_step))
+                    b.store_scalar(b.ir.fmul(value, scale), row_dst, b.ir.mul(column, pitch))
+    with b.loop(columns) as column:
+        rest = b.ir.add(b.ir.add(dst, b.ir.mul(column, pitch)), b.ir.mul(rows, b.index(4)))
+        _zero_floats(b, rest, b.ir.sub(width, rows))
+
+
+def _scale_run(b: VectorBuilder, dst: ir.Value, src: ir.Value, count: ir.Value, scale: ir.Value) -> None:
+    whole = b.ir.ashr(count, b.index(b.lanes.bit_length() - 1))
+    factor = b.splat(scale)
+    with b.loop(whole) as number:
+        place = b.ir.mul(number, b.index(b.target.vector_bytes))
+        b.store(b.mul(b.load(src, place), factor), dst, place)
+    done = b.ir.mul(whole, b.index(b.lanes))
+    with b.loop(b.ir.sub(count, done)) as number:
+        place = b.ir.mul(b.ir.add(number, done), b.index(4))
+        b.store_scalar(b.ir.fmul(b.load_scalar(src, place), scale), dst, place)

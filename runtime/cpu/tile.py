@@ -22,7 +22,8 @@ ENTRY_BYTES = 24
 class Tile:
     """``pixel_bytes`` lie between the inputs of neighbouring columns.
 
-    ``activation`` and ``residual`` name the epilogue. With ``masked`` the last block stores ``lanes`` lanes only.
+    ``activation`` and ``residual`` name the epilogue. With ``masked`` only ``lanes`` output lanes exist: no
+    bias, slope, residual or output is touched beyond.
     """
 
     rows: int
@@ -60,7 +61,10 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     """Sum over the table, then bias, residual, activation and store. ``values`` follow ``TILE_ARGS``."""
     a = dict(zip(TILE_ARGS, values))
     vector_bytes = b.target.vector_bytes
-    bias = [b.load(a["bias"], block * vector_bytes) for block in range(tile.blocks)]
+    masks: list[ir.Value | None] = [None] * tile.blocks
+    if tile.masked:
+        masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
+    bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
     sums = {(pixel, block): b.variable(bias[block]) for pixel in pixels for block in range(tile.blocks)}
     with b.loop(a["entries"]) as entry:
@@ -81,7 +85,9 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
             b.set(x, b.ir.add(b.get(x), a["x_lane"]))
             b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
     alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
-    slopes = [b.load(a["slopes"], block * vector_bytes) for block in range(tile.blocks)] if _has_slopes(tile) else []
+    slopes: list[ir.Value | None] = [None] * tile.blocks
+    if tile.activation == "prelu":
+        slopes = [_load(b, a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     for row in range(tile.rows):
         with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
             for column in range(tile.columns):
@@ -89,13 +95,11 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                     offset = b.ir.add(b.ir.mul(a["y_row"], b.index(row)), b.ir.mul(a["y_pixel"], b.index(column)))
                     for block in range(tile.blocks):
                         place = b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
-                        mask = b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) if tile.masked else None
                         residual = a["residual"] if tile.residual else None
                         total = b.get(sums[(row, column), block])
-                        slope = slopes[block] if slopes else None
-                        activation = Activation(tile.activation, alpha, beta, slope)
-                        emit_output(b, activation, total, a["y"], residual, place, mask)
+                        activation = Activation(tile.activation, alpha, beta, slopes[block])
+                        emit_output(b, activation, total, a["y"], residual, place, masks[block])
 
 
-def _has_slopes(tile: Tile) -> bool:
-    return tile.activation == "prelu"
+def _load(b: VectorBuilder, address: ir.Value, mask: ir.Value | None, offset: int) -> ir.Value:
+    return b.load(address, offset) if mask is None else b.load_masked(address, mask, offset)

@@ -281,6 +281,12 @@ class VectorBuilder:
         with self.ir.if_then(condition):
             yield
 
+    @contextmanager
+    def choose(self, condition: ir.Value) -> Iterator[tuple[Any, Any]]:
+        """``if condition: ... else: ...``: gives the contexts of both branches."""
+        with self.ir.if_else(condition) as branches:
+            yield branches
+
     def _unary_family(self, name: str, *operands: ir.Value) -> ir.Value:
         kind = operands[0].type
         suffix = f"v{self.lanes}f32" if kind == self.vector else "f32"

@@ -33,3 +33,32 @@ def conv(
             weights = w[(slice(group * oc_group, (group + 1) * oc_group), slice(None), *tap)]
             y[:, group * oc_group : (group + 1) * oc_group] += np.einsum("nc...,oc->no...", inputs, weights)
     return y
+
+
+def conv_transpose(
+    x: np.ndarray,
+    w: np.ndarray,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    pads: Sequence[int],
+    output_padding: Sequence[int],
+    groups: int = 1,
+) -> np.ndarray:
+    """x [N, IC, spatial...], w [IC, OC/groups, window...]; each input pixel is scattered through the window."""
+    rank = x.ndim - 2
+    window, ic_group, oc_group = w.shape[2:], x.shape[1] // groups, w.shape[1]
+    full = [
+        (x.shape[2 + a] - 1) * stride[a] + (window[a] - 1) * dilation[a] + 1 + output_padding[a] for a in range(rank)
+    ]
+    y = np.zeros((x.shape[0], oc_group * groups, *full))
+    for tap in np.ndindex(*window):
+        place = tuple(
+            slice(tap[a] * dilation[a], tap[a] * dilation[a] + (x.shape[2 + a] - 1) * stride[a] + 1, stride[a])
+            for a in range(rank)
+        )
+        for group in range(groups):
+            inputs = x[:, group * ic_group : (group + 1) * ic_group].astype(np.float64)
+            weights = w[(slice(group * ic_group, (group + 1) * ic_group), slice(None), *tap)]
+            outputs = slice(group * oc_group, (group + 1) * oc_group)
+            y[(slice(None), outputs, *place)] += np.einsum("nc...,co->no...", inputs, weights)
+    return y[(..., *(slice(pads[a], full[a] - pads[rank + a]) for a in range(rank)))]

@@ -1,0 +1,130 @@
+"""gemm.f32: Y[M, N] = act(A @ B + bias + residual) with constant B, packed in vectors along N.
+
+A work item packs its rows of A as panels [K][rows of a tile] into scratch, which makes them what the register tile
+calls pixels. With M = 1 the tile streams B once, at the bandwidth of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnc.dims import Dim, ceil_div
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+
+NAME = "gemm.f32"
+BUFFERS = ("a", "b", "bias", "residual", "slopes", "y")
+SIZES = ("M", "N", "K", "a_row", "a_column", "y_row", "m_tiles", "n_tiles", "alpha", "beta")
+"""a_row, a_column, y_row: strides in elements; y's columns are adjacent, and residual lies as y does. m_tiles, n_tiles:
+tiles of one work item. bias and slopes hold N floats; residual and slopes are 0 where the variant has none.
+Variant parameters: columns (rows of A of a tile), blocks, activation, residual (0 or 1), lanes."""
+
+
+def pack_gemm(b: NDArray[Any], lanes: int, blocks: int, scale: float = 1.0) -> NDArray[np.float32]:
+    """``scale`` * ``b`` [K, N] as [N tile][K][blocks * lanes], zero-padded in N."""
+    k, n = b.shape
+    width = lanes * blocks
+    tiles = -(-n // width)
+    padded = np.zeros((k, tiles * width), np.float32)
+    padded[:, :n] = np.asarray(b, np.float32) * np.float32(scale)
+    return np.ascontiguousarray(np.swapaxes(padded.reshape(k, tiles, width), 0, 1))
+
+
+def _width(params: Params) -> int:
+    return int(params["lanes"]) * int(params["blocks"])
+
+
+def _items(s: Mapping[str, Dim], params: Params) -> Dim:
+    n_groups = ceil_div(ceil_div(s["N"], _width(params)), s["n_tiles"])
+    return ceil_div(s["M"], s["m_tiles"] * int(params["columns"])) * n_groups
+
+
+def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
+    return 64 + s["m_tiles"] * s["K"] * (int(params["columns"]) * 4)
+
+
+def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
+    if not s["M"] or not s["N"]:
+        return ()
+    y_bytes = ((s["M"] - 1) * s["y_row"] + s["N"]) * 4
+    a_floats = (s["M"] - 1) * s["a_row"] + (s["K"] - 1) * s["a_column"] + 1
+    n_tiles = -(-s["N"] // _width(params))
+    accesses = [
+        Access("a", 0, a_floats * 4 if s["K"] else 0, False),
+        Access("b", 0, n_tiles * s["K"] * _width(params) * 4, False),
+        Access("bias", 0, s["N"] * 4, False),
+        Access("y", 0, y_bytes, True),
+    ]
+    if params["residual"]:
+        accesses.append(Access("residual", 0, y_bytes, False))
+    if params["activation"] == "prelu":
+        accesses.append(Access("slopes", 0, s["N"] * 4, False))
+    return tuple(accesses)
+
+
+def _build(target: Target, params: Params) -> Callable[..., Any]:
+    from cnnc.runtime.cpu.memory_ops import memory_ops
+    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    COLUMNS, BLOCKS = int(params["columns"]), int(params["blocks"])
+    WIDTH = BLOCKS * target.lanes
+    tile = Tile(1, COLUMNS, BLOCKS, 4, str(params["activation"]), bool(params["residual"]), masked=True)
+    run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
+    memory = memory_ops(target)
+    store_index, pack_panel = memory.store_index, memory.pack_panel
+    ONE = 0x3F800000  # the bits of 1.0
+
+    def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        a, b, bias, residual, slopes, y = args[0], args[1], args[2], args[3], args[4], args[5]
+        M, N, K, a_row, a_column, y_row = args[6], args[7], args[8], args[9], args[10], args[11]
+        m_tiles, n_tiles, alpha, beta = args[12], args[13], args[14], args[15]
+
+        table = scratch
+        panels = scratch + 64
+        store_index(table, 0)
+        store_index(table + 8, 0)
+        store_index(table + 16, K)
+        all_n_tiles = (N + WIDTH - 1) // WIDTH
+        n_groups = (all_n_tiles + n_tiles - 1) // n_tiles
+        for item in range(begin, end):
+            m_group = item // n_groups
+            m_begin = m_group * m_tiles * COLUMNS
+            m_end = min(m_begin + m_tiles * COLUMNS, M)
+            n_begin = (item - m_group * n_groups) * n_tiles
+            n_end = min(n_begin + n_tiles, all_n_tiles)
+            for m in range(m_begin, m_end, COLUMNS):
+                rows = min(COLUMNS, M - m)
+                panel = panels + (m - m_begin) * K * 4
+                pack_panel(panel, COLUMNS, a + m * a_row * 4, a_row * 4, a_column * 4, rows, K, ONE)
+            for n in range(n_begin, n_end):
+                for m in range(m_begin, m_end, COLUMNS):
+                    offset = (m * y_row + n * WIDTH) * 4
+                    run_tile(
+                        panels + (m - m_begin) * K * 4,
+                        0,
+                        COLUMNS * 4,
+                        b + n * K * WIDTH * 4,
+                        table,
+                        1,
+                        bias + n * WIDTH * 4,
+                        slopes + n * WIDTH * 4,
+                        residual + offset,
+                        y + offset,
+                        y_row * 4,
+                        0,
+                        WIDTH // BLOCKS * 4,
+                        M - m,
+                        1,
+                        N - n * WIDTH,
+                        alpha,
+                        beta,
+                    )
+
+    return kernel
+
+
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)

@@ -1,0 +1,137 @@
+"""matmul.f32: batched Y = act(scale * A @ B + bias) of two run-time matrices with any strides.
+
+Two batch axes with strides of their own (0 where an operand is broadcast) cover every product that NumPy's matmul can
+express after neighbouring axes are joined. A work item packs its rows of A and, one tile at a time, its columns of B
+into scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cnnc.dims import Dim, ceil_div
+from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+
+NAME = "matmul.f32"
+BUFFERS = ("a", "b", "bias", "y")
+SIZES = (
+    *("B0", "B1", "M", "N", "K", "a_batch0", "a_batch1", "a_row", "a_column"),
+    *("b_batch0", "b_batch1", "b_row", "b_column", "y_batch0", "y_batch1", "y_row"),
+    *("m_tiles", "n_tiles", "scale", "alpha", "beta"),
+)
+"""Strides in elements; y's columns are adjacent. m_tiles, n_tiles: tiles of one work item. scale, alpha, beta: float
+bits. bias holds N floats. Variant parameters: columns (rows of A of a tile), blocks, activation, lanes; bias (0: the
+slot is unused)."""
+
+
+def _width(params: Params) -> int:
+    return int(params["lanes"]) * int(params["blocks"])
+
+
+def _items(s: Mapping[str, Dim], params: Params) -> Dim:
+    n_groups = ceil_div(ceil_div(s["N"], _width(params)), s["n_tiles"])
+    return s["B0"] * s["B1"] * ceil_div(s["M"], s["m_tiles"] * int(params["columns"])) * n_groups
+
+
+def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
+    panels = s["m_tiles"] * s["K"] * (int(params["columns"]) * 4)
+    return 64 + _width(params) * 4 + s["K"] * (_width(params) * 4) + panels
+
+
+def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
+    if not s["B0"] * s["B1"] * s["M"] * s["N"]:
+        return ()
+
+    def extent(operand: str, rows: str, columns: str, column_stride: int) -> int:
+        floats = (s["B0"] - 1) * s[f"{operand}_batch0"] + (s["B1"] - 1) * s[f"{operand}_batch1"]
+        floats += (s[rows] - 1) * s[f"{operand}_row"] + (s[columns] - 1) * column_stride + 1
+        return floats * 4 if s[rows] * s[columns] else 0
+
+    accesses = [
+        Access("a", 0, extent("a", "M", "K", s["a_column"]), False),
+        Access("b", 0, extent("b", "K", "N", s["b_column"]), False),
+        Access("y", 0, extent("y", "M", "N", 1), True),
+    ]
+    if params["bias"]:
+        accesses.append(Access("bias", 0, s["N"] * 4, False))
+    return tuple(accesses)
+
+
+def _build(target: Target, params: Params) -> Callable[..., Any]:
+    from cnnc.runtime.cpu.memory_ops import memory_ops
+    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    COLUMNS, BLOCKS, BIAS = int(params["columns"]), int(params["blocks"]), bool(params["bias"])
+    WIDTH = BLOCKS * target.lanes
+    tile = Tile(1, COLUMNS, BLOCKS, 4, str(params["activation"]), residual=False, masked=True)
+    run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
+    memory = memory_ops(target)
+    store_index, pack_panel, zero_vectors = memory.store_index, memory.pack_panel, memory.zero_vectors
+    ONE = 0x3F800000  # the bits of 1.0
+
+    def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        a, b, bias, y = args[0], args[1], args[2], args[3]
+        B1, M, N, K = args[5], args[6], args[7], args[8]
+        a_batch0, a_batch1, a_row, a_column = args[9], args[10], args[11], args[12]
+        b_batch0, b_batch1, b_row, b_column = args[13], args[14], args[15], args[16]
+        y_batch0, y_batch1, y_row = args[17], args[18], args[19]
+        m_tiles, n_tiles, scale, alpha, beta = args[20], args[21], args[22], args[23], args[24]
+
+        table = scratch
+        no_bias = scratch + 64
+        b_panel = no_bias + WIDTH * 4
+        a_panels = b_panel + K * WIDTH * 4
+        zero_vectors(no_bias, BLOCKS)
+        store_index(table, 0)
+        store_index(table + 8, 0)
+        store_index(table + 16, K)
+        all_n_tiles = (N + WIDTH - 1) // WIDTH
+        n_groups = (all_n_tiles + n_tiles - 1) // n_tiles
+        m_groups = (M + m_tiles * COLUMNS - 1) // (m_tiles * COLUMNS)
+        for item in range(begin, end):
+            rest = item // n_groups
+            n_begin = (item - rest * n_groups) * n_tiles
+            n_end = min(n_begin + n_tiles, all_n_tiles)
+            batch = rest // m_groups
+            m_begin = (rest - batch * m_groups) * m_tiles * COLUMNS
+            m_end = min(m_begin + m_tiles * COLUMNS, M)
+            batch0 = batch // B1
+            batch1 = batch - batch0 * B1
+            item_a = a + (batch0 * a_batch0 + batch1 * a_batch1) * 4
+            item_b = b + (batch0 * b_batch0 + batch1 * b_batch1) * 4
+            item_y = y + (batch0 * y_batch0 + batch1 * y_batch1) * 4
+            for m in range(m_begin, m_end, COLUMNS):
+                rows = min(COLUMNS, M - m)
+                panel = a_panels + (m - m_begin) * K * 4
+                pack_panel(panel, COLUMNS, item_a + m * a_row * 4, a_row * 4, a_column * 4, rows, K, scale)
+            for n in range(n_begin, n_end):
+                columns = min(WIDTH, N - n * WIDTH)
+                pack_panel(b_panel, WIDTH, item_b + n * WIDTH * b_column * 4, b_column * 4, b_row * 4, columns, K, ONE)
+                for m in range(m_begin, m_end, COLUMNS):
+                    run_tile(
+                        a_panels + (m - m_begin) * K * 4,
+                        0,
+                        COLUMNS * 4,
+                        b_panel,
+                        table,
+                        1,
+                        bias + n * WIDTH * 4 if BIAS else no_bias,
+                        0,
+                        0,
+                        item_y + (m * y_row + n * WIDTH) * 4,
+                        y_row * 4,
+                        0,
+                        WIDTH // BLOCKS * 4,
+                        M - m,
+                        1,
+                        N - n * WIDTH,
+                        alpha,
+                        beta,
+                    )
+
+    return kernel
+
+
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)
