@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnnc.dims import ceil_div
-
 _SLAB_BYTES = 256 << 10  # input of one work item: a quarter of a usual L2 cache
 _ITEMS = 16  # work items a layer should have at least, for several threads
 _COPY_FMAS = 48  # multiply-adds of a tile per copied vector below which the copy would show
@@ -42,10 +40,10 @@ def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[in
         for columns in range(1, min(width, registers // blocks) + 1):
             for rows in range(1, min(height, registers // blocks // columns, 5) + 1):
                 pixels = rows * columns
-                tiles = ceil_div(height, rows) * ceil_div(width, columns)
+                tiles = -(-height // rows) * -(-width // columns)
                 loads = 0.0 if lanes == 16 else (pixels + blocks) * 0.5
                 step = max(pixels * blocks, 8, loads) + 1.0 + 0.25 * blocks + 0.1 * rows
-                cost = int(tiles) * step / blocks
+                cost = tiles * step / blocks
                 if best is None or cost < best[0] * 0.999:
                     best = (cost, (rows, columns, blocks))
     assert best is not None  # blocks = rows = columns = 1 is always tried
