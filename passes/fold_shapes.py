@@ -14,7 +14,8 @@ After:
 
 Conditions:
 
-1. type inference knows the int64 content element by element, as expressions over symbols;
+1. type inference knows the int64 content element by element, as expressions over symbols (int32 content only carries
+   through to the cast that ends it);
 2. every symbol is a size of a graph input: sizes that only values decide are not known before they are computed.
 
 Content without symbols becomes constants in fold-constants.
@@ -31,6 +32,7 @@ from cnnc.dims import Dim, Expr, symbols
 from cnnc.ir import Content, Graph, Notes, Patch
 from cnnc.ops.reshaping import DimsAttrs
 from cnnc.passes.base import Pass
+from cnnc.types import DType
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class FoldShapes(Pass):
         given = input_symbols(graph)
         for node in graph.nodes:
             content = node.output.content
-            if node.op == "dims" or not isinstance(content, Content) or notes.is_spent:
+            if node.op == "dims" or node.output.type.dtype is not DType.I64:
+                continue
+            if not isinstance(content, Content) or notes.is_spent:
                 continue
             if not (node.output.uses or graph.is_output(node.output)) or not are_given(content.dims, given):
                 continue

@@ -25,7 +25,7 @@ MAX_KNOWN_ELEMENTS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Symbolic content of an int64 tensor of rank 0 or 1, element by element."""
+    """Symbolic content of an int64 (or int32) tensor of rank 0 or 1, element by element."""
 
     dims: tuple[Dim, ...]
     scalar: bool = False

@@ -9,12 +9,15 @@ from cnnc.errors import ModelError, UnsupportedError
 from cnnc.ir.fact import MAX_KNOWN_ELEMENTS, Content, Fact, Operands
 from cnnc.types import DType
 
+SHAPE_DTYPES = (DType.I64, DType.I32)
+"""Element types that exporters compute shapes in. Sizes are taken to fit either."""
+
 _INT64 = range(-(2**63), 2**63)
 
 
 def known_dims(fact: Fact) -> tuple[Dim, ...] | None:
-    """Content of an int64 tensor of rank 0 or 1, where it is known."""
-    return fact.sizes() if fact.dtype is DType.I64 and fact.rank <= 1 else None
+    """Content of an int64 or int32 tensor of rank 0 or 1, where it is known."""
+    return fact.sizes() if fact.dtype in SHAPE_DTYPES and fact.rank <= 1 else None
 
 
 def make_content(dims: Sequence[Dim], scalar: bool) -> Content | None:

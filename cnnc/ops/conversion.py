@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Content, Operands
-from cnnc.ops.content import known_dims
+from cnnc.ops.content import SHAPE_DTYPES, known_dims
 from cnnc.ops.opdef import OpDef, same_type
 from cnnc.types import DType, TensorType
 
@@ -40,10 +40,8 @@ def _infer_cast_like(attrs: CastLikeAttrs, operands: Operands) -> tuple[TensorTy
 
 def _same_content(operands: Operands, to: DType) -> Content | None:
     x = operands.need(0)
-    dims = x.sizes()
-    if dims is None or x.rank > 1 or to is not DType.I64 or x.dtype not in (DType.I32, DType.I64):
-        return None
-    return Content(dims, scalar=x.rank == 0)
+    dims = known_dims(x)
+    return None if dims is None or to not in SHAPE_DTYPES else Content(dims, scalar=x.rank == 0)
 
 
 OPS = (
@@ -65,8 +63,6 @@ OPS = (
         "identity",
         same_type,
         elementwise=True,
-        fold=lambda attrs, operands: (
-            None if known_dims(operands.need(0)) is None else _same_content(operands, DType.I64)
-        ),
+        fold=lambda attrs, operands: _same_content(operands, operands.need(0).dtype),
     ),
 )

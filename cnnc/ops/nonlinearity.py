@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Operands
+from cnnc.ops.content import same_size
 from cnnc.ops.dtypes import FLOATS, NUMBERS, SIGNED
 from cnnc.ops.elementary import same_type_of
 from cnnc.ops.opdef import OpDef, broadcast_shapes, require_dtype, same_type
@@ -15,7 +16,7 @@ from cnnc.types import TensorType
 
 @dataclass(frozen=True, slots=True)
 class AlphaAttrs(Attrs):
-    """``alpha`` of elu, celu, swish and thresholded_relu."""
+    """``alpha`` of elu, celu, swish, swi_glu and thresholded_relu."""
 
     alpha: float = 1.0
 
@@ -89,6 +90,15 @@ def _infer_prelu(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     return same_type(attrs, operands)
 
 
+def _infer_swi_glu(attrs: AlphaAttrs, operands: Operands) -> tuple[TensorType, ...]:
+    gate, x = operands.need(0), operands.need(1)
+    require_dtype(gate, FLOATS, "the gate")
+    if gate.dtype is not x.dtype or gate.rank != x.rank:
+        raise ModelError(f"gate {gate.type} and value {x.type} differ")
+    shape = tuple(same_size(a, b, f"gate {gate.type} and value {x.type}") for a, b in zip(gate.shape, x.shape))
+    return (TensorType(shape, x.dtype),)
+
+
 _FLOAT_OPS: tuple[tuple[str, type[Attrs]], ...] = (
     ("leaky_relu", LeakyReluAttrs),
     ("thresholded_relu", AlphaAttrs),
@@ -109,6 +119,7 @@ OPS = (
     OpDef("relu", same_type_of(SIGNED), elementwise=True),
     OpDef("clip", _infer_clip, inputs=(1, 3), elementwise=True),
     OpDef("prelu", _infer_prelu, inputs=(2, 2), elementwise=True),
+    OpDef("swi_glu", _infer_swi_glu, attrs=AlphaAttrs, inputs=(2, 2), elementwise=True),
     OpDef("shrink", same_type_of(NUMBERS), attrs=ShrinkAttrs, elementwise=True),
     *(OpDef(name, same_type_of(FLOATS), attrs=attrs, elementwise=True) for name, attrs in _FLOAT_OPS),
 )

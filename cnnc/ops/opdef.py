@@ -37,8 +37,8 @@ class OpDef:
         attrs: its attribute class.
         inputs: smallest and largest number of inputs; None for any number.
         outputs: smallest and largest number of outputs; None for any number.
-        fold: content of the first output (rank 0 or 1), or None where it cannot be known; symbols only in int64, while
-            plain numbers may stand for any dtype (a decided comparison is 0 or 1).
+        fold: content of the first output (rank 0 or 1), or None where it cannot be known; symbols only in int64 and
+            int32, while plain numbers may stand for any dtype (a decided comparison is 0 or 1).
         macs: multiply-accumulates as an expression over the shapes; None counts as 0.
         elementwise: each output element depends on the broadcast input elements at its place only.
         data_dependent: output shapes may depend on values.

@@ -37,7 +37,7 @@ _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("matmul", "matmul_integer", "gemm", "einsum", "det"), "linear"),
     **dict.fromkeys(("relu", "clip", "prelu", "leaky_relu", "thresholded_relu", "elu", "celu", "selu"), "nonlinearity"),
     **dict.fromkeys(("sigmoid", "hard_sigmoid", "hard_swish", "swish", "softplus", "softsign"), "nonlinearity"),
-    **dict.fromkeys(("mish", "gelu", "shrink"), "nonlinearity"),
+    **dict.fromkeys(("mish", "gelu", "shrink", "swi_glu"), "nonlinearity"),
     **dict.fromkeys(("reduce_sum", "reduce_mean", "reduce_prod", "reduce_max", "reduce_min"), "reduction"),
     **dict.fromkeys(("reduce_l1", "reduce_l2", "reduce_sum_square"), "reduction"),
     **dict.fromkeys(("reduce_log_sum", "reduce_log_sum_exp"), "reduction"),

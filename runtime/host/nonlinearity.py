@@ -94,6 +94,12 @@ def swish(x: Array, *, alpha: float = 1.0) -> Array:
 
 
 @halves_in_float32
+def swi_glu(gate: Array, x: Array, *, alpha: float = 1.0) -> Array:
+    """swish(gate) * x."""
+    return swish(gate, alpha=alpha) * x
+
+
+@halves_in_float32
 def softplus(x: Array) -> Array:
     """log(1 + exp(x))."""
     return activation.softplus(x)

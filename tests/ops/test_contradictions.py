@@ -70,6 +70,7 @@ _CONTRADICTIONS: list[tuple[str, list[Fact | None], dict[str, Any], list[str]]] 
     ("prelu", [f(2, 3), f(4)], {}, ["[2, 3]", "[4]"]),
     ("prelu", [f(1, 3), f(2, 3)], {}, ["f32[2, 3]", "f32[1, 3]"]),
     ("prelu", [f(3), f(2, 3)], {}, ["f32[2, 3]", "f32[3]"]),
+    ("swi_glu", [f(2), f(3)], {}, ["f32[2]", "f32[3]", "2 against 3"]),
     ("softmax", [f(2, 3)], {"axis": 2}, ["axis 2", "rank 2"]),
     ("softmax", [i(2, 3)], {}, ["i64"]),
     ("reduce_sum", [f(2, 3), c([2])], {}, ["axis 2", "rank 2"]),

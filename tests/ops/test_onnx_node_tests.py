@@ -106,18 +106,22 @@ def test_types_from_types_alone(op: str) -> None:
 
 @pytest.mark.parametrize("op", _OPS)
 def test_types_from_symbolic_sizes(op: str) -> None:
-    """Each size above 1 of the float operands is a symbol; integer vectors (axes, shapes) stay known."""
+    """Each size above 1 of the float operands is a symbol; integer vectors (axes, shapes) stay known.
+
+    So does the last axis of all operands but the first: it may count coordinates, which a rank follows from.
+    """
     for case in _cases(op):
         sizes: dict[str, int] = {}
         facts: list[Fact | None] = []
-        for x in case.inputs:
+        for index, x in enumerate(case.inputs):
             if x is None or (x.dtype.kind in "iu" and x.ndim < 2):
                 facts.append(None if x is None else Fact(_type(x), array=x))
                 continue
             shape: list[Dim] = []
-            for size in x.shape:
+            for axis, size in enumerate(x.shape):
                 sizes[f"s{size}"] = size
-                shape.append(symbol(f"s{size}") if size > 1 else size)
+                is_known = size <= 1 or (index > 0 and axis == x.ndim - 1)
+                shape.append(size if is_known else symbol(f"s{size}"))
             facts.append(Fact(TensorType(tuple(shape), DType.of(x.dtype))))
         try:
             types = _infer(case, facts)

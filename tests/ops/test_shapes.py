@@ -199,6 +199,16 @@ def test_decided_comparisons_are_booleans(op: str, a: Fact, b: Fact, wanted: lis
     np.testing.assert_array_equal(result, np.array(wanted), strict=True)
 
 
+def test_content_passes_through_int32() -> None:
+    attrs = make_attrs("cast", {"to": DType.I32})
+    narrow = Fact(TensorType((2,), DType.I32), content=folded("cast", content(N, H), to=DType.I32))  # type: ignore[arg-type]
+    assert OPS["cast"].infer_types(attrs, Operands([content(N, H)]))[0].dtype is DType.I32
+    doubled = folded("mul", narrow, known(2, np.int32))
+    assert doubled == Content((N * 2, H * 2))
+    assert folded("cast", narrow, to=DType.I64) == Content((N, H))
+    assert folded("cast", content(N, H), to=DType.F32) is None
+
+
 def test_what_cannot_be_decided_stays_unknown() -> None:
     assert folded("equal", content(N), known(1)) is None
     assert folded("div", content(N), content(N - H)) is None
