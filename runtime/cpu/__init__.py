@@ -8,6 +8,7 @@ from cnnc.errors import InternalError
 from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
+    "arg_reduce": "cnnc.runtime.cpu.arg_reduce",
     "conv.f32.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise",
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
@@ -23,6 +24,8 @@ _MODULES = {
     "pool.blocked": "cnnc.runtime.cpu.pool_blocked",
     "pool.plain": "cnnc.runtime.cpu.pool_plain",
     "pool.plain_indices": "cnnc.runtime.cpu.pool_plain_indices",
+    "reduce": "cnnc.runtime.cpu.reduce",
+    "softmax": "cnnc.runtime.cpu.softmax",
     "worker_loop": "cnnc.runtime.worker_loop",
 }
 

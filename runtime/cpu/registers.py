@@ -15,6 +15,7 @@ Addresses and counts are int64, addresses in bytes. Arithmetic is IEEE float32, 
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from numba.core.extending import intrinsic, models, register_model
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
+from cnnc.runtime.cpu import vector_math
 from cnnc.runtime.cpu.vector import VectorBuilder
 from cnnc.runtime.kernel import Target
 
@@ -74,9 +76,9 @@ def lanewise(target: Target, result: Any, operands: tuple[Any, ...], emit: Calla
         return context.get_dummy_value() if value is None else value
 
     # Numba asks for a function with as many named parameters as the intrinsic has.
-    names = ", ".join(f"a{position}" for position in range(len(operands)))
+    names = "".join(f", a{position}" for position in range(len(operands)))
     scope: dict[str, Any] = {"wanted": signature(result, *operands), "codegen": codegen}
-    exec(f"def typing(context, {names}):\n    return wanted, codegen", scope)
+    exec(f"def typing(context{names}):\n    return wanted, codegen", scope)
     return intrinsic(scope["typing"])
 
 
@@ -87,7 +89,7 @@ class Registers:
     ``load(address)`` and ``store(address, r)`` need no alignment. ``load_part(address, count)`` and
     ``store_part(address, r, count)`` touch the first ``count`` lanes only; lanes not loaded are zero. ``splat(x)``
     fills all lanes. ``maximum`` and ``minimum`` are NaN where either operand is. ``keep(r, count, s)`` takes lanes from
-    ``count`` on from s. ``fold_add``, ``fold_mul``, ``fold_maximum`` and ``fold_minimum`` combine all lanes by halves.
+    ``count`` on from s. ``lane_numbers()`` is 0, 1, 2, ... ``finite_or_zero(r)`` puts 0 for infinities and NaN. ``fold_add``, ``fold_mul``, ``fold_maximum`` and ``fold_minimum`` combine all lanes by halves.
     """
 
     load: Any
@@ -101,6 +103,10 @@ class Registers:
     keep: Any
     absolute: Any
     sqrt: Any
+    exp: Any
+    log: Any
+    finite_or_zero: Any
+    lane_numbers: Any
     fold_add: Any
     fold_mul: Any
     fold_maximum: Any
@@ -131,11 +137,19 @@ def registers(target: Target) -> Registers:
         keep=define(r, (r, i64, r), lambda b, x, n, y: b.select(b.tail_mask(n), x, y)),
         absolute=define(r, (r,), lambda b, x: b.abs(x)),
         sqrt=define(r, (r,), lambda b, x: b.sqrt(x)),
+        exp=define(r, (r,), vector_math.exp),
+        log=define(r, (r,), vector_math.log),
+        finite_or_zero=define(r, (r,), _finite_or_zero),
+        lane_numbers=define(r, (), lambda b: ir.Constant(b.vector, list(range(b.lanes)))),
         fold_add=fold("add"),
         fold_mul=fold("mul"),
         fold_maximum=fold("maximum"),
         fold_minimum=fold("minimum"),
     )
+
+
+def _finite_or_zero(b: VectorBuilder, value: Any) -> Any:
+    return b.select(b.compare("<", b.abs(value), b.const(math.inf)), value, b.zero())
 
 
 def fold_lanes(b: VectorBuilder, value: Any, step: Callable[..., Any]) -> Any:
