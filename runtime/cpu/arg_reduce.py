@@ -1,8 +1,8 @@
 """``arg_reduce``: place of the largest or smallest element along the axis.
 
-x is [outer, axis, inner] float32 (``axis_view``), y is [outer, inner] int64. Parameters: ``kind`` (max or min), ``last``
-(0: the first of equal elements, 1: the last). NaN wins over every number, as in NumPy. The axis has 1 to 2^24 elements:
-places are counted in float32 registers, which are exact up to there. Work item: ``axis_view``.
+x is [outer, axis, inner] float32 (``axis_view``), y is [outer, inner] int64. Parameters: ``kind`` (max or min),
+``last`` (0: the first of equal elements, 1: the last). NaN wins over every number, as in NumPy. The axis has 1 to 2^24
+elements: places are counted in float32 registers, which are exact up to there. Work item: ``axis_view``.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         best = pick(value, best, value, best)
                     store(scratch, best)
                     store(scratch + vector_bytes, where)
-                    place, winner = np.int64(read(scratch + vector_bytes)), read(scratch)
+                    place, winner = int(read(scratch + vector_bytes)), read(scratch)
                     for lane in range(1, lanes):
                         value_of_lane = read(scratch + 4 * lane)
-                        at = np.int64(read(scratch + vector_bytes + 4 * lane))
+                        at = int(read(scratch + vector_bytes + 4 * lane))
                         rank = order(value_of_lane, winner)
                         if rank == 2 or (rank == 1 and (at > place) == last):
                             place, winner = at, value_of_lane
@@ -93,7 +93,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     best = pick(value, best, value, best)
                 store(scratch, where)
                 for lane in range(width):
-                    write_index(y + 8 * (outer * inner + column + lane), np.int64(read(scratch + 4 * lane)))
+                    write_index(y + 8 * (outer * inner + column + lane), int(read(scratch + 4 * lane)))
 
     return arg_reduce
 

@@ -1,4 +1,5 @@
-"""``reduce``: one number for every row of the axis: sum, mean, max, min, prod, l1, l2, sum_square, log_sum, log_sum_exp.
+"""``reduce``: one number for every row of the axis: sum, mean, max, min, prod, l1, l2, sum_square, log_sum,
+log_sum_exp.
 
 x is [outer, axis, inner] float32 (``axis_view``), y is [outer, inner] float32. Parameter ``kind`` is one of ``KINDS``.
 Global pools are means and maxima, too: [N*C, S, 1] plain, [N*blocks, S, L] blocked. The axis may be empty: sums are 0,

@@ -89,7 +89,8 @@ class Registers:
     ``load(address)`` and ``store(address, r)`` need no alignment. ``load_part(address, count)`` and
     ``store_part(address, r, count)`` touch the first ``count`` lanes only; lanes not loaded are zero. ``splat(x)``
     fills all lanes. ``maximum`` and ``minimum`` are NaN where either operand is. ``keep(r, count, s)`` takes lanes from
-    ``count`` on from s. ``lane_numbers()`` is 0, 1, 2, ... ``finite_or_zero(r)`` puts 0 for infinities and NaN. ``fold_add``, ``fold_mul``, ``fold_maximum`` and ``fold_minimum`` combine all lanes by halves.
+    ``count`` on from s. ``lane_numbers()`` is 0, 1, 2, ... ``finite_or_zero(r)`` puts 0 for infinities and NaN.
+    ``fold_add``, ``fold_mul``, ``fold_maximum`` and ``fold_minimum`` combine all lanes by halves.
     """
 
     load: Any
@@ -190,3 +191,13 @@ def scalar_access(target: Target, element: str) -> tuple[Any, Any]:
         lanewise(target, scalar, (types.int64,), read),
         lanewise(target, types.void, (types.int64, scalar), write),
     )
+
+
+@functools.cache
+def float_from_bits(target: Target) -> Any:
+    """``from_bits(word)``: the float32 whose bits are the low half of an int64; parameters travel so."""
+
+    def emit(b: VectorBuilder, bits: Any) -> Any:
+        return b.ir.bitcast(b.ir.trunc(bits, ir.IntType(32)), ir.FloatType())
+
+    return lanewise(target, types.float32, (types.int64,), emit)

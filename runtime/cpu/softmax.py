@@ -1,8 +1,8 @@
 """``softmax``: softmax or log_softmax along the axis.
 
-x and y are [outer, axis, inner] float32 (``axis_view``); y may be x. Parameter ``log``: 0 or 1. The maximum is subtracted
-first, so exp never overflows; a row with NaN or inf, or of -inf only, gives NaN, as NumPy's formula does. Work item:
-``axis_view``.
+x and y are [outer, axis, inner] float32 (``axis_view``); y may be x. Parameter ``log``: 0 or 1. The maximum is
+subtracted first, so exp never overflows; a row with NaN or inf, or of -inf only, gives NaN, as NumPy's formula does.
+Work item: ``axis_view``.
 """
 
 from __future__ import annotations
