@@ -107,7 +107,8 @@ class Executor:
         return Call(self, settings or RunSettings(), timings).run(inputs, dict(bindings))
 
     def load_kernels(self) -> None:
-        """Load every kernel that some choice of the program uses, so that no later call waits for a compiler."""
+        """Load the worker loop and every kernel that some choice uses, so that no later call waits for a compiler."""
+        self.resolvers.pool()
         for variant in self.program.variants():
             self.resolvers.load_kernel(variant)
 

@@ -15,6 +15,7 @@ import platform
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import address_of, aligned_slots
@@ -57,12 +58,17 @@ class Pool:
         control = self._control
         control[loop.SPINS], control[loop.YIELDS] = _SPINS, _YIELDS
         control[loop.TIMEOUT + 1] = _POLL_NANOSECONDS
+        if sys.platform == "win32":
+            kernel32 = ctypes.CDLL("kernel32")
+            control[loop.YIELD], control[loop.SLEEP] = _address(kernel32.SwitchToThread), _address(kernel32.Sleep)
+            control[loop.SHORT_SLEEP], control[loop.LONG_SLEEP] = 0, 1  # milliseconds
+            return
         libc = ctypes.CDLL(None)
-        control[loop.YIELD] = ctypes.cast(libc.sched_yield, ctypes.c_void_p).value or 0
-        control[loop.USLEEP] = ctypes.cast(libc.usleep, ctypes.c_void_p).value or 0
+        control[loop.YIELD], control[loop.SLEEP] = _address(libc.sched_yield), _address(libc.usleep)
+        control[loop.SHORT_SLEEP], control[loop.LONG_SLEEP] = 100, 1000  # microseconds
         futex = _FUTEX_NUMBERS.get(platform.machine().lower())
         if sys.platform == "linux" and futex is not None:
-            control[loop.SYSCALL] = ctypes.cast(libc.syscall, ctypes.c_void_p).value or 0
+            control[loop.SYSCALL] = _address(libc.syscall)
             control[loop.FUTEX_NUMBER] = futex
 
     def lease(self, threads: int) -> int:
@@ -100,6 +106,10 @@ class Pool:
         )
         thread.start()
         self._threads.append(thread)
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 class _ProcessPool:

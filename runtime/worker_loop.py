@@ -9,7 +9,7 @@ Protocol (one control block per pool, one job at a time):
   the last: the job is over and the caller, who is worker 0, returns.
 - Waiting: spin with the CPU's pause hint, then ``sched_yield``, then sleep. While a job runs, sleeps are short and
   timed, so publishing costs no system call; between jobs workers sleep on the futex word ``wake`` until one is posted.
-  Where there is no futex the sleeps are ``usleep`` polls.
+  Where there is no futex all sleeps are polls.
 
 The loop calls nothing but the kernels and the C functions whose addresses the control block holds.
 """
@@ -37,8 +37,19 @@ JOB_TABLE, JOB_COUNT, JOB_CAP, JOB_SCRATCH, JOB_SCRATCH_STRIDE, JOB_FP_MODE, JOB
 CONTROL_SLOTS = 96
 CLAIM, DONE, JOB, INDEX, CAP = 0, 16, 32, 33, 34
 WAKE, SLEEPERS, STOP = 48, 64, 65
-SYSCALL, YIELD, USLEEP, FUTEX_NUMBER, TIMEOUT, SPINS, YIELDS = 80, 81, 82, 83, 84, 86, 87
-"""``TIMEOUT`` is a ``struct timespec`` of two slots. ``SYSCALL`` is 0 where there is no futex."""
+SYSCALL, YIELD, SLEEP, FUTEX_NUMBER, TIMEOUT, SPINS, YIELDS, SHORT_SLEEP, LONG_SLEEP = (
+    80,
+    81,
+    82,
+    83,
+    84,
+    86,
+    87,
+    88,
+    89,
+)
+"""``TIMEOUT`` is a ``struct timespec`` of two slots. ``SYSCALL`` is 0 where there is no futex; ``SLEEP`` then takes
+``SHORT_SLEEP`` while a job runs and ``LONG_SLEEP`` between jobs, in the units of the system's function."""
 
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAIT_BITSET_PRIVATE, _FUTEX_WAKE_BITSET_PRIVATE = 128, 128 + 9, 128 + 10
 _EVERY_WORKER = 2**31 - 1
@@ -153,7 +164,8 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
             elif idle < spins + yields:
                 call_c(load(control + 8 * YIELD), 0, 0, 0, 0, 0, 0, 0)
             elif load(control + 8 * SYSCALL) == 0:
-                call_c(load(control + 8 * USLEEP), 100 if may_claim else 1000, 0, 0, 0, 0, 0, 0)
+                length = load(control + 8 * (SHORT_SLEEP if may_claim else LONG_SLEEP))
+                call_c(load(control + 8 * SLEEP), length, 0, 0, 0, 0, 0, 0)
             elif may_claim:
                 call_c(
                     load(control + 8 * SYSCALL),

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cnnc.runtime import worker_loop
 from cnnc.runtime.cpu_limits import available_threads, cgroup_quota
+from cnnc.runtime.executor import Executor
+from cnnc.runtime.kernel import Variant
+from cnnc.runtime.pool import Pool, loop_entry
 from tests.runtime import numba_kernels as kit
 
 
@@ -24,12 +31,23 @@ def test_one_lease_at_a_time() -> None:
 
 @pytest.mark.jit
 def test_stopped_workers_end() -> None:
-    from cnnc.runtime.kernel import Variant
-    from cnnc.runtime.pool import Pool, loop_entry
-
     pool = Pool(loop_entry(kit.load_kernel(Variant.of("worker_loop"))), 3)
     assert pool.lease(3) == 3
     pool.release()
+    pool.stop()
+    assert not any(thread.is_alive() for thread in pool._threads)
+
+
+@pytest.mark.jit
+def test_polling_where_there_is_no_futex() -> None:
+    pool = Pool(loop_entry(kit.load_kernel(Variant.of("worker_loop"))), 3)
+    pool._control[worker_loop.SYSCALL] = 0
+    executor = Executor(kit.executable(kit.chain(20, 10**7)), replace(kit.resolvers(), pool=lambda: pool))
+    x = np.ones(900, np.float32)
+    first = executor.run([x], {"N": 900})[0]
+    for pause in (0, 0, 0.02, 0, 0.01):
+        time.sleep(pause)
+        np.testing.assert_array_equal(executor.run([x], {"N": 900})[0], first)
     pool.stop()
     assert not any(thread.is_alive() for thread in pool._threads)
 

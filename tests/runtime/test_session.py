@@ -254,3 +254,29 @@ for _ in range(20):
 print(json.dumps("done"))
 """
     assert in_new_process(code) == "done"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_child_gets_workers_of_its_own() -> None:
+    code = """
+import json, os, threading
+import numpy as np
+from dataclasses import replace
+from tests.runtime import numba_kernels as kit
+from cnnc.runtime.executor import Executor
+from cnnc.runtime.pool import process_pool
+tables = replace(kit.resolvers(), pool=lambda: process_pool(kit.load_kernel))
+executor = Executor(kit.executable(kit.chain(10, 10**7)), tables)
+x = np.ones(500, np.float32)
+before = executor.run([x], {"N": 500})[0]
+parent = process_pool(kit.load_kernel)
+with executor.plans._lock, parent._lease:
+    child = os.fork()
+    if child == 0:
+        same = np.array_equal(executor.run([x], {"N": 500})[0], before)
+        pool = process_pool(kit.load_kernel)
+        fresh = pool is not parent and len(pool._threads) == pool.max_threads - 1
+        os._exit(0 if same and fresh else 1)
+print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+    assert in_new_process(code) == 0

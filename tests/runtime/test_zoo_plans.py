@@ -1,0 +1,82 @@
+"""Plans of whole networks: proven by the checker, close to the lower bound, the same arena for the same sizes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnc.dims import symbols
+from cnnc.errors import UnsupportedError
+from cnnc.runtime.arena_layout import one_after_another
+from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.plan import Plan
+from cnnc.runtime.plan_checker import check_plan
+from cnnc.runtime.planner import Planner
+from cnnc.runtime.program import Program
+
+SHARED = Path(os.environ.get("CNNC_SHARED") or Path(__file__).resolve().parents[3] / "shared")
+ZOO = SHARED / "zoo"
+MODELS = sorted(path.stem for path in ZOO.glob("light/*.onnx"))
+QUICK = ("lenet5_dyn18", "squeezenet1_1", "mobilenet_v2_ts13f")
+
+needs_zoo = pytest.mark.skipif(not MODELS, reason="the model zoo is not here (CNNC_SHARED)")
+
+
+def program_of(name: str) -> Program:
+    """The program of a zoo model with made-up weights."""
+    from cnnc.compiler import compile
+
+    spec = importlib.util.spec_from_file_location("materialize", ZOO / "materialize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model: Any = module.materialize(str(ZOO / "light" / f"{name}.onnx"))
+    return compile(model.SerializeToString()).executable.program
+
+
+def peak(made: Plan) -> int:
+    """Largest sum of bytes that are live at one step: no layout can do with less."""
+    live = [0] * (made.stop - made.first + 2)
+    for place in made.places:
+        size = -(-place.bytes // 64) * 64
+        live[place.first - made.first] += size
+        live[min(place.last + 1, made.stop) - made.first] -= size
+    total = most = 0
+    for change in live:
+        total += change
+        most = max(most, total)
+    return most
+
+
+def judge(name: str) -> None:
+    try:
+        program = program_of(name)
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    names = {symbol for port in program.inputs for dim in port.shape for symbol in symbols(dim)}
+    planner, naive = Planner(program), Planner(program, one_after_another)
+    for size in (1, 3):
+        bindings = dict.fromkeys(names, size)
+        made = planner.plan(bindings)
+        check_plan(program, made, kernel_def)
+        check_plan(program, naive.plan(bindings), kernel_def)
+        assert peak(made) <= made.arena_bytes <= 1.15 * peak(made) + 4096
+        assert planner.plan(bindings) == made
+
+
+@needs_zoo
+@pytest.mark.parametrize("name", [name for name in QUICK if name in MODELS])
+def test_plans_of_a_few_networks(name: str) -> None:
+    judge(name)
+
+
+@pytest.mark.slow
+@needs_zoo
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in QUICK])
+def test_plans_of_the_zoo(name: str) -> None:
+    judge(name)
