@@ -1,6 +1,6 @@
 """Compile a bundled trained model, classify bundled images, and compare with onnxruntime.
 
-    make demo
+make demo
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def main() -> int:
     [theirs] = peer.run(None, {"input": normalise(images)})
     difference = float(np.abs(ours - theirs).max() / theirs.std())
     same = np.mean(ours.argmax(1) == theirs.argmax(1))
-    console.print(f"   same class in {same:.0%}; largest difference {difference:.1e} of the output's standard deviation")
+    console.print(
+        f"   same class in {same:.0%}; largest difference {difference:.1e} of the output's standard deviation"
+    )
     return 0 if same == 1 and difference < 1e-3 else 1
 
 
