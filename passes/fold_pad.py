@@ -35,9 +35,7 @@ from cnnc.ir import Graph, Match, Node, Notes, Op, Patch, Rule, Value, known_arr
 from cnnc.ops.opdef import normalize_axis
 from cnnc.ops.window import Window, window_of
 from cnnc.passes.base import Pass
-
-_NEVER_NEGATIVE = ("relu", "sigmoid", "hard_sigmoid", "softplus", "abs", "exp", "softmax")
-_KEEPS_SIGN = ("max_pool", "average_pool", "global_average_pool", "global_max_pool", "concat", "reshape", "transpose")
+from cnnc.passes.value_range import is_never_negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +114,6 @@ def _max_refusal(pool: Node, padding: _Padding, source: Value) -> str | None:
     if any(step != 1 for step in attrs.dilations):
         return "a dilated window may fall between the elements into padding altogether"
     return None if is_never_negative(source) else f"%{source.name} may be negative, so that padding by 0 counts"
-
-
-def is_never_negative(value: Value, depth: int = 8) -> bool:
-    """Whether every element is known to be at least 0 (or NaN), from the nodes that compute it."""
-    node = value.producer
-    if node is None or depth == 0 or value.index:
-        return False
-    attrs: Any = node.attrs
-    if node.op in _NEVER_NEGATIVE:
-        return True
-    if node.op in _KEEPS_SIGN:
-        data = node.inputs if node.op == "concat" else node.inputs[:1]
-        return all(operand is not None and is_never_negative(operand, depth - 1) for operand in data)
-    if node.op == "clip":
-        low = node.optional(1)
-        bound = None if low is None else known_array(low)
-        return bound is not None and bound.size == 1 and float(bound.reshape(-1)[0]) >= 0
-    activation = getattr(attrs, "activation", None)
-    if activation is None:
-        return False
-    return activation.kind in _NEVER_NEGATIVE or (activation.kind == "clip" and activation.alpha >= 0)
 
 
 def _apply(found: Match, patch: Patch) -> str | None:

@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cnnc.ir import Bind, Const, Graph, Match, Notes, Op, Patch, Rule, rewrite
+from cnnc.ir import Bind, Const, Graph, Match, Node, Notes, Op, Patch, Rule, rewrite
 from cnnc.ops.pool import pool_window
 from cnnc.passes.base import Pass
 
@@ -51,28 +51,27 @@ def _apply_reduce(found: Match, patch: Patch) -> str | None:
     return None
 
 
-def _apply_pool(found: Match, patch: Patch) -> str | None:
-    x, node = found["x"], found.root
+def _fuse_whole_window(graph: Graph, node: Node, notes: Notes) -> bool:
+    """Replace a pool whose only window is the whole of each spatial axis."""
     attrs: Any = node.attrs
+    x = node.input(0)
     window = pool_window(attrs, x.type.shape)
     if window.kernel != x.type.shape[2:] or any(pad != 0 for pad in (*window.begins, *window.ends)):
-        return f"the window {attrs.kernel_shape} is not the whole of {x.type}"
-    if len(node.outputs) > 1:
-        return "its indices are used"
-    if not x.type.dtype.is_float or any(step != 1 for step in window.dilations):
-        return "it pools integers, or with dilation"
+        return False
+    if any(size != 1 for size in window.output) or any(step != 1 for step in window.dilations):
+        return False
+    if len(node.outputs) > 1 or not x.type.dtype.is_float:
+        notes.refuse(_RULE, node, "its indices are used, or it pools integers")
+        return False
+    patch = Patch(graph, node)
     op = "global_average_pool" if node.op == "average_pool" else "global_max_pool"
-    pooled = patch.node(op, [x], loc=node.loc)
-    if pooled.type.shape != node.output.type.shape:
-        return f"the pool gives {node.output.type}, more than one window"
-    patch.replace(node.output, pooled)
-    return None
+    patch.replace(node.output, patch.node(op, [x], loc=node.loc))
+    patch.apply()
+    notes.fire(_RULE, node.loc)
+    return True
 
 
-_RULES = (
-    Rule(_RULE, Op("reduce_mean|reduce_max", Bind("x"), Const("axes")), _apply_reduce),
-    Rule(_RULE, Op("average_pool|max_pool", Bind("x")), _apply_pool),
-)
+_REDUCTION = Rule(_RULE, Op("reduce_mean|reduce_max", Bind("x"), Const("axes")), _apply_reduce)
 
 
 @dataclass(frozen=True)
@@ -83,4 +82,8 @@ class RecognizeGlobalPool(Pass):
     numerics: ClassVar[str] = "rounding"
 
     def run(self, graph: Graph, notes: Notes) -> bool:
-        return rewrite(graph, _RULES, notes) > 0
+        changed = rewrite(graph, [_REDUCTION], notes) > 0
+        for node in graph.nodes:
+            if node.op in ("average_pool", "max_pool") and not notes.is_spent:
+                changed |= _fuse_whole_window(graph, node, notes)
+        return changed

@@ -18,6 +18,7 @@ from cnnc.passes.base import Pass
 _NAMES = (
     "assign-layouts",
     "canonicalize-axes",
+    "canonicalize-operands",
     "canonicalize-reshape",
     "decompose-ops",
     "eliminate-concat-slices",
@@ -49,6 +50,8 @@ _NAMES = (
     "recognize-silu",
     "recognize-softplus",
     "resolve-auto-pad",
+    "simplify-division",
+    "simplify-power",
     "widen-half",
 )
 """Every pass, in alphabetical order."""
