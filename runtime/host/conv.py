@@ -1,4 +1,4 @@
-"""Convolution as a sum over kernel taps, each one a batched matrix product: memory stays at a few activations."""
+"""Convolution as batched matrix products over blocks of kernel taps, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from cnnc.runtime.host.precision import widen, widen_all
 from cnnc.runtime.host.window import Window, numbers, pad_for, resolve_transpose, resolve_window, tap_view
 
 Array = NDArray[Any]
+
+_BLOCK_BYTES = 1 << 26
+"""Most memory that gathered columns take."""
 
 _NO_ACTIVATION = ("none", 0.0, 0.0)
 
@@ -103,17 +106,26 @@ def conv_transpose(
 
 
 def correlate(x: Array, w: Array, window: Window, group: int, pad_value: float = 0.0) -> Array:
-    """Grouped cross-correlation of floats: x [N, C, spatial...] with w [M, C/group, kernel...] -> [N, M, output...]."""
-    n, out_channels = x.shape[0], w.shape[0]
+    """Grouped cross-correlation of floats: x [N, C, spatial...] with w [M, C/group, kernel...] -> [N, M, output...].
+
+    As many taps as fit ``_BLOCK_BYTES`` are gathered side by side (im2col) for one matrix product.
+    """
+    n, out_channels, per_group = x.shape[0], w.shape[0], w.shape[1]
     output = numbers(window.output)
-    padded = pad_for(x, window, pad_value)
-    by_group = w.reshape(group, out_channels // group, w.shape[1], int(np.prod(w.shape[2:])))
     positions = int(np.prod(output))
+    padded = pad_for(x, window, pad_value)
+    taps = list(itertools.product(*(range(size) for size in w.shape[2:])))
+    by_group = w.reshape(group, out_channels // group, per_group, len(taps))
     y = np.zeros((n, group, out_channels // group, positions), np.result_type(x, w))
-    for k, tap in enumerate(itertools.product(*(range(size) for size in w.shape[2:]))):
-        columns = tap_view(padded, window, tap).reshape(n, group, w.shape[1], positions)
-        matrix = by_group[..., k]
-        y += matrix * columns if w.shape[1] == 1 else np.matmul(matrix, columns)
+    block = max(1, _BLOCK_BYTES // max(1, n * group * per_group * positions * x.itemsize))
+    for start in range(0, len(taps), block):
+        part = taps[start : start + block]
+        columns = np.empty((n, group, per_group, len(part), positions), x.dtype)
+        for k, tap in enumerate(part):
+            columns[:, :, :, k] = tap_view(padded, window, tap).reshape(n, group, per_group, positions)
+        rows = per_group * len(part)
+        matrix = by_group[..., start : start + block].reshape(group, out_channels // group, rows)
+        y += np.matmul(matrix, columns.reshape(n, group, rows, positions))
     return y.reshape(n, out_channels, *output)
 
 

@@ -11,7 +11,15 @@ from cnnc.runtime.host.precision import widen
 
 Array = NDArray[Any]
 
-_DTYPES = {"i8": "int8", "u8": "uint8", "i16": "int16", "u16": "uint16", "f16": "float16", "f32": "float32"}
+_DTYPES = {
+    "i8": "int8",
+    "u8": "uint8",
+    "i16": "int16",
+    "u16": "uint16",
+    "f16": "float16",
+    "f32": "float32",
+    "f64": "float64",
+}
 
 
 def _dtype(name: str) -> np.dtype[Any]:

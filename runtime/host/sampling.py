@@ -29,7 +29,9 @@ def grid_sample(
     """
     wide = widen(x)
     spatial = x.shape[2:]
-    places = widen(grid)[..., ::-1].astype(wide.dtype).reshape(grid.shape[0], -1, len(spatial))
+    places = (
+        widen(grid)[..., ::-1].astype(wide.dtype).reshape(grid.shape[0], int(np.prod(grid.shape[1:-1])), len(spatial))
+    )
     coordinates = []
     for axis, length in enumerate(spatial):
         place = places[..., axis]
@@ -52,7 +54,7 @@ def sample(
 ) -> Array:
     """x [N, C, spatial...] at places (one [N, P] array a spatial axis, in elements) -> [N, C, P]."""
     n, channels = x.shape[:2]
-    flat = x.reshape(n, channels, -1)
+    flat = x.reshape(n, channels, int(np.prod(x.shape[2:])))
     y = np.zeros((n, channels, places[0].shape[1]), x.dtype)
     first, count = {"nearest": (0, 1), "linear": (0, 2), "cubic": (-1, 4)}[mode]
     for tap in itertools.product(range(first, first + count), repeat=len(places)):
