@@ -56,7 +56,7 @@ def _infer_grid_sample(attrs: GridSampleAttrs, operands: Operands) -> tuple[Tens
     require_dtype(x, _FLOATS, "the input")
     require_dtype(grid, _FLOATS, "the grid")
     rank = x.rank - 2
-    if rank < 1 or grid.rank != x.rank or grid.shape[-1] != rank:
+    if rank < 1 or grid.rank != x.rank or (isinstance(grid.shape[-1], int) and grid.shape[-1] != rank):
         raise ModelError(f"the grid {grid.type} must be [N, output..., {max(rank, 1)}] for the input {x.type}")
     if isinstance(x.shape[0], int) and isinstance(grid.shape[0], int) and x.shape[0] != grid.shape[0]:
         raise ModelError(f"the input has {x.shape[0]} images, but the grid {grid.shape[0]}")
