@@ -34,6 +34,7 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (0, "eliminate-dead-code", "the chains that fold-shapes and fold-constants cut off"),
     (1, "canonicalize-reshape", "after fold-shapes, whose expressions become targets; before patterns with reshapes"),
     (1, "recognize-channel-shuffle", "before push-transposes moves the transpose out of the pattern"),
+    (1, "recognize-depth-to-space", "for the same reason"),
     (1, "canonicalize-axes", "before patterns that ask for axes"),
     (1, "push-transposes", "after axes count from the front; before patterns and fusions, which it brings together"),
     (1, "eliminate-concat-slices", "before concats are placed; a slice that reads a piece needs no copy"),

@@ -39,6 +39,7 @@ _NAMES = (
     "push-transposes",
     "recognize-channel-shuffle",
     "recognize-clip",
+    "recognize-depth-to-space",
     "recognize-gelu",
     "recognize-global-pool",
     "recognize-group-norm",
