@@ -51,6 +51,7 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "recognize-group-norm", "before its scale and shift merge into one scale_shift"),
     (1, "recognize-layer-norm", "before its scale and shift merge into one scale_shift"),
     (1, "recognize-global-pool", "after the norms, which are spelled with means"),
+    (1, "canonicalize-reshape", "again: a recognized global pool without keepdims leaves a squeeze"),
     (1, "fold-pad", "before the batch norm in front of a conv asks whether the conv pads"),
     (1, "fuse-matmul-add", "before the folds and fusions that know gemm and not matmul"),
     (1, "fold-batch-norm", "before scales: a normalization that folds leaves nothing to merge"),
@@ -65,6 +66,8 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "simplify-power", "after the patterns that know powers and quotients, before what is left runs as chains"),
     (1, "simplify-division", "after fold-scale-into-conv, which divides in float64"),
     (1, "fuse-elementwise", "after every fusion into a convolution, which is better; what is left runs as chains"),
+    (1, "eliminate-no-ops", "again: folds leave factors of 1 and reshapes to the same shape"),
+    (1, "eliminate-dead-code", "what the fusions cut off"),
     (0, "mark-optimised", "nothing after it rewrites what is computed"),
     (0, "assign-layouts{block=BLOCK}", "last: conversions stand between the nodes that really run"),
 )

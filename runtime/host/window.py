@@ -63,10 +63,14 @@ def resolve_window(
         raise ModelError(f"kernel_shape {_show(kernel)} has a size below 1")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
     begins, ends = _resolve_pads(spatial, spans, strides, pads, auto_pad)
-    output = tuple(
-        window_count(spatial[i], spans[i], strides[i], begins[i], ends[i], ceil_mode and auto_pad == "NOTSET")
-        for i in range(rank)
-    )
+    if auto_pad.startswith("SAME"):
+        # By definition of SAME. window_count gives the same numbers, but symbolically a formula that grows by layer.
+        output = tuple(ceil_div(size, stride) for size, stride in zip(spatial, strides))
+    else:
+        output = tuple(
+            window_count(spatial[i], spans[i], strides[i], begins[i], ends[i], ceil_mode and auto_pad == "NOTSET")
+            for i in range(rank)
+        )
     for axis, count in enumerate(output):
         if isinstance(count, int) and count < 1:
             raise ModelError(
