@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from cnnc.errors import InternalError, OptionError
+from cnnc.errors import CnncError, InternalError, OptionError
 from cnnc.ir import STAGES, Array, Graph, Notes, verify
 from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_key, print_graph
@@ -89,6 +89,16 @@ class PassManager:
         return tuple(run.reports)
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Whether the graph changed, how long that took, and what the pass did wrong ("" for nothing)."""
+
+    changed: bool
+    seconds: float
+    fault: str = ""
+    cause: Exception | None = None
+
+
 class _Run:
     def __init__(self, manager: PassManager, graph: Graph, notes: Notes) -> None:
         self.manager = manager
@@ -109,13 +119,14 @@ class _Run:
             self.notes.budget = None
         keep = self.manager.check or self.manager.on_bad_pass == "skip"
         snapshot = clone_graph(self.graph) if keep else None
-        nodes_before, start = len(self.graph), time.perf_counter()
-        changed, reason, cause = self._attempt(item)
-        seconds = time.perf_counter() - start
-        if reason:
-            self._bad_pass(item, reason, snapshot, cause)
-            changed = False
-        report = PassReport(item.name, seconds, changed, nodes_before, len(self.graph), reason)
+        nodes_before = len(self.graph)
+        outcome = self._attempt(item)
+        if outcome.changed and not outcome.fault and self.manager.check and snapshot is not None:
+            outcome = replace(outcome, fault=self._compare(item, snapshot))
+        if outcome.fault:
+            self._bad_pass(item, outcome, snapshot)
+        changed = outcome.changed and not outcome.fault
+        report = PassReport(item.name, outcome.seconds, changed, nodes_before, len(self.graph), outcome.fault)
         self.reports.append(report)
         if self.manager.after_pass is not None:
             self.manager.after_pass(item, self.graph, report)
@@ -128,42 +139,48 @@ class _Run:
         if self.graph.stage == "placed" and item.requires != "placed":
             raise OptionError(f"pass {item.name} works on graphs without layouts", hint="run it before assign-layouts")
 
-    def _attempt(self, item: Pass) -> tuple[bool, str, Exception | None]:
-        """Whether the graph changed, and what the pass did wrong ("" for nothing)."""
+    def _attempt(self, item: Pass) -> _Outcome:
         level = self.manager.verify_level
-        before = self._results_of(item) if self.manager.check else {}
         text = self._text() if level >= 2 else ""
+        start = time.perf_counter()
+        seconds = 0.0
         try:
             changed = item.run(self.graph, self.notes)
+            seconds = time.perf_counter() - start
             if level >= 2 and not changed and self._text() != text:
-                return changed, "it changed the graph and reported that it did not", None
+                return _Outcome(True, seconds, "it changed the graph and reported that it did not")
             if item.ensures and STAGES.index(item.ensures) > STAGES.index(self.graph.stage):
                 self.graph.stage = item.ensures
             if level >= 2 or (level == 1 and item.ensures):
                 verify(self.graph)
-            if not self.manager.check or not changed:
-                return changed, "", None
-            self._results.clear()
-            reason = difference(before, self._results_of(item), item.numerics)
         except Exception as error:  # A pass is code of ours or of a plug-in: whatever it raises is its fault.
-            return True, f"{type(error).__name__}: {error}", error
-        return changed, "" if reason is None else reason, None
+            return _Outcome(True, seconds, f"{type(error).__name__}: {error}", error)
+        return _Outcome(changed, seconds)
 
-    def _bad_pass(self, item: Pass, reason: str, snapshot: Graph | None, cause: Exception | None) -> None:
+    def _compare(self, item: Pass, snapshot: Graph) -> str:
+        """How the results differ from those before the pass, or ""."""
+        if item.numerics not in self._results:
+            self._results[item.numerics] = results(snapshot, item.numerics)
+        before = self._results[item.numerics]
+        try:
+            after = results(self.graph, item.numerics)
+        except CnncError as error:
+            return f"{type(error).__name__}: {error}"
+        fault = difference(before, after, item.numerics) or ""
+        if not fault:
+            # What the next pass is compared with; the other kind of results is computed anew when it is asked for.
+            self._results = {item.numerics: after}
+        return fault
+
+    def _bad_pass(self, item: Pass, outcome: _Outcome, snapshot: Graph | None) -> None:
         if self.manager.on_bad_pass == "skip" and snapshot is not None:
-            self.notes.undo(item.name, reason)
+            self.notes.undo(item.name, outcome.fault)
             self.graph.become(snapshot)
-            self._results.clear()
             return
         path = dump_graph(snapshot or self.graph, f"{'before' if snapshot else 'after'}-{item.name}")
         raise InternalError(
-            f"pass {item.name} is wrong: {reason}\n  this is a bug of cnnc; the graph is saved in {path}"
-        ) from cause
-
-    def _results_of(self, item: Pass) -> dict[str, Array]:
-        if item.numerics not in self._results:
-            self._results[item.numerics] = results(self.graph, item.numerics)
-        return self._results[item.numerics]
+            f"pass {item.name} is wrong: {outcome.fault}\n  this is a bug of cnnc; the graph is saved in {path}"
+        ) from outcome.cause
 
     def _text(self) -> str:
         return print_graph(self.graph, self._constant_key)

@@ -32,7 +32,10 @@ from cnnc.passes.eliminate_no_ops import permutation
 
 _PATTERN = Op("reshape", Op("transpose", Op("reshape", Bind("x"), ANY, name="split"), name="turn"), ANY)
 
-_MODES = {(0, 1, 4, 2, 5, 3): ("CRD", 2, 3), (0, 3, 4, 1, 5, 2): ("DCR", 1, 2)}
+_MODES: dict[tuple[int, ...], tuple[str, int, int]] = {
+    (0, 1, 4, 2, 5, 3): ("CRD", 2, 3),
+    (0, 3, 4, 1, 5, 2): ("DCR", 1, 2),
+}
 """Permutation -> mode, and the axes of the block's rows and columns."""
 
 
