@@ -60,6 +60,11 @@ def _regions(operands: Operands, columns: int) -> tuple[Fact, Fact]:
 def _infer_roi_align(attrs: RoiAlignAttrs, operands: Operands) -> tuple[TensorType, ...]:
     x, rois = _regions(operands, 4)
     indices = operands.need(2)
+    if min(attrs.output_height, attrs.output_width) < 1 or attrs.sampling_ratio < 0:
+        raise ModelError(
+            f"output_height {attrs.output_height}, output_width {attrs.output_width} and sampling_ratio "
+            f"{attrs.sampling_ratio} must be at least 1, 1 and 0"
+        )
     require_dtype(indices, (DType.I64,), "the batch indices")
     count, regions = indices.shape[0] if indices.rank == 1 else None, rois.shape[0]
     if count is None or (isinstance(count, int) and isinstance(regions, int) and count != regions):

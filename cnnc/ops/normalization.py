@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnnc.dims import Dim
 from cnnc.errors import ModelError, UnsupportedError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Fact, Operands
@@ -186,10 +185,6 @@ def _infer_lrn(attrs: LRNAttrs, operands: Operands) -> tuple[TensorType, ...]:
     return (TensorType(x.shape, x.dtype),)
 
 
-def _one_mac(attrs: Attrs, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Dim:
-    return outputs[0].elements
-
-
 OPS = (
     OpDef(
         "batch_normalization",
@@ -197,9 +192,8 @@ OPS = (
         attrs=BatchNormalizationAttrs,
         inputs=(5, 5),
         outputs=(1, 3),
-        macs=_one_mac,
     ),
-    OpDef("scale_shift", _infer_scale_shift, attrs=ScaleShiftAttrs, inputs=(3, 3), macs=_one_mac),
+    OpDef("scale_shift", _infer_scale_shift, attrs=ScaleShiftAttrs, inputs=(3, 3)),
     OpDef("instance_normalization", _infer_instance, attrs=InstanceNormalizationAttrs, inputs=(3, 3)),
     OpDef("group_normalization", _infer_group, attrs=GroupNormalizationAttrs, inputs=(3, 3)),
     OpDef("layer_normalization", _infer_layer, attrs=LayerNormalizationAttrs, inputs=(2, 3), outputs=(1, 3)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnnc.dims import Dim, product
+from cnnc.dims import Dim
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Fact, Operands
@@ -87,10 +87,16 @@ def _image(operands: Operands) -> Fact:
     return x
 
 
+def _check_order(attrs: Attrs) -> None:
+    if isinstance(attrs, (LpPoolAttrs, GlobalLpPoolAttrs)) and attrs.p < 1:
+        raise ModelError(f"p is {attrs.p}, a norm needs at least 1")
+
+
 def _infer_pool(attrs: PoolAttrs, operands: Operands) -> tuple[TensorType, ...]:
     x = _image(operands)
     integers = (DType.I8, DType.U8) if isinstance(attrs, MaxPoolAttrs) else ()
     require_dtype(x, (*_FLOATS, *integers), "the input of a pool")
+    _check_order(attrs)
     window = pool_window(attrs, x.shape)
     for axis, (begin, end) in enumerate(zip(window.begins, window.ends)):
         span = window.span(axis)
@@ -106,6 +112,7 @@ def _infer_pool(attrs: PoolAttrs, operands: Operands) -> tuple[TensorType, ...]:
 
 def _infer_global(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     x = _image(operands)
+    _check_order(attrs)
     require_dtype(x, _FLOATS, "the input of a global pool")
     return (TensorType((*x.shape[:2], *(1,) * (x.rank - 2)), x.dtype),)
 
@@ -139,21 +146,12 @@ def _infer_unpool(attrs: MaxUnpoolAttrs, operands: Operands) -> tuple[TensorType
     return (TensorType(sizes, x.dtype),)
 
 
-def _adds(attrs: PoolAttrs, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Dim:
-    return outputs[0].elements * product(attrs.kernel_shape)
-
-
-def _global_adds(attrs: Attrs, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Dim:
-    assert inputs[0] is not None
-    return inputs[0].elements
-
-
 OPS = (
     OpDef("max_pool", _infer_pool, attrs=MaxPoolAttrs, outputs=(1, 2)),
-    OpDef("average_pool", _infer_pool, attrs=AveragePoolAttrs, macs=_adds),
-    OpDef("lp_pool", _infer_pool, attrs=LpPoolAttrs, macs=_adds),
-    OpDef("global_average_pool", _infer_global, macs=_global_adds),
+    OpDef("average_pool", _infer_pool, attrs=AveragePoolAttrs),
+    OpDef("lp_pool", _infer_pool, attrs=LpPoolAttrs),
+    OpDef("global_average_pool", _infer_global),
     OpDef("global_max_pool", _infer_global),
-    OpDef("global_lp_pool", _infer_global, attrs=GlobalLpPoolAttrs, macs=_global_adds),
+    OpDef("global_lp_pool", _infer_global, attrs=GlobalLpPoolAttrs),
     OpDef("max_unpool", _infer_unpool, attrs=MaxUnpoolAttrs, inputs=(2, 3), data_dependent=True),
 )

@@ -77,6 +77,8 @@ def _infer_resize(attrs: ResizeAttrs, operands: Operands) -> tuple[TensorType, .
         output = _from_sizes(sizes, lengths, attrs.keep_aspect_ratio_policy)
     shape = list(x.shape)
     for axis, size in zip(axes, output):
+        if x.shape[axis] == 0 and isinstance(size, int) and size != 0:
+            raise ModelError(f"axis {axis} of {x.type} is empty and cannot be resized to {size}")
         shape[axis] = operands.fresh(f"d{axis}") if size is None else size
     return (TensorType(tuple(shape), x.dtype),)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnnc.dims import Dim, product
@@ -104,13 +103,8 @@ def _check_moves(name: str, fact: Fact | None, shape: tuple[Dim, ...]) -> None:
         raise ModelError(f"{name} {fact.type} must be {TensorType(shape, fact.dtype)}")
 
 
-def _sample_macs(attrs: GridSampleAttrs, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Dim:
-    taps: int = {"nearest": 1, "linear": 2, "cubic": 4}[attrs.mode]
-    return outputs[0].elements * product((taps,) * (outputs[0].rank - 2))
-
-
 OPS = (
-    OpDef("grid_sample", _infer_grid_sample, attrs=GridSampleAttrs, inputs=(2, 2), macs=_sample_macs),
+    OpDef("grid_sample", _infer_grid_sample, attrs=GridSampleAttrs, inputs=(2, 2)),
     OpDef("affine_grid", _infer_affine_grid, attrs=AffineGridAttrs, inputs=(2, 2), data_dependent=True),
     OpDef("deform_conv", _infer_deform_conv, attrs=DeformConvAttrs, inputs=(3, 5), macs=conv_macs),
 )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnc.errors import InputError
 from cnnc.runtime.host.precision import widen
 
 Array = NDArray[Any]
@@ -35,6 +36,7 @@ def roi_align(
         [R, C, output_height, output_width]. ``max`` takes the largest single weighted neighbour, not the largest
         interpolated sample: the ONNX reference implementation and its test data say so.
     """
+    _check_images(batch_indices, len(x))
     wide, boxes = widen(x), widen(rois)
     half_pixel = coordinate_transformation_mode == "half_pixel"
     y = np.zeros((len(rois), x.shape[1], output_height, output_width), wide.dtype)
@@ -55,6 +57,16 @@ def roi_align(
         else:
             y[index] = np.max(taps, axis=0).max(axis=(2, 4))
     return y.astype(x.dtype, copy=False)
+
+
+def _check_images(indices: Array, count: int) -> None:
+    """Check the images that regions lie in.
+
+    Raises:
+        InputError: an index outside of the batch.
+    """
+    if len(indices) and not (indices.min() >= 0 and indices.max() < count):
+        raise InputError(f"regions name images {indices.min()} to {indices.max()} of a batch of {count}")
 
 
 def _cells(start: float, end: float, cells: int, sampling_ratio: int, half_pixel: bool) -> Array:
@@ -85,6 +97,7 @@ def max_roi_pool(x: Array, rois: Array, *, pooled_shape: Sequence[int], spatial_
     Returns:
         [R, C, pooled_shape...]; an empty cell gives 0.
     """
+    _check_images(rois[:, 0], len(x))
     y = np.zeros((len(rois), x.shape[1], *pooled_shape), x.dtype)
     for index, roi in enumerate(widen(rois)):
         left, top, right, bottom = np.floor(roi[1:] * roi.dtype.type(spatial_scale) + 0.5).astype(np.int64).tolist()

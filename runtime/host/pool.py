@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnc.errors import InputError
 from cnnc.runtime.host.precision import widen
 from cnnc.runtime.host.window import Window, numbers, pad_for, resolve_window, tap_view
 
@@ -117,6 +118,9 @@ def max_unpool(
 
     Indices refer to the tensor whose size follows from the window; a larger ``output_shape`` is filled from its front
     corner (the ONNX reference implementation).
+
+    Raises:
+        InputError: an index outside.
     """
     rank = x.ndim - 2
     steps = tuple(strides) or (1,) * rank
@@ -125,6 +129,8 @@ def max_unpool(
         (x.shape[i + 2] - 1) * steps[i] + kernel_shape[i] - margins[i] - margins[rank + i] for i in range(rank)
     )
     flat = np.zeros(int(np.prod(inferred)), x.dtype)
+    if indices.size and not (indices.min() >= 0 and indices.max() < flat.size):
+        raise InputError(f"max_unpool has indices {indices.min()} to {indices.max()} for {flat.size} elements")
     flat[indices.reshape(-1)] = x.reshape(-1)
     y = flat.reshape(inferred)
     if output_shape is None or tuple(output_shape.tolist()) == inferred:

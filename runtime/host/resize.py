@@ -101,7 +101,7 @@ def _targets(
         return factors, [size for size in output if isinstance(size, int)]
     wanted = [int(size) for size in sizes]
     if policy == "stretch":
-        return [size / length for size, length in zip(wanted, lengths)], wanted
+        return [size / length if length else 1.0 for size, length in zip(wanted, lengths)], wanted
     scale = kept_aspect_scale(wanted, lengths, policy)
     return [scale] * len(lengths), [round_half_up(scale * length) for length in lengths]
 

@@ -85,7 +85,10 @@ def window_count(size: Dim, span: Dim, stride: int, begin: Dim, end: Dim, ceil_m
     room = size + begin + end - span
     if not ceil_mode:
         return floor_div(room, stride) + 1
-    return minimum(ceil_div(room, stride) + 1, ceil_div(size + begin, stride))
+    count = ceil_div(room, stride) + 1
+    if isinstance(span, int) and isinstance(end, int) and stride + end <= span:
+        return count  # the last window reaches at most stride - 1 beyond the padding, so it starts inside
+    return minimum(count, ceil_div(size + begin, stride))
 
 
 def _resolve_pads(

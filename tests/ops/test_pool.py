@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from cnnc.errors import InputError
 from tests.ops.single_op import infer_error, node_cases, run_node_case, run_op, run_ort
 
 CASES = [
@@ -120,6 +121,7 @@ def test_max_pool_of_integers_pads_below_every_value(dtype: type) -> None:
         ("max_pool", [(1, 3, 4, 4)], {"kernel_shape": (2, 2), "pads": (2, 0, 0, 0)}, ["padding 2", "window of 2"]),
         ("average_pool", [(1, 3)], {"kernel_shape": (2,)}, ["spatial axis"]),
         ("average_pool", [(1, 3, 4)], {"kernel_shape": (0,)}, ["below 1"]),
+        ("lp_pool", [(1, 3, 4)], {"kernel_shape": (2,), "p": 0}, ["p is 0"]),
         ("global_max_pool", [(1, 3)], {}, ["spatial axis"]),
         ("max_unpool", [(1, 1, 2, 2), (1, 1, 2, 3)], {"kernel_shape": (2, 2)}, ["one of i64"]),
     ],
@@ -127,3 +129,8 @@ def test_max_pool_of_integers_pads_below_every_value(dtype: type) -> None:
 def test_contradictions_are_named(name: str, shapes: list, attrs: dict, parts: list[str]) -> None:
     message = infer_error(name, shapes, **attrs)
     assert all(part in message for part in parts), message
+
+
+def test_unpooling_outside_of_the_output_is_refused() -> None:
+    with pytest.raises(InputError, match="indices 4 to 4"):
+        run_op("max_unpool", [np.ones((1, 1, 1, 1), np.float32), np.full((1, 1, 1, 1), 4)], kernel_shape=[2, 2])

@@ -66,6 +66,11 @@ def test_integers_are_rounded_and_saturated() -> None:
     assert y.dtype == np.uint8 and y.min() == 0 and y.max() == 255
 
 
+def test_empty_batch() -> None:
+    x = image(0, 3, 4, 4)
+    assert run_op("resize", [x, None, None, np.array([0, 3, 8, 8])], mode="linear")[0].shape == (0, 3, 8, 8)
+
+
 def infer(attrs: dict, *facts: Fact | None) -> TensorType:
     return OPS["resize"].infer_types(make_attrs("resize", attrs), Operands(facts, node="up"))[0]
 
@@ -85,12 +90,15 @@ def test_contradictions_are_named() -> None:
     x = Fact(TensorType((1, 3, 8, 8), DType.F32))
     two = Fact(TensorType((2,), DType.F32), array=np.array([2, 2], np.float32))
     four = Fact(TensorType((4,), DType.F32), array=np.array([1, 1, -2, 2], np.float32))
+    empty = Fact(TensorType((1, 3, 0, 8), DType.F32))
+    wanted = Fact(TensorType((4,), DType.I64), array=np.array([1, 3, 4, 4]))
     for attrs, facts, parts in (
         ({}, (x,), ["neither"]),
         ({}, (x, None, two), ["4 elements"]),
         ({}, (x, None, four), ["-2.0", "above 0"]),
         ({"axes": (4,)}, (x, None, two), ["axis 4", "rank 4"]),
         ({"antialias": 1}, (x, None, two), ["antialias"]),
+        ({}, (empty, None, None, wanted), ["axis 2", "empty"]),
     ):
         with pytest.raises(ModelError) as caught:
             infer(attrs, *facts)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.errors import ModelError
+from cnnc.errors import InputError, ModelError
 from tests.ops.single_op import infer_error, make_attrs, node_cases, run_node_case, run_op, run_ort
 
 CASES = [
@@ -121,3 +121,11 @@ def test_unknown_modes_are_refused() -> None:
         make_attrs("grid_sample", {"mode": "bilinear"})
     with pytest.raises(ModelError, match="median"):
         make_attrs("roi_align", {"mode": "median"})
+
+
+def test_regions_outside_of_the_batch_are_refused() -> None:
+    x, rois = np.ones((1, 1, 4, 4), np.float32), np.array([[0, 0, 2, 2]], np.float32)
+    with pytest.raises(InputError, match="batch of 1"):
+        run_op("roi_align", [x, rois, np.array([-1])])
+    with pytest.raises(InputError, match="batch of 1"):
+        run_op("max_roi_pool", [x, np.array([[1, 0, 0, 2, 2]], np.float32)], pooled_shape=[1, 1])
