@@ -16,6 +16,7 @@ _MODULES = {
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",
     "elementwise.tape": "cnnc.runtime.cpu.elementwise_tape",
+    "gather": "cnnc.runtime.cpu.gather",
     "gemm.f32": "cnnc.runtime.cpu.gemm",
     "layout.blocked_lanes": "cnnc.runtime.cpu.layout_blocked_lanes",
     "layout.blocked_to_plain": "cnnc.runtime.cpu.layout_blocked_to_plain",
@@ -30,6 +31,9 @@ _MODULES = {
     "pool.plain": "cnnc.runtime.cpu.pool_plain",
     "pool.plain_indices": "cnnc.runtime.cpu.pool_plain_indices",
     "reduce": "cnnc.runtime.cpu.reduce",
+    "resize.blocked": "cnnc.runtime.cpu.resize_blocked",
+    "resize.plain": "cnnc.runtime.cpu.resize_plain",
+    "resize.table": "cnnc.runtime.cpu.resize_table",
     "softmax": "cnnc.runtime.cpu.softmax",
     "worker_loop": "cnnc.runtime.worker_loop",
 }

@@ -34,7 +34,10 @@ RANK = 6
 _OUTER = RANK - 1
 _TILE = 1024
 _SLOT_BYTES = 4 * _TILE + 64  # not a multiple of 4 KiB: slots would alias in L1
-_TABLE_BYTES = -(-8 * SLOTS // 64) * 64
+_GATHERED = 8 * SLOTS
+_TABLE_BYTES = -(-(_GATHERED + 16 * FIRST_TEMPORARY) // 64) * 64
+"""Scratch begins with the address of every slot's tile; then, for operands, the memory address that the slot's buffer
+was last gathered from (0: nothing that can serve again) and how many elements."""
 
 _DIMS = tuple(f"d{axis}" for axis in range(_OUTER))
 _OPERANDS = (*(f"x{i}" for i in range(MAX_INPUTS)), *(f"y{i}" for i in range(MAX_OUTPUTS)))
@@ -142,6 +145,8 @@ def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
+    import numba
+
     from cnnc.runtime.cpu.registers import scalar_access
     from cnnc.runtime.cpu.tape_ops import step_function
     from cnnc.runtime.cpu.tape_rows import row_functions
@@ -152,85 +157,95 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     read, write = scalar_access(target, "i64")
     operand_count, fields, sizes_at = len(_OPERANDS), len(_FIELDS), len(_OPERANDS) + 1
     operands_at = sizes_at + len(_DIMS) + 3
+    jit = numba.njit(error_model="numpy")
+
+    @jit  # type: ignore[untyped-decorator]
+    def row_address(args: Any, slot: int, row: int, column: int) -> Any:
+        """Where an operand's element at ``column`` of flattened outer index ``row`` lies."""
+        at, d1, d2 = operands_at + fields * slot, args[sizes_at + 1], args[sizes_at + 2]
+        d3, d4 = args[sizes_at + 3], args[sizes_at + 4]
+        i4, rest = row % d4, row // d4
+        i3, rest = rest % d3, rest // d3
+        i2, rest = rest % d2, rest // d2
+        offset = rest // d1 * args[at] + rest % d1 * args[at + 1] + i2 * args[at + 2] + i3 * args[at + 3]
+        return args[slot] + args[at + 6] * (offset + i4 * args[at + 4] + column * args[at + 5])
+
+    @jit  # type: ignore[untyped-decorator]
+    def move_rows(args: Any, slot: int, row: int, column: int, rows: int, columns: int, tile: int) -> None:
+        """Gather an input's rows into its tile, or scatter an output's tile."""
+        at, d4 = operands_at + fields * slot, args[sizes_at + 4]
+        size, row_step = args[at + 6], args[at + 6] * args[at + 4]
+        step, kind = args[at + 5] * size, int(size != 4)
+        address = row_address(args, slot, row, column)
+        for number in range(rows):
+            if number > 0 and (row + number) % d4 == 0:
+                address = row_address(args, slot, row + number, column)
+            if slot < MAX_INPUTS:
+                gather_row(tile + 4 * number * columns, address, step, columns, kind)
+            else:
+                scatter_row(address, tile + 4 * number * columns, step, columns, kind)
+            address += row_step
+
+    @jit  # type: ignore[untyped-decorator]
+    def is_gathered(args: Any, slot: int, row: int, column: int, rows: int, columns: int, note: int) -> bool:
+        """Whether an input's tile holds these rows from before; notes them for the next time.
+
+        Rows that all come from one place (a per-channel vector, a scalar) serve tile after tile.
+        """
+        d4 = args[sizes_at + 4]
+        repeats = rows == 1 or (args[operands_at + fields * slot + 4] == 0 and row % d4 + rows <= d4)
+        address = row_address(args, slot, row, column) if repeats else 0
+        if repeats and read(note) == address and read(note + 8) >= rows * columns:
+            return True
+        write(note, address)
+        write(note + 8, rows * columns)
+        return False
 
     def elementwise_tape(args: Any, begin: int, end: int, scratch: int) -> None:
         tape = args[operand_count]
-        d1, d2, d3, d4 = args[sizes_at + 1], args[sizes_at + 2], args[sizes_at + 3], args[sizes_at + 4]
+        outer = args[sizes_at] * args[sizes_at + 1] * args[sizes_at + 2] * args[sizes_at + 3] * args[sizes_at + 4]
         inner, columns, rows = args[sizes_at + 5], args[sizes_at + 6], args[sizes_at + 7]
-        outer = args[sizes_at] * d1 * d2 * d3 * d4
         chunks = (inner + columns - 1) // columns
         constants, instructions = read(tape + 16), read(tape + 24)
         buffers = scratch + _TABLE_BYTES
         for slot in range(FIRST_TEMPORARY, SLOTS):
             write(scratch + 8 * slot, buffers + slot * _SLOT_BYTES)
+        for slot in range(FIRST_TEMPORARY):
+            write(scratch + _GATHERED + 16 * slot, 0)
         for number in range(constants):
             entry = tape + 8 * (HEADER_WORDS + CONSTANT_WORDS * number)
             fill_row(buffers + read(entry) * _SLOT_BYTES, read(entry + 8), rows * columns)
         code = tape + 8 * (HEADER_WORDS + CONSTANT_WORDS * constants)
         for item in range(begin, end):
-            first_row, first_column = item // chunks * rows, item % chunks * columns
-            row_count, column_count = min(rows, outer - first_row), min(columns, inner - first_column)
-            count = row_count * column_count
-            # phase 0 places the operands and gathers inputs, phase 1 runs the tape, phase 2 scatters outputs
-            for phase in range(3):
-                if phase == 1:
-                    for number in range(instructions):
-                        word = code + 8 * INSTRUCTION_WORDS * number
-                        run_step(
-                            read(word),
-                            read(scratch + 8 * read(word + 8)),
-                            read(scratch + 8 * read(word + 16)),
-                            read(scratch + 8 * read(word + 24)),
-                            read(scratch + 8 * read(word + 32)),
-                            read(word + 40),
-                            count,
-                        )
-                    continue
-                for slot in range(operand_count):
-                    at = operands_at + fields * slot
-                    size = args[at + 6]
-                    if size == 0 or (phase == 2 and slot < MAX_INPUTS):
-                        continue
-                    base, step = args[slot], args[at + 5] * size
-                    is_float = size == 4
-                    if is_float and args[at + 7] != 0:
-                        write(scratch + 8 * slot, base + 4 * (first_row * inner + first_column))
-                        continue
-                    i4, rest = first_row % d4, first_row // d4
-                    i3, rest = rest % d3, rest // d3
-                    i2, rest = rest % d2, rest // d2
-                    i1, i0 = rest % d1, rest // d1
-                    offset = i0 * args[at] + i1 * args[at + 1] + i2 * args[at + 2] + i3 * args[at + 3]
-                    address = base + size * (offset + i4 * args[at + 4]) + first_column * step
-                    if is_float and row_count == 1 and step == 4:
-                        write(scratch + 8 * slot, address)
-                        continue
-                    buffer = buffers + slot * _SLOT_BYTES
+            row, column = item // chunks * rows, item % chunks * columns
+            row_count, column_count = min(rows, outer - row), min(columns, inner - column)
+            for slot in range(operand_count):
+                at = operands_at + fields * slot
+                if args[at + 6] == 4 and args[at + 7] != 0:
+                    write(scratch + 8 * slot, args[slot] + 4 * (row * inner + column))
+                elif args[at + 6] == 4 and row_count == 1 and args[at + 5] == 1:
+                    write(scratch + 8 * slot, row_address(args, slot, row, column))
+                elif args[at + 6] != 0:
+                    buffer, note = buffers + slot * _SLOT_BYTES, scratch + _GATHERED + 16 * slot
                     write(scratch + 8 * slot, buffer)
-                    if phase == 0 and slot >= MAX_INPUTS:
+                    if slot >= MAX_INPUTS or is_gathered(args, slot, row, column, row_count, column_count, note):
                         continue
-                    kind = int(size != 4)
-                    for row in range(row_count):
-                        if phase == 0:
-                            gather_row(buffer + 4 * row * column_count, address, step, column_count, kind)
-                        else:
-                            scatter_row(address, buffer + 4 * row * column_count, step, column_count, kind)
-                        i4 += 1
-                        address += size * args[at + 4]
-                        if i4 == d4:
-                            i4 = 0
-                            i3 += 1
-                            if i3 == d3:
-                                i3 = 0
-                                i2 += 1
-                                if i2 == d2:
-                                    i2 = 0
-                                    i1 += 1
-                                    if i1 == d1:
-                                        i1 = 0
-                                        i0 += 1
-                            offset = i0 * args[at] + i1 * args[at + 1] + i2 * args[at + 2] + i3 * args[at + 3]
-                            address = base + size * offset + first_column * step
+                    move_rows(args, slot, row, column, row_count, column_count, buffer)
+            for number in range(instructions):
+                word = code + 8 * INSTRUCTION_WORDS * number
+                run_step(
+                    read(word),
+                    read(scratch + 8 * read(word + 8)),
+                    read(scratch + 8 * read(word + 16)),
+                    read(scratch + 8 * read(word + 24)),
+                    read(scratch + 8 * read(word + 32)),
+                    read(word + 40),
+                    row_count * column_count,
+                )
+            for slot in range(MAX_INPUTS, operand_count):
+                buffer = buffers + slot * _SLOT_BYTES
+                if args[operands_at + fields * slot + 6] != 0 and read(scratch + 8 * slot) == buffer:
+                    move_rows(args, slot, row, column, row_count, column_count, buffer)
 
     return elementwise_tape
 

@@ -28,7 +28,7 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
 from cnnc.runtime.cpu import vector_math
-from cnnc.runtime.cpu.vector import VectorBuilder
+from cnnc.runtime.cpu.vector import I64, VectorBuilder
 from cnnc.runtime.kernel import Target
 
 
@@ -201,3 +201,21 @@ def float_from_bits(target: Target) -> Any:
         return b.ir.bitcast(b.ir.trunc(bits, ir.IntType(32)), ir.FloatType())
 
     return lanewise(target, types.float32, (types.int64,), emit)
+
+
+@functools.cache
+def double_from_bits(target: Target) -> Any:
+    """``from_bits(word)``: the float64 whose bits are an int64."""
+    return lanewise(target, types.float64, (types.int64,), lambda b, bits: b.ir.bitcast(bits, ir.DoubleType()))
+
+
+@functools.cache
+def floor_to_integer(target: Target) -> Any:
+    """``floor(x)`` of a float64 below 2^63 in magnitude as an int64, without the C library."""
+
+    def emit(b: VectorBuilder, x: Any) -> Any:
+        truncated = b.ir.fptosi(x, I64)
+        above = b.ir.fcmp_ordered(">", b.ir.sitofp(truncated, ir.DoubleType()), x)
+        return b.ir.sub(truncated, b.ir.zext(above, I64))
+
+    return lanewise(target, types.int64, (types.float64,), emit)

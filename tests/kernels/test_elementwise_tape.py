@@ -172,6 +172,13 @@ def test_broadcast(shapes):
     np.testing.assert_array_equal(got, expected)
 
 
+def test_a_scalar_behind_a_short_tile():
+    """The scalar's tile of the last, short piece of a row must not pass for a whole one in the next row."""
+    a, b, c = (np.random.default_rng(8).normal(size=shape).astype(np.float32) for shape in ((3, 2500), (2500,), (1,)))
+    (got,) = _run((3, 2500), [a, b, c], [TapeStep("fma", (0, 1, 2))], [(3, "f32")])
+    np.testing.assert_allclose(got, a * b + c, rtol=1e-5, atol=1e-6)
+
+
 def test_strided_operands():
     """A transposed input and a result written into every third place."""
     x = np.random.default_rng(1).normal(size=(21, 35)).astype(np.float32)

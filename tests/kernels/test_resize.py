@@ -1,0 +1,84 @@
+"""Resize kernels against the NumPy reference: every coordinate and nearest mode, one to three spatial axes."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from cnnc.runtime import host
+from cnnc.runtime.cpu import resize_axes, resize_table
+from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.kernel import Variant
+from tests.kernels.guarded import from_blocked, to_blocked
+from tests.kernels.harness import poison, run
+
+pytestmark = pytest.mark.jit
+L = host_target().lanes
+
+
+def _table(length, size, scale, coordinates, interpolation):
+    bits = 0 if scale is None else struct.unpack("<q", struct.pack("<d", scale))[0]
+    sizes = resize_table.arguments(length, size, bits, coordinates, interpolation)
+    return run(Variant.of("resize.table"), {"y": poison((size, 4), np.int32)}, sizes)["y"]
+
+
+def _resize(x, out, scales, coordinates, interpolation):
+    """(plain result, blocked result) of resizing the spatial axes of x to ``out``."""
+    spatial = x.shape[2:]
+    tables, taps = [None] * (3 - len(out)), []
+    for length, size, scale in zip(spatial, out, scales):
+        same = size == length and scale in (None, 1.0)
+        tables.append(None if same else _table(length, size, scale, coordinates, interpolation))
+        taps.append(0 if same else 2 if interpolation == "linear" else 1)
+    named = {f"table_{axis}": table for axis, table in zip("dhw", tables)}
+    n, c = x.shape[:2]
+    plain_sizes = resize_axes.arguments(n * c, spatial, out, taps)
+    plain = run(Variant.of("resize.plain"), {"y": poison((n, c, *out)), "x": x, **named}, plain_sizes)["y"]
+    blocked = to_blocked(x, L, pad=np.nan)
+    blocks = blocked.shape[1]
+    sizes = resize_axes.arguments(n * blocks, spatial, out, taps)
+    buffers = {"y": poison((n, blocks, *out, L)), "x": blocked, **named}
+    y = run(Variant.of("resize.blocked", lanes=L), buffers, sizes)["y"]
+    return plain, from_blocked(y, c)
+
+
+def _expect(x, out, scales, **attributes):
+    spatial = list(range(2, x.ndim))
+    if None in scales:
+        return host.function("resize")(x, None, None, np.array(out), axes=spatial, **attributes)
+    return host.function("resize")(x, None, np.array(scales, np.float32), None, axes=spatial, **attributes)
+
+
+CASES = {
+    "up 2": ((2, 3, 5, 7), (10, 14), (2.0, 2.0)),
+    "to sizes": ((1, 19, 5, 7), (8, 3), (None, None)),
+    "down": ((1, 2, 12, 9), (6, 3), (0.5, float(np.float32(1 / 3)))),
+    "one axis": ((1, 3, 6, 5), (6, 13), (None, None)),
+    "1-D": ((2, 3, 11), (25,), (None,)),
+    "3-D": ((1, 17, 3, 4, 5), (5, 4, 9), (None, None, None)),
+    "to one": ((1, 2, 4, 4), (1, 1), (None, None)),
+    "fractional": ((1, 2, 5, 6), (7, 9), (1.5, float(np.float32(1.6)))),
+}
+
+
+@pytest.mark.parametrize("coordinates", resize_table.COORDINATES)
+@pytest.mark.parametrize("name", CASES)
+def test_linear(name, coordinates):
+    shape, out, scales = CASES[name]
+    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    expected = _expect(x, out, scales, mode="linear", coordinate_transformation_mode=coordinates)
+    for got in _resize(x, out, scales, coordinates, "linear"):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("nearest", resize_table.INTERPOLATIONS[1:])
+@pytest.mark.parametrize("coordinates", resize_table.COORDINATES)
+@pytest.mark.parametrize("name", CASES)
+def test_nearest(name, coordinates, nearest):
+    shape, out, scales = CASES[name]
+    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    expected = _expect(x, out, scales, nearest_mode=nearest, coordinate_transformation_mode=coordinates)
+    for got in _resize(x, out, scales, coordinates, nearest):
+        np.testing.assert_array_equal(got, expected)
