@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.elementwise import SELU_ALPHA, SELU_GAMMA
 from cnnc.lower.rules import LoweringRule
-from cnnc.lower.spatial import channel_lanes, float_bits, sizes_of, typical, volume
+from cnnc.lower.spatial import activation_bits, channel_lanes, known_volume, sizes_of, typical, volume
 from cnnc.ops.conv import ConvAttrs, conv_window
 from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.conv_depthwise import choose_depthwise_columns, pack_depthwise
@@ -60,14 +58,6 @@ def epilogue_params(node: Node) -> dict[str, int | str]:
     return {"activation": conv_attrs(node).activation.kind, "residual": int(node.optional(3) is not None)}
 
 
-def epilogue_sizes(node: Node) -> dict[str, Dim]:
-    """Argument slots of the activation's parameters."""
-    activation = conv_attrs(node).activation
-    if activation.kind == "selu":
-        return {"alpha": float_bits(SELU_ALPHA), "beta": float_bits(SELU_GAMMA)}
-    return {"alpha": float_bits(activation.alpha), "beta": float_bits(activation.beta)}
-
-
 def epilogue_buffers(node: Node, builder: ProgramBuilder) -> dict[str, BufferArg | int]:
     """Bias and slopes packed to the output's lanes, and the residual's address; 0 for what is absent."""
     output = node.output.type
@@ -111,11 +101,6 @@ class _Shapes:
         return self.kernel == (1, 1, 1) == self.strides and self.source == self.result
 
 
-def _ints(values: Sequence[Dim], fill: int) -> tuple[int, int, int]:
-    first, second, third = (int(size) for size in volume(values, fill) if isinstance(size, int))
-    return first, second, third
-
-
 def conv_shapes(node: Node) -> _Shapes:
     """The node's shapes; its output is blocked, its input blocked or plain."""
     x, w, y = node.input(0).type, node.input(1).type, node.output.type
@@ -127,9 +112,9 @@ def conv_shapes(node: Node) -> _Shapes:
     return _Shapes(
         volume(x.shape[2:], 1),
         volume(y.shape[2:], 1),
-        _ints(w.shape[2:], 1),
-        _ints(window.strides, 1),
-        _ints(window.dilations, 1),
+        known_volume(w.shape[2:], 1),
+        known_volume(window.strides, 1),
+        known_volume(window.dilations, 1),
         volume(window.begins, 0),
         lanes,
         input_block,
@@ -172,7 +157,7 @@ def _packed(
     sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size}
-    return buffers, sizes | epilogue_sizes(node)
+    return buffers, sizes | activation_bits(conv_attrs(node).activation)
 
 
 def _emit_direct(node: Node, builder: ProgramBuilder) -> None:
@@ -265,7 +250,7 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder) -> None:
     }
     buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
     sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "CB": shapes.blocks_out, "item_rows": item_rows}
-    sizes |= window_sizes(shapes) | epilogue_sizes(node)
+    sizes |= window_sizes(shapes) | activation_bits(conv_attrs(node).activation)
     variant = Variant.of(
         "conv.f32.blocked.depthwise",
         columns=choose_depthwise_columns(typical(shapes.result[2]), shapes.lanes),

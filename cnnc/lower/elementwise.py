@@ -11,7 +11,7 @@ from cnnc.dims import Dim
 from cnnc.ir import Array, Node, Value
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
-from cnnc.lower.spatial import channel_lanes
+from cnnc.lower.spatial import SELU_ALPHA, SELU_GAMMA, channel_lanes
 from cnnc.ops.activation import Activation
 from cnnc.ops.blocking import is_per_channel
 from cnnc.ops.elementwise_chain import CHAIN_OPS, ChainStep, ElementwiseChainAttrs, step_attributes
@@ -24,8 +24,6 @@ from cnnc.types import DType, TensorType
 
 _RANK = 6
 _ACTIVATION_OPS = {"silu": "swish"}
-SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
-"""The defaults of ONNX Selu, which is what a fused selu means."""
 
 
 def chain_steps(node: Node) -> tuple[ChainStep, ...]:

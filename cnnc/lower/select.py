@@ -6,7 +6,18 @@ from collections.abc import Mapping
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
-from cnnc.lower import conv, elementwise, layouts, movement, pool, views
+from cnnc.lower import (
+    conv,
+    conv_transpose,
+    elementwise,
+    layouts,
+    matrix,
+    movement,
+    normalization,
+    pool,
+    reduction,
+    views,
+)
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.rules import HOST, LoweringRule
 from cnnc.runtime.kernel import Target
@@ -26,8 +37,12 @@ RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
     layouts.RULES,
     movement.RULES,
     conv.RULES,
+    conv_transpose.RULES,
+    matrix.RULES,
     elementwise.RULES,
     pool.RULES,
+    reduction.RULES,
+    normalization.RULES,
 )
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 

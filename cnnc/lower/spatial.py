@@ -9,6 +9,7 @@ import numpy as np
 
 from cnnc.dims import Dim, evaluate, symbols
 from cnnc.ir import Array
+from cnnc.ops.activation import Activation
 from cnnc.types import TensorType
 
 
@@ -16,6 +17,12 @@ def volume(values: Sequence[Dim], fill: Dim) -> tuple[Dim, Dim, Dim]:
     """Depth, height, width from one to three spatial values; missing leading ones are ``fill``."""
     full = (*[fill] * (3 - len(values)), *values)
     return full[0], full[1], full[2]
+
+
+def known_volume(values: Sequence[Dim], fill: int) -> tuple[int, int, int]:
+    """``volume`` of values that are all numbers."""
+    first, second, third = (int(size) for size in volume(values, fill) if isinstance(size, int))
+    return first, second, third
 
 
 def sizes_of(names: str, values: Sequence[Dim]) -> dict[str, Dim]:
@@ -26,6 +33,17 @@ def sizes_of(names: str, values: Sequence[Dim]) -> dict[str, Dim]:
 def float_bits(value: float) -> int:
     """A float32 as the integer that a 64-bit argument slot holds."""
     return int(struct.unpack("<I", struct.pack("<f", value))[0])
+
+
+SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
+"""The defaults of ONNX Selu, which is what a fused selu means."""
+
+
+def activation_bits(activation: Activation) -> dict[str, Dim]:
+    """Argument slots of an activation's parameters."""
+    if activation.kind == "selu":
+        return {"alpha": float_bits(SELU_ALPHA), "beta": float_bits(SELU_GAMMA)}
+    return {"alpha": float_bits(activation.alpha), "beta": float_bits(activation.beta)}
 
 
 TYPICAL_SIZE = 64

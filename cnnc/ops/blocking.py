@@ -62,6 +62,15 @@ def blocked_form(node: Node) -> BlockedForm:
         return _plain("only float32 tensors with a spatial axis and a known channel count are blocked")
     if node.op == "conv":
         return _conv(node)
+    if node.op == "conv_transpose":
+        constant = _constant(node, 1) and _constant(node, 2)
+        return BlockedForm(Form.BLOCKED, (0,)) if constant else _plain("its weights are not constant")
+    if node.op in ("global_average_pool", "global_max_pool"):
+        return BlockedForm(Form.FOLLOW, (0,))
+    if node.op == "lrn":
+        return BlockedForm(Form.FOLLOW, (0,)) if not first.type.layout.pieces else _plain("its channels are in pieces")
+    if node.op == "instance_normalization" and _constant(node, 1) and _constant(node, 2):
+        return BlockedForm(Form.FOLLOW, (0,))
     if node.op in ("max_pool", "average_pool"):
         return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
     if node.op in _UNARY or node.op == "scale_shift":

@@ -1,0 +1,212 @@
+"""Matrix products: Gemm and MatMul with constant weights, and of two run-time matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnnc.dims import Dim, product
+from cnnc.ir import Array, Node
+from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.rules import LoweringRule, host_supports
+from cnnc.lower.spatial import activation_bits, float_bits, typical
+from cnnc.ops.activation import IDENTITY, Activation
+from cnnc.ops.linear import GemmAttrs
+from cnnc.runtime.cpu.activation import ACTIVATIONS
+from cnnc.runtime.cpu.elementwise_tape import broadcast_strides
+from cnnc.runtime.cpu.gemm import pack_gemm
+from cnnc.runtime.cpu.gemm_tiling import choose_gemm_tiling
+from cnnc.runtime.kernel import Variant
+from cnnc.runtime.program import BufferArg
+from cnnc.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """Rows, columns and strides in elements of a matrix operand."""
+
+    rows: Dim
+    columns: Dim
+    row: Dim
+    column: Dim
+
+
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """A product of matrices: batch axes as (size, stride of a, of b), the two matrices, scale and activation."""
+
+    batch: tuple[tuple[Dim, Dim, Dim], ...]
+    a: _Matrix
+    b: _Matrix
+    scale: float
+    activation: Activation
+
+
+def _describe(node: Node) -> _Product:
+    a, b = node.input(0).type.shape, node.input(1).type.shape
+    if isinstance(node.attrs, GemmAttrs):
+        left = _Matrix(a[1], a[0], 1, a[1]) if node.attrs.transA else _Matrix(a[0], a[1], a[1], 1)
+        right = _Matrix(b[1], b[0], 1, b[1]) if node.attrs.transB else _Matrix(b[0], b[1], b[1], 1)
+        return _Product((), left, right, node.attrs.alpha, node.attrs.activation)
+    a = a if len(a) > 1 else (1, *a)
+    b = b if len(b) > 1 else (*b, 1)
+    left, right = _Matrix(a[-2], a[-1], a[-1], 1), _Matrix(b[-2], b[-1], b[-1], 1)
+    rank = max(len(a), len(b)) - 2
+    shape = node.output.type.shape[:rank]
+    scale_a, scale_b = a[-2] * a[-1], b[-2] * b[-1]
+    strides_a = [stride * scale_a for stride in broadcast_strides(a[:-2], shape)]
+    strides_b = [stride * scale_b for stride in broadcast_strides(b[:-2], shape)]
+    return _Product(_merge(list(zip(shape, strides_a, strides_b))), left, right, 1.0, IDENTITY)
+
+
+def _merge(axes: list[tuple[Dim, Dim, Dim]]) -> tuple[tuple[Dim, Dim, Dim], ...]:
+    """Batch axes with neighbours joined that lie back to back in both operands."""
+    merged: list[tuple[Dim, Dim, Dim]] = []
+    for size, a, b in axes:
+        if size == 1:
+            continue
+        if merged and merged[-1][1] == a * size and merged[-1][2] == b * size:
+            merged[-1] = (merged[-1][0] * size, a, b)
+        else:
+            merged.append((size, a, b))
+    return tuple(merged)
+
+
+def _common_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = host_supports(node, builder)
+    if reason is not None:
+        return reason
+    if node.output.type.dtype is not DType.F32:
+        return f"elements are {node.output.type.dtype.value}, not f32"
+    kind = _describe(node).activation.kind
+    if kind not in ACTIVATIONS or kind == "prelu":
+        return f"the epilogue has no {kind}"
+    return None
+
+
+# ---- constant weights -----------------------------------------------------------------------------------------------
+
+
+def _row_bias(node: Node, columns: int) -> Array | str | None:
+    """beta * C as one float a column: the array, None for no C, or why not."""
+    value = node.optional(2)
+    if value is None or not isinstance(node.attrs, GemmAttrs):
+        return None
+    if value.array is None:
+        return f"%{value.name} is not constant"
+    if value.array.size not in (1, columns) or (value.array.ndim > 1 and value.array.shape[0] != 1):
+        return f"%{value.name} is not one number a column"
+    flat = np.asarray(value.array, np.float32).reshape(-1) * np.float32(node.attrs.beta)
+    return np.ascontiguousarray(np.broadcast_to(flat, (columns,)))
+
+
+def _constant_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = _common_refusal(node, builder)
+    if reason is not None:
+        return reason
+    weights = node.input(1)
+    if weights.array is None or weights.array.ndim != 2:
+        return "its second operand is not a constant matrix"
+    if isinstance(node.attrs, GemmAttrs):
+        bias = _row_bias(node, int(_columns(node)))
+        return bias if isinstance(bias, str) else None
+    return None
+
+
+def _columns(node: Node) -> int:
+    columns = _describe(node).b.columns
+    assert isinstance(columns, int)
+    return columns
+
+
+def _emit_constant(node: Node, builder: ProgramBuilder) -> None:
+    described = _describe(node)
+    lanes = builder.target.lanes
+    weights = node.input(1).array
+    assert weights is not None
+    if isinstance(node.attrs, GemmAttrs) and node.attrs.transB:
+        weights = weights.T
+    depth, columns = weights.shape
+    a = described.a
+    rows = a.rows if isinstance(node.attrs, GemmAttrs) else product(node.input(0).type.shape[:-1])
+    tiling = choose_gemm_tiling(typical(rows, 1), columns, depth, lanes)
+    packed = pack_gemm(weights, lanes, tiling.blocks, described.scale)
+    bias = _row_bias(node, columns)
+    assert not isinstance(bias, str)
+    bias = np.zeros(columns, np.float32) if bias is None else bias
+    sizes: dict[str, Dim] = {"M": rows, "N": columns, "K": depth, "a_row": a.row, "a_column": a.column}
+    sizes |= {"y_row": columns, "m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
+    buffers: dict[str, BufferArg | int] = {
+        "a": builder.argument(node.input(0)),
+        "b": BufferArg(builder.constant(packed, f"{node.name}.weights")),
+        "bias": BufferArg(builder.constant(bias, f"{node.name}.bias")),
+        "residual": 0,
+        "slopes": 0,
+    }
+    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    variant = Variant.of(
+        "gemm.f32",
+        columns=tiling.columns,
+        blocks=tiling.blocks,
+        activation=described.activation.kind,
+        residual=0,
+        lanes=lanes,
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes | activation_bits(described.activation))])
+
+
+# ---- two run-time matrices ------------------------------------------------------------------------------------------
+
+
+def _general_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = _common_refusal(node, builder)
+    if reason is not None:
+        return reason
+    described = _describe(node)
+    if len(described.batch) > 2:
+        return f"{len(described.batch)} separate batch axes, at most 2 are supported"
+    bias = node.optional(2)
+    if bias is None or not isinstance(node.attrs, GemmAttrs):
+        return None
+    if node.attrs.beta != 1 or bias.type.shape not in ((described.b.columns,), (1, described.b.columns)):
+        return "its third operand is not one number a column, or is scaled"
+    return None
+
+
+def _emit_general(node: Node, builder: ProgramBuilder) -> None:
+    described = _describe(node)
+    a, b, lanes = described.a, described.b, builder.target.lanes
+    outer, inner = ((1, 0, 0), (1, 0, 0), *described.batch)[-2:]
+    rows, columns, depth = (typical(size) for size in (a.rows, b.columns, a.columns))
+    tiling = choose_gemm_tiling(rows, columns, depth, lanes)
+    matrix = a.rows * b.columns
+    sizes: dict[str, Dim] = {"B0": outer[0], "B1": inner[0], "M": a.rows, "N": b.columns, "K": a.columns}
+    sizes |= {"a_batch0": outer[1], "a_batch1": inner[1], "a_row": a.row, "a_column": a.column}
+    sizes |= {"b_batch0": outer[2], "b_batch1": inner[2], "b_row": b.row, "b_column": b.column}
+    sizes |= {"y_batch0": matrix * inner[0], "y_batch1": matrix, "y_row": b.columns}
+    sizes |= {"m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles, "scale": float_bits(described.scale)}
+    bias = node.optional(2)
+    buffers: dict[str, BufferArg | int] = {
+        "a": builder.argument(node.input(0)),
+        "b": builder.argument(node.input(1)),
+        "bias": 0 if bias is None else builder.argument(bias),
+    }
+    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    variant = Variant.of(
+        "matmul.f32",
+        columns=tiling.columns,
+        blocks=tiling.blocks,
+        activation=described.activation.kind,
+        bias=int(bias is not None),
+        lanes=lanes,
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes | activation_bits(described.activation))])
+
+
+_RULES = (
+    LoweringRule("gemm.f32", _constant_refusal, _emit_constant),
+    LoweringRule("matmul.f32", _general_refusal, _emit_general),
+)
+
+RULES = {"gemm": _RULES, "matmul": _RULES}
