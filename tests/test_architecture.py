@@ -17,7 +17,7 @@ FOLDERS["cnnc.runtime"] = ROOT / "runtime"
 TIERS = (
     ("cnnc.cli", "cnnc.backend", "cnnc.compiler"),
     ("cnnc.frontends", "cnnc.passes", "cnnc.lower"),
-    ("cnnc.interp",),
+    ("cnnc.interp", "cnnc.sample_inputs"),
     ("cnnc.ops",),
     ("cnnc.ir",),
     ("cnnc.runtime",),
