@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnc.runtime.host.precision import halves_in_float32, is_float
+from cnnc.runtime.host.precision import halves_in_float32, is_float, widen
 
 Array = NDArray[Any]
 
@@ -51,18 +51,13 @@ def _float_mod(a: Array, b: Array) -> Array:
     return np.remainder(a, b)
 
 
-@halves_in_float32
-def _float_pow(a: Array, b: Array) -> Array:
-    return np.power(a, b)
-
-
 # The names below are the op's names, and so shadow builtins that this module does not use.
 
 
 def pow(a: Array, b: Array) -> Array:
     """a to the power b, in the dtype of a. An integer to a negative power is truncated: 0 except for 1 and -1."""
     if is_float(a.dtype):
-        return _float_pow(a, b.astype(a.dtype)).astype(a.dtype)
+        return np.power(widen(a), widen(b)).astype(a.dtype)
     if is_float(b.dtype):
         return np.power(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
     wide = np.uint64 if a.dtype.kind == "u" else np.int64

@@ -17,7 +17,10 @@ Array = NDArray[Any]
 
 def constant_of_shape(shape: Array, *, value: float = 0.0, dtype: str = "f32") -> Array:
     """A tensor of the given sizes filled with ``value``."""
-    return np.full(tuple(int(size) for size in shape), value, DType(dtype).numpy)
+    sizes = [int(size) for size in shape]
+    if any(size < 0 for size in sizes):
+        raise InputError(f"constant_of_shape: {sizes} has a negative size")
+    return np.full(sizes, value, DType(dtype).numpy)
 
 
 def eye_like(x: Array, *, dtype: str | None = None, k: int = 0) -> Array:

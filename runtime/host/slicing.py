@@ -33,7 +33,10 @@ def split(x: Array, sizes: Array | None = None, *, axis: int = 0, num_outputs: i
 
 def tile(x: Array, repeats: Array) -> Array:
     """x repeated along each axis."""
-    return np.tile(x, tuple(int(count) for count in repeats))
+    counts = [int(count) for count in repeats]
+    if any(count < 0 for count in counts):
+        raise InputError(f"tile: {counts} has a negative count")
+    return np.tile(x, counts)
 
 
 # slice is the op's name; the builtin of that name is written out below.

@@ -147,6 +147,12 @@ def test_pow_mixes_element_types_and_keeps_the_first() -> None:
     _close(_run("pow", x, np.int32([-2])), run_ort("Pow", [x, np.int32([-2])])[0])
 
 
+def test_the_exponent_of_a_half_float_is_not_rounded_to_it() -> None:
+    base, exponent = np.array([1000.0], np.float16), np.array([1 / 3], np.float32)
+    assert _run("pow", base, exponent)[0] == np.float16(10.0)
+    assert _run("pow", base, exponent.astype(np.float16))[0] != np.float16(10.0)
+
+
 def test_erf_is_accurate_to_a_few_ulp_in_float64() -> None:
     x = np.concatenate([np.linspace(-7, 7, 20001), np.logspace(-300, 0, 500)])
     truth = np.array([math.erf(value) for value in x])

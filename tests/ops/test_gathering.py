@@ -163,6 +163,8 @@ def test_trilu(upper: int, k: int) -> None:
         ("expand", [_data(3), np.int64([2])], {}, "do not broadcast"),
         ("squeeze", [_data(3), np.int64([0])], {}, "squeeze of"),
         ("split", [_data(3), np.int64([1, 1])], {}, "do not add up"),
+        ("constant_of_shape", [np.int64([2, -1])], {}, "negative"),
+        ("tile", [_data(2), np.int64([-1])], {}, "negative"),
         ("range", [np.int64(0), np.int64(1), np.int64(0)], {}, "delta is 0"),
         ("range", [np.float16(0), np.float16(np.inf), np.float16(1)], {}, "finite"),
         ("slice", [_data(3), np.int64([0]), np.int64([1]), np.int64([0]), np.int64([0])], {}, "step of 0"),
