@@ -86,8 +86,7 @@ def layer_normalization(
     wide = widen(x)
     axes = tuple(range(axis % x.ndim, x.ndim))
     normal, mean, inverse = _normalize(wide, axes, epsilon)
-    y = normal.astype(x.dtype, copy=False) if wide.dtype != x.dtype else normal
-    y = widen(y) * widen(scale)
+    y = normal * widen(scale)
     if bias is not None:
         y = y + widen(bias)
     stash = np.dtype(np.float32) if stash_type == 1 else _bfloat16()

@@ -66,7 +66,7 @@ def average_pool(
     """The mean of each window of x [N, C, spatial...].
 
     The divisor counts elements of ``x``, with ``count_include_pad`` those of the padding too, but never what ceil_mode
-    reaches beyond the padding (the ONNX reference implementation; onnxruntime before 1.20 counted it).
+    reaches beyond the padding.
     """
     window = resolve_window(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, bool(ceil_mode))
     total = _sum_taps(widen(x), window)

@@ -63,9 +63,8 @@ def test_narrow_floats_are_one_rounding_from_float64(
     found = run_op(name, [array.astype(dtype) for array in exact], outputs=outputs, **attrs)
     assert found[0].dtype == np.dtype(dtype)
     scale = np.abs(wanted[0]).max()
-    # Layer normalization rounds once more, before its scale.
     error = np.abs(found[0].astype(np.float64) - wanted[0]).max()
-    assert error <= 2 * step * scale, (name, error / scale)
+    assert error <= step * scale, (name, error / scale)
 
 
 def test_resize_of_narrow_floats_keeps_their_dtype() -> None:
