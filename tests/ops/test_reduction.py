@@ -35,12 +35,21 @@ def test_reductions(op: str, shape: list[int], data: st.DataObject, keepdims: in
     if op in ("reduce_log_sum_exp", "reduce_l2") and kind == "i4":
         kind = "f4"
     signed = [axis - len(shape) if axis % 2 else axis for axis in axes]
-    x = np.asarray(np.random.default_rng(len(shape)).integers(-5, 6, shape), kind)
+    # Products that leave int32 wrap here and saturate in onnxruntime: the standard does not say.
+    largest = 1 if op == "reduce_prod" else 5
+    x = np.asarray(np.random.default_rng(len(shape)).integers(-largest, largest + 1, shape), kind)
     inputs = [x, np.array(signed, np.int64)]
     (ours,) = run_op(op, inputs, keepdims=keepdims)
     (theirs,) = run_ort(_REDUCTIONS[op], inputs, keepdims=keepdims)
     assert ours.dtype == theirs.dtype
     np.testing.assert_allclose(ours, theirs, rtol=3e-6, atol=1e-6, strict=True)
+
+
+def test_integers_wrap_around() -> None:
+    x = np.full((3,), 3 * 2**30, np.uint32)
+    assert run_op("reduce_sum", [x])[0].item() == 9 * 2**30 % 2**32
+    assert run_op("reduce_mean", [np.array([-3, -4, 2], np.int64)])[0].item() == -1
+    assert run_op("cum_sum", [np.array([100, 100], np.int8), np.array(0)])[0].tolist() == [100, -56]
 
 
 def test_log_sum_exp_neither_overflows_nor_loses_infinities() -> None:
