@@ -20,7 +20,8 @@ What goes (conditions of each in its function):
 4. transposes one after another become one or none; an op applied twice that does nothing the second time (relu, abs,
    floor, ...), or that undoes itself (neg, not);
 5. x * 1, x / 1, x - 0 and x + -0.0; integers also x + 0. Not x + 0.0 on floats: it turns -0.0 into 0.0;
-6. pools over windows of one element.
+6. pools over windows of one element;
+7. an expand in front of an element-wise op that broadcasts by itself to the same shape.
 
 Numerics: exact.
 """
@@ -183,10 +184,25 @@ def _unit_pool(node: Node, patch: Patch) -> bool:
     return is_unit and _operand(node, patch)
 
 
+def _unexpanded(node: Node, patch: Patch) -> bool:
+    sources: list[Value | None] = []
+    for value in node.inputs:
+        producer = None if value is None else value.producer
+        sources.append(producer.input(0) if producer is not None and producer.op == "expand" else value)
+    if tuple(sources) == node.inputs:
+        return False
+    made = patch.node(node.op, sources, node.attrs, loc=node.loc)
+    if not same_type(made, node.output):
+        return False
+    patch.replace(node.output, made)
+    return True
+
+
 _RULES: dict[str, tuple[LocalRule, ...]] = {
     "identity": (_operand,),
     "dropout": (_dropout,),
-    **dict.fromkeys(("concat", "sum", "mean", "min", "max"), (_only_operand,)),
+    **dict.fromkeys(("concat", "sum", "mean"), (_only_operand,)),
+    **dict.fromkeys(("min", "max"), (_only_operand, _unexpanded)),
     "split": (_split_of_one,),
     **dict.fromkeys(("reshape", "flatten", "squeeze", "unsqueeze", "expand", "tile"), (_operand,)),
     "slice": (_slice,),
@@ -196,10 +212,11 @@ _RULES: dict[str, tuple[LocalRule, ...]] = {
     "cast": (_cast,),
     **dict.fromkeys(("relu", "abs", "floor", "ceil", "round", "sign"), (_idempotent,)),
     **dict.fromkeys(("neg", "not"), (_involution,)),
-    "mul": (_neutral(0, _is_one), _neutral(1, _is_one)),
-    "div": (_neutral(1, _is_one),),
-    "add": (_neutral(0, _is_zero_to_add), _neutral(1, _is_zero_to_add)),
-    "sub": (_neutral(1, _is_zero_to_subtract),),
+    "mul": (_neutral(0, _is_one), _neutral(1, _is_one), _unexpanded),
+    "div": (_neutral(1, _is_one), _unexpanded),
+    "add": (_neutral(0, _is_zero_to_add), _neutral(1, _is_zero_to_add), _unexpanded),
+    "sub": (_neutral(1, _is_zero_to_subtract), _unexpanded),
+    "where": (_unexpanded,),
     **dict.fromkeys(("max_pool", "average_pool"), (_unit_pool,)),
     **dict.fromkeys(("global_average_pool", "global_max_pool"), (_operand,)),
 }
