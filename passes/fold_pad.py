@@ -15,8 +15,8 @@ Fires when
 3. conv: the pad value is 0;
    average_pool: the pad value is 0, ceil_mode=0, and the pool has no padding of its own or counts it
    (count_include_pad=1); the result has count_include_pad=1, because the pad's zeros were counted;
-   max_pool: ceil_mode=0, no indices, no dilation, and either the value is -inf, or it is 0 and x is never negative
-   (the result of relu, sigmoid, a clip from 0 up, ...);
+   max_pool: ceil_mode=0, no indices, and either the value is -inf, or it is at most 0, the pool has no dilation, and x
+   is never negative (the result of relu, sigmoid, a clip from 0 up, ...): exporters pad with 0 or the lowest float;
 4. for pools the padding stays smaller than the window, so that every window holds an element of x (for max_pool this
    is what makes a padded 0 harmless);
 5. auto_pad of the window resolves to numbers.
@@ -109,11 +109,13 @@ def _max_refusal(pool: Node, padding: _Padding, source: Value) -> str | None:
         return "indices count the padded elements"
     if padding.value == float("-inf"):
         return None
-    if padding.value != 0:
+    if not padding.value <= 0:
         return f"a max_pool pads with -inf, not {padding.value}"
     if any(step != 1 for step in attrs.dilations):
         return "a dilated window may fall between the elements into padding altogether"
-    return None if is_never_negative(source) else f"%{source.name} may be negative, so that padding by 0 counts"
+    return (
+        None if is_never_negative(source) else f"%{source.name} may be below the {padding.value} that it is padded with"
+    )
 
 
 def _apply(found: Match, patch: Patch) -> str | None:
