@@ -8,7 +8,7 @@ from dataclasses import dataclass
 _LABEL = re.compile(r"^(\.L\w+):")
 _JUMP = re.compile(r"^\s+j\w+\s+(\.L\w+)")
 _FMA = re.compile(r"^\s+vfn?m(add|sub)\w*ps\s")
-_STACK_VECTOR = re.compile(r"^\s+v?mov[au]ps\s.*\(%r[sb]p\)")
+_STACK_VECTOR = re.compile(r"^\s+v?mov[au]ps\s.*\(%rsp\)")
 
 
 @dataclass(frozen=True, slots=True)
