@@ -77,14 +77,14 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.depthwise_tile import DEPTHWISE_ARGS, DepthwiseTile, emit_depthwise_tile
     from cnnc.runtime.cpu.memory_ops import memory_ops
-    from cnnc.runtime.cpu.vector import intrinsic
+    from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    COLUMNS = int(params["columns"])
-    BYTES = target.vector_bytes
+    tile_columns = constant(target, int(params["columns"]))
+    vector_bytes = constant(target, target.vector_bytes)
 
     def tile_function(border: bool) -> Any:
         tile = DepthwiseTile(
-            COLUMNS,
+            int(params["columns"]),
             int(params["window"]),
             int(params["stride"]),
             int(params["dilation"]),
@@ -99,6 +99,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     store_index, zero_vectors = memory.store_index, memory.zero_vectors
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        COLUMNS, BYTES = tile_columns(), vector_bytes()
         x, weights, bias, residual, slopes, y = args[0], args[1], args[2], args[3], args[4], args[5]
         CB, D, H, W, OD, OH, OW = args[7], args[8], args[9], args[10], args[11], args[12], args[13]
         KD, KH, KW, SD, SH, SW = args[14], args[15], args[16], args[17], args[18], args[19]

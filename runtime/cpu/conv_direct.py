@@ -71,20 +71,24 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
-    from cnnc.runtime.cpu.vector import intrinsic
+    from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    ROWS, COLUMNS, BLOCKS = int(params["rows"]), int(params["columns"]), int(params["blocks"])
-    BYTES = target.vector_bytes
-    PLAIN = params["input_block"] == 1
-    INPUT_BYTES = int(params["input_block"]) * 4  # of an input pixel in one channel block
-    tile = Tile(ROWS, COLUMNS, BLOCKS, INPUT_BYTES, str(params["activation"]), bool(params["residual"]))
+    rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
+    input_bytes = int(params["input_block"]) * 4  # of an input pixel in one channel block
+    tile = Tile(rows, columns, blocks, input_bytes, str(params["activation"]), bool(params["residual"]))
+    tile_rows, tile_columns = constant(target, rows), constant(target, columns)
+    tile_blocks, pixel_bytes = constant(target, blocks), constant(target, input_bytes)
+    vector_bytes = constant(target, target.vector_bytes)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
-    copy_pixels = memory.copy_vectors if INPUT_BYTES == BYTES else memory.copy_floats
-    zero_pixels = memory.zero_vectors if INPUT_BYTES == BYTES else memory.zero_floats
+    copy_pixels = memory.copy_vectors if input_bytes > 4 else memory.copy_floats
+    zero_pixels = memory.zero_vectors if input_bytes > 4 else memory.zero_floats
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        ROWS, COLUMNS, BLOCKS = tile_rows(), tile_columns(), tile_blocks()
+        BYTES, INPUT_BYTES = vector_bytes(), pixel_bytes()
+        PLAIN = INPUT_BYTES == 4
         x, weights, segments, bias, residual, slopes, y = (
             args[0], args[1], args[2], args[3], args[4], args[5], args[6],
         )  # fmt: skip

@@ -53,16 +53,18 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
-    from cnnc.runtime.cpu.vector import intrinsic
+    from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    COLUMNS, BLOCKS = int(params["columns"]), int(params["blocks"])
-    BYTES = target.vector_bytes
-    tile = Tile(1, COLUMNS, BLOCKS, BYTES, str(params["activation"]), bool(params["residual"]))
+    columns, blocks = int(params["columns"]), int(params["blocks"])
+    tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
+    vector_bytes = constant(target, target.vector_bytes)
+    tile = Tile(1, columns, blocks, target.vector_bytes, str(params["activation"]), bool(params["residual"]))
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index, copy_vectors = memory.load_index, memory.store_index, memory.copy_vectors
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        COLUMNS, BLOCKS, BYTES = tile_columns(), tile_blocks(), vector_bytes()
         x, weights, segments, bias = args[0], args[1], args[2], args[3]
         residual, slopes, y = args[4], args[5], args[6]
         XB, YB, pixels, segment_count = args[8], args[9], args[10], args[11]

@@ -80,17 +80,19 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
-    from cnnc.runtime.cpu.vector import intrinsic
+    from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    ROWS, COLUMNS, BLOCKS = int(params["rows"]), int(params["columns"]), int(params["blocks"])
-    BYTES = target.vector_bytes
-    tile = Tile(ROWS, COLUMNS, BLOCKS, BYTES, str(params["activation"]), bool(params["residual"]))
+    rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
+    tile_rows, tile_columns = constant(target, rows), constant(target, columns)
+    tile_blocks, vector_bytes = constant(target, blocks), constant(target, target.vector_bytes)
+    tile = Tile(rows, columns, blocks, target.vector_bytes, str(params["activation"]), bool(params["residual"]))
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
     copy_vectors, zero_vectors = memory.copy_vectors, memory.zero_vectors
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        ROWS, COLUMNS, BLOCKS, BYTES = tile_rows(), tile_columns(), tile_blocks(), vector_bytes()
         x, weights, segments, bias = args[0], args[1], args[2], args[3]
         residual, slopes, y = args[4], args[5], args[6]
         XB, D, H, W, YB, OD, OH, OW = args[8], args[9], args[10], args[11], args[12], args[13], args[14], args[15]

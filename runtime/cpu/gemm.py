@@ -68,17 +68,20 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
-    from cnnc.runtime.cpu.vector import intrinsic
+    from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    COLUMNS, BLOCKS = int(params["columns"]), int(params["blocks"])
-    WIDTH = BLOCKS * target.lanes
-    tile = Tile(1, COLUMNS, BLOCKS, 4, str(params["activation"]), bool(params["residual"]), masked=True)
+    columns, blocks = int(params["columns"]), int(params["blocks"])
+    tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
+    vector_lanes = constant(target, target.lanes)
+    tile = Tile(1, columns, blocks, 4, str(params["activation"]), bool(params["residual"]), masked=True)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     store_index, pack_panel = memory.store_index, memory.pack_panel
     ONE = 0x3F800000  # the bits of 1.0
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        COLUMNS, BLOCKS = tile_columns(), tile_blocks()
+        WIDTH = BLOCKS * vector_lanes()
         a, b, bias, residual, slopes, y = args[0], args[1], args[2], args[3], args[4], args[5]
         M, N, K, a_row, a_column, y_row = args[6], args[7], args[8], args[9], args[10], args[11]
         m_tiles, n_tiles, alpha, beta = args[12], args[13], args[14], args[15]

@@ -61,17 +61,20 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
-    from cnnc.runtime.cpu.vector import intrinsic
+    from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    COLUMNS, BLOCKS, BIAS = int(params["columns"]), int(params["blocks"]), bool(params["bias"])
-    WIDTH = BLOCKS * target.lanes
-    tile = Tile(1, COLUMNS, BLOCKS, 4, str(params["activation"]), residual=False, masked=True)
+    columns, blocks = int(params["columns"]), int(params["blocks"])
+    tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
+    vector_lanes, has_bias = constant(target, target.lanes), constant(target, int(params["bias"]))
+    tile = Tile(1, columns, blocks, 4, str(params["activation"]), residual=False, masked=True)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     store_index, pack_panel, zero_vectors = memory.store_index, memory.pack_panel, memory.zero_vectors
     ONE = 0x3F800000  # the bits of 1.0
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
+        COLUMNS, BLOCKS = tile_columns(), tile_blocks()
+        WIDTH = BLOCKS * vector_lanes()
         a, b, bias, y = args[0], args[1], args[2], args[3]
         B1, M, N, K = args[5], args[6], args[7], args[8]
         a_batch0, a_batch1, a_row, a_column = args[9], args[10], args[11], args[12]
@@ -117,7 +120,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         b_panel,
                         table,
                         1,
-                        bias + n * WIDTH * 4 if BIAS else no_bias,
+                        bias + n * WIDTH * 4 if has_bias() else no_bias,
                         0,
                         0,
                         item_y + (m * y_row + n * WIDTH) * 4,

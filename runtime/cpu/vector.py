@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
@@ -297,16 +298,47 @@ class VectorBuilder:
         return cgutils.get_or_insert_function(self.ir.module, kind, name)
 
 
+@dataclass(slots=True)
+class Emitted:
+    """What an intrinsic emits. With a ``symbol`` its code is a function of that name, which the JIT adds to the module;
+    otherwise it is written where the intrinsic is called."""
+
+    target: Target
+    emit: Callable[..., Any]
+    arity: int
+    returns: bool
+    symbol: str = ""
+
+    @property
+    def kind(self) -> ir.FunctionType:
+        return ir.FunctionType(I64 if self.returns else ir.VoidType(), [I64] * self.arity)
+
+    def define(self, module: ir.Module) -> None:
+        """Add the function to ``module``, to be inlined."""
+        function = ir.Function(module, self.kind, self.symbol)
+        function.attributes.add("alwaysinline")
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        value = self.emit(VectorBuilder(builder, self.target), *function.args)
+        if self.returns:
+            builder.ret(value)
+        else:
+            builder.ret_void()
+
+
 def intrinsic(target: Target, emit: Callable[..., Any], arity: int, returns: bool = False) -> Any:
     """A function of ``arity`` 64-bit integers that a Numba function may call; ``emit(b, *values)`` writes its code.
 
     With ``returns`` the value that ``emit`` gives, a 64-bit integer, is the result; otherwise there is none.
     """
-    result = types.int64 if returns else types.void
-    wanted = signature(result, *[types.int64] * arity)
+    emitted = Emitted(target, emit, arity, returns)
+    wanted = signature(types.int64 if returns else types.void, *[types.int64] * arity)
 
     def codegen(context: Any, builder: ir.IRBuilder, _: Any, operands: Any) -> Any:
-        value = emit(VectorBuilder(builder, target), *operands)
+        if emitted.symbol:
+            function = cgutils.get_or_insert_function(builder.module, emitted.kind, emitted.symbol)
+            value = builder.call(function, operands)
+        else:
+            value = emit(VectorBuilder(builder, target), *operands)
         return value if returns else context.get_dummy_value()
 
     def typing(context: Any, *arguments: Any) -> Any:
@@ -316,4 +348,14 @@ def intrinsic(target: Target, emit: Callable[..., Any], arity: int, returns: boo
     names = ["context", *(f"argument{position}" for position in range(arity))]
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     typing.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return numba_intrinsic(typing)
+    callee = numba_intrinsic(typing)
+    callee.emitted = emitted
+    return callee
+
+
+def constant(target: Target, value: int) -> Any:
+    """A function without arguments that a Numba function calls for ``value``.
+
+    Unlike an integer in the closure it lets variants of a kernel share their Numba compilation; LLVM folds it the same.
+    """
+    return intrinsic(target, lambda b: b.index(value), 0, returns=True)

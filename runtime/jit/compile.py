@@ -1,7 +1,7 @@
-"""Numba function -> LLVM IR -> object code for a given target, with no reference to the Numba runtime.
+"""Kernel variant -> LLVM IR -> object code for a given target.
 
-Numba types and lowers the kernel's Python function; its own optimisation and code generation are bypassed. The module
-is then optimised once, for the target, by a pass pipeline and TargetMachine made here.
+The IR of the loops (``numba_ir``) is joined with the code that the kernel's intrinsics emit, and the whole is optimised
+once, for the target, by a pass pipeline and TargetMachine made here.
 """
 
 from __future__ import annotations
@@ -12,30 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba import types
-from numba.core.codegen import AOTCodeLibrary, AOTCPUCodegen
-from numba.core.compiler import Flags, compile_extra
+from llvmlite import ir
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
 
 from cnnc.errors import InternalError
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.jit.link import ENTRY_SYMBOL, undefined_symbols
+from cnnc.runtime.jit.numba_ir import numba_ir
 from cnnc.runtime.kernel import Target, Variant
-
-
-class _UnoptimisedLibrary(AOTCodeLibrary):  # type: ignore[misc]
-    """Collects IR as Numba lowers it; the passes run later, for the target."""
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        pass
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-
-class _UnoptimisedCodegen(AOTCPUCodegen):  # type: ignore[misc]
-    _library_class = _UnoptimisedLibrary
 
 
 def llvm_ir(variant: Variant, target: Target, optimised: bool = True) -> str:
@@ -82,26 +66,15 @@ def _lower(variant: Variant, target: Target) -> Any:
 def _lower_function(function: Callable[..., Any], target: Target) -> Any:
     """Unoptimised module whose only external function is the C entry."""
     with global_compiler_lock:
-        return _lower_locked(function, target)
-
-
-def _lower_locked(function: Callable[..., Any], target: Target) -> Any:
-    _initialise()
-    i64 = types.int64
-    flags = Flags()
-    flags.no_compile = True
-    flags.no_cpython_wrapper = True
-    flags.no_cfunc_wrapper = True
-    flags.error_model = "numpy"
-    flags.nrt = False
-    context = _aot_context()
-    compiled = compile_extra(
-        cpu_target.typing_context, context, function, (types.CPointer(i64), i64, i64, i64), types.void, flags, {}
-    )
-    compiled.library.finalize()
+        _initialise()
+        text, emitted = numba_ir(function)
     machine = _target_machine(target)
-    text = _freestanding(str(compiled.library._final_module), compiled.fndesc.llvm_func_name, target, machine)
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(_for_target(text, target, machine))
+    if emitted:
+        definitions = ir.Module("emitted")
+        for code in emitted:
+            code.define(definitions)
+        module.link_in(llvm.parse_assembly(_for_target(str(definitions), target, machine)))
     module.verify()
     for defined in module.functions:
         if not defined.is_declaration and defined.name != ENTRY_SYMBOL:
@@ -111,23 +84,15 @@ def _lower_locked(function: Callable[..., Any], target: Target) -> Any:
     return module
 
 
-def _freestanding(text: str, body: str, target: Target, machine: Any) -> str:
-    """``text`` for ``target``, with a C entry around the Numba function ``body``.
+def _for_target(text: str, target: Target, machine: Any) -> str:
+    """``text`` with triple and data layout of ``target``.
 
-    Numba's functions return a status and write results through pointers; a kernel returns nothing and raises nothing.
     ``no-builtins`` keeps LLVM from turning loops into calls of memcpy and memset.
     """
     text = re.sub(r"^target triple = .*$", f'target triple = "{target.triple}"', text, flags=re.M)
     text = re.sub(r"^target datalayout = .*$", f'target datalayout = "{machine.target_data}"', text, flags=re.M)
-    entry = f"""
-define void @{ENTRY_SYMBOL}(ptr %args, i64 %begin, i64 %end, i64 %scratch) {{
-  %result = alloca ptr
-  %error = alloca ptr
-  %status = call i32 @"{body}"(ptr %result, ptr %error, ptr %args, i64 %begin, i64 %end, i64 %scratch)
-  ret void
-}}
-"""
-    return re.sub(r"^(define .*) \{$", r'\1 nounwind "no-builtins" {', text + entry, flags=re.M)
+    text = re.sub(r"^(define .*) \{$", r'\1 nounwind "no-builtins" {', text, flags=re.M)
+    return re.sub(r"^(define [^{]*\))( alwaysinline)?\n\{$", r'\1\2 nounwind "no-builtins"\n{', text, flags=re.M)
 
 
 def _optimise(module: Any, machine: Any) -> None:
@@ -148,9 +113,3 @@ def _target_machine(target: Target) -> Any:
 def _initialise() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-
-
-@functools.cache
-def _aot_context() -> Any:
-    cpu_target.target_context.refresh()
-    return cpu_target.target_context.subtarget(_internal_codegen=_UnoptimisedCodegen("cnnc"), aot_mode=True)

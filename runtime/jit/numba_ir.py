@@ -1,0 +1,102 @@
+"""Numba function -> unoptimised LLVM IR with a C entry, no reference to the Numba runtime, and nothing of the target.
+
+Numba types and lowers the kernel's Python function; its own optimisation and code generation are bypassed. The code of
+intrinsics is left out: they are called by name. So all variants of a kernel that differ in their intrinsics alone share
+one lowering, which is the slowest part of a compilation.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from numba import types
+from numba.core.codegen import AOTCodeLibrary, AOTCPUCodegen
+from numba.core.compiler import Flags, compile_extra
+from numba.core.registry import cpu_target
+
+from cnnc.runtime.cpu.vector import Emitted
+from cnnc.runtime.jit.link import ENTRY_SYMBOL
+
+_lowered: dict[tuple[Any, ...], str] = {}
+
+
+def numba_ir(function: Callable[..., Any]) -> tuple[str, tuple[Emitted, ...]]:
+    """IR of a function with the signature of a kernel, and the intrinsics that it calls by name.
+
+    To be called under Numba's compiler lock.
+    """
+    key, emitted = _name_intrinsics(function)
+    if key is None:
+        return _lower(function), ()
+    if key not in _lowered:
+        _lowered[key] = _lower(function)
+    return _lowered[key], emitted
+
+
+def _name_intrinsics(function: Callable[..., Any]) -> tuple[tuple[Any, ...] | None, tuple[Emitted, ...]]:
+    """Name the intrinsics in the closure after their variables; a key equal for functions of equal IR, or None.
+
+    A closure that holds anything but intrinsics and plain numbers has no key.
+    """
+    closure = {
+        name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ())
+    }
+    emitted = {name: value.emitted for name, value in closure.items() if hasattr(value, "emitted")}
+    shared = all(name in emitted or isinstance(value, (bool, int)) for name, value in closure.items())
+    for name, code in emitted.items():
+        code.symbol = f"cnnc.{name}" if shared else ""
+    if not shared:
+        return None, ()
+    parts = [
+        (name, emitted[name].symbol, emitted[name].arity, emitted[name].returns)
+        if name in emitted
+        else (name, type(value), value)
+        for name, value in closure.items()
+    ]
+    return (function.__code__, *parts), tuple({code.symbol: code for code in emitted.values()}.values())
+
+
+def _lower(function: Callable[..., Any]) -> str:
+    flags = Flags()
+    flags.no_compile = True
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.error_model = "numpy"
+    flags.nrt = False
+    i64 = types.int64
+    arguments = (types.CPointer(i64), i64, i64, i64)
+    compiled = compile_extra(cpu_target.typing_context, _context(), function, arguments, types.void, flags, {})
+    compiled.library.finalize()
+    # Numba's functions return a status and write results through pointers; a kernel returns and raises nothing.
+    body = compiled.fndesc.llvm_func_name
+    entry = f"""
+define void @{ENTRY_SYMBOL}(ptr %args, i64 %begin, i64 %end, i64 %scratch) {{
+  %result = alloca ptr
+  %error = alloca ptr
+  %status = call i32 @"{body}"(ptr %result, ptr %error, ptr %args, i64 %begin, i64 %end, i64 %scratch)
+  ret void
+}}
+"""
+    return str(compiled.library._final_module) + entry
+
+
+class _UnoptimisedLibrary(AOTCodeLibrary):  # type: ignore[misc]
+    """Collects IR as Numba lowers it."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        pass
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+
+class _UnoptimisedCodegen(AOTCPUCodegen):  # type: ignore[misc]
+    _library_class = _UnoptimisedLibrary
+
+
+@functools.cache
+def _context() -> Any:
+    cpu_target.target_context.refresh()
+    return cpu_target.target_context.subtarget(_internal_codegen=_UnoptimisedCodegen("cnnc"), aot_mode=True)
