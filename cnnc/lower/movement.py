@@ -11,7 +11,7 @@ from cnnc.dims import Dim, maximum, minimum, product
 from cnnc.ir import Node, Value
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule, host_supports
-from cnnc.runtime.cpu import copy_fill, copy_strided
+from cnnc.runtime.cpu import copy_fill, copy_strided, gather
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg, Call
 
@@ -284,6 +284,40 @@ def _channel_shuffle(node: Node) -> list[Copy]:
     return _permuted(x, (n, groups, c // groups, product(spatial)), (0, 2, 1, 3))
 
 
+# ---- gather ---------------------------------------------------------------------------------------------------------
+
+
+def _gather_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = host_supports(node, builder)
+    if reason is not None:
+        return reason
+    indices = node.input(1).fact.array
+    axis = node.input(0).type.shape[getattr(node.attrs, "axis", 0) % node.input(0).type.rank]
+    if indices is None or not isinstance(axis, int):
+        # The kernel clamps an index out of range, which ONNX calls an error: only known indices are checked here.
+        return "its indices or the axis are only known at run time"
+    if indices.size and (indices.min() < -axis or indices.max() >= axis):
+        return f"an index lies outside the axis of {axis} elements"
+    return None
+
+
+def _emit_gather(node: Node, builder: ProgramBuilder) -> None:
+    x = node.input(0)
+    indices = node.input(1).fact.array
+    assert indices is not None
+    axis = getattr(node.attrs, "axis", 0) % x.type.rank
+    sizes = gather.arguments(
+        product(x.type.shape[:axis]), x.type.shape[axis], product(x.type.shape[axis + 1 :]), int(indices.size)
+    )
+    buffers = {
+        "x": builder.argument(x),
+        "indices": BufferArg(builder.constant(indices.astype(np.int64).reshape(-1), "indices")),
+        "y": BufferArg(builder.allocate(node.output).buffer),
+    }
+    variant = Variant.of("gather", size=node.output.type.dtype.size)
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
 def _rule(copies: Callable[[Node], list[Copy]], *known: int) -> tuple[LoweringRule, ...]:
     """A rule whose operands at ``known`` must be known, for an op that is the given copies."""
 
@@ -294,6 +328,7 @@ def _rule(copies: Callable[[Node], list[Copy]], *known: int) -> tuple[LoweringRu
 
 
 RULES = {
+    "gather": (LoweringRule("gather", _gather_refusal, _emit_gather),),
     "transpose": _rule(_transpose),
     "concat": _rule(_concat),
     "tile": _rule(_tile, 1),

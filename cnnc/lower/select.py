@@ -16,6 +16,7 @@ from cnnc.lower import (
     normalization,
     pool,
     reduction,
+    resize,
     views,
 )
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
@@ -43,6 +44,7 @@ RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
     pool.RULES,
     reduction.RULES,
     normalization.RULES,
+    resize.RULES,
 )
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 

@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass
 
 from cnnc.ir import Node, Value
+from cnnc.ops.resize import ResizeAttrs
 from cnnc.types import DType
 
 
@@ -77,6 +78,8 @@ def blocked_form(node: Node) -> BlockedForm:
         return BlockedForm(Form.FOLLOW, (0,))
     if node.op in _BROADCASTING:
         return _broadcasting(node, channels)
+    if node.op == "resize":
+        return _resize(node)
     if node.op == "concat":
         return _concat(node)
     if node.op == "channel_shuffle":
@@ -140,6 +143,20 @@ def is_per_channel(value: Value, rank: int, channels: int) -> bool:
         return False
     shape = (*[1] * (rank - value.type.rank), *value.type.shape)
     return shape[1] == channels and all(size == 1 for axis, size in enumerate(shape) if axis != 1)
+
+
+def _resize(node: Node) -> BlockedForm:
+    attrs = node.attrs
+    assert isinstance(attrs, ResizeAttrs)
+    if node.input(0).type.shape[:2] != node.output.type.shape[:2]:
+        return _plain("it resizes batch or channels")
+    if attrs.mode == "cubic" or attrs.antialias or attrs.keep_aspect_ratio_policy != "stretch":
+        return _plain("cubic, antialiased and aspect-keeping resizing run on the host")
+    scales = node.optional(2)
+    known = scales is None or scales.fact.array is not None
+    if not known or attrs.coordinate_transformation_mode == "tf_crop_and_resize":
+        return _plain("its scales are only known at run time, or it crops")
+    return BlockedForm(Form.FOLLOW, (0,))
 
 
 def _concat(node: Node) -> BlockedForm:
