@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnnc.dims import Dim
+from cnnc.dims import Dim, product
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Fact, Operands
@@ -72,6 +72,9 @@ class MaxUnpoolAttrs(Attrs):
     strides: tuple[int, ...] = ()
 
 
+_MAX_TAPS = 1 << 20
+"""Most elements of a pool's window; a larger one would be a global pool."""
+
 PoolAttrs = MaxPoolAttrs | AveragePoolAttrs | LpPoolAttrs
 
 
@@ -97,6 +100,9 @@ def _infer_pool(attrs: PoolAttrs, operands: Operands) -> tuple[TensorType, ...]:
     integers = (DType.I8, DType.U8) if isinstance(attrs, MaxPoolAttrs) else ()
     require_dtype(x, (*_FLOATS, *integers), "the input of a pool")
     _check_order(attrs)
+    taps = product(attrs.kernel_shape)
+    if isinstance(taps, int) and taps > _MAX_TAPS:
+        raise ModelError(f"a window of {taps} elements is more than the {_MAX_TAPS} that a pool may have")
     window = pool_window(attrs, x.shape)
     for axis, (begin, end) in enumerate(zip(window.begins, window.ends)):
         span = window.span(axis)
@@ -133,7 +139,7 @@ def _infer_unpool(attrs: MaxUnpoolAttrs, operands: Operands) -> tuple[TensorType
         *((x.shape[i + 2] - 1) * strides[i] + attrs.kernel_shape[i] - begins[i] - ends[i] for i in range(rank)),
     )
     if any(isinstance(size, int) and size < 1 for size in inferred[2:]):
-        raise ModelError(f"the output of max_unpool would have shape {TensorType(x.shape, x.dtype)} -> {inferred}")
+        raise ModelError(f"the output for {x.type} would have the sizes {', '.join(map(str, inferred))}")
     if wanted is None:
         return (TensorType(inferred, x.dtype),)
     sizes = wanted.sizes()
@@ -142,7 +148,7 @@ def _infer_unpool(attrs: MaxUnpoolAttrs, operands: Operands) -> tuple[TensorType
     if len(sizes) != x.rank or any(
         isinstance(a, int) and isinstance(b, int) and a < b for a, b in zip(sizes, inferred)
     ):
-        raise ModelError(f"output_shape {sizes} cannot hold the unpooled {inferred}")
+        raise ModelError(f"output_shape {list(sizes)} cannot hold the unpooled {list(inferred)}")
     return (TensorType(sizes, x.dtype),)
 
 

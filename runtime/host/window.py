@@ -18,6 +18,9 @@ from cnnc.errors import InternalError, ModelError
 
 Array = NDArray[Any]
 
+MAX_EXTENT = 1 << 20
+"""Largest kernel size, stride, dilation or padding: far above any network's, and what a hostile file cannot exceed."""
+
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
@@ -59,8 +62,8 @@ def resolve_window(
     strides, dilations = axis_values("strides", strides, rank), axis_values("dilations", dilations, rank)
     if len(kernel) != rank:
         raise ModelError(f"kernel_shape has {len(kernel)} values for {rank} spatial axes")
-    if any(isinstance(size, int) and size < 1 for size in kernel):
-        raise ModelError(f"kernel_shape {_show(kernel)} has a size below 1")
+    if any(isinstance(size, int) and not 1 <= size <= MAX_EXTENT for size in kernel):
+        raise ModelError(f"kernel_shape {_show(kernel)} has a size outside 1 to {MAX_EXTENT}")
     spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations)]
     begins, ends = _resolve_pads(spatial, spans, strides, pads, auto_pad)
     if auto_pad.startswith("SAME"):
@@ -165,14 +168,14 @@ def axis_values(name: str, values: Sequence[int], rank: int, default: int = 1) -
     """One value a spatial axis; none given means ``default`` everywhere.
 
     Raises:
-        ModelError: another number of values, or one below ``default``.
+        ModelError: another number of values, or one below ``default`` or above ``MAX_EXTENT``.
     """
     if not values:
         return (default,) * rank
     if len(values) != rank:
         raise ModelError(f"{name} has {len(values)} values for {rank} spatial axes")
-    if any(value < default for value in values):
-        raise ModelError(f"{name} {_show(values)} has a value below {default}")
+    if any(not default <= value <= MAX_EXTENT for value in values):
+        raise ModelError(f"{name} {_show(values)} has a value outside {default} to {MAX_EXTENT}")
     return tuple(values)
 
 
@@ -188,6 +191,8 @@ def pad_values(pads: Sequence[int], rank: int) -> tuple[tuple[int, ...], tuple[i
         raise ModelError(f"pads has {len(pads)} values for {rank} spatial axes, which need {2 * rank}")
     if any(pad < 0 for pad in pads):
         raise ModelError(f"pads {_show(pads)} has a negative value", hint="crop with Slice before the window")
+    if any(pad > MAX_EXTENT for pad in pads):
+        raise ModelError(f"pads {_show(pads)} has a value above {MAX_EXTENT}")
     return tuple(pads[:rank]), tuple(pads[rank:])
 
 

@@ -155,7 +155,7 @@ CONTRADICTIONS = [
     ("conv", [(1, 4, 5, 5), (6, 4, 3, 3), (5,)], {}, ["5 elements", "6 channels"]),
     ("conv", [(1, 4, 5, 5), (6, 4, 3, 3)], {"pads": (1, 1)}, ["pads", "need 4"]),
     ("conv", [(1, 4, 5, 5), (6, 4, 3, 3)], {"pads": (-1, 0, 0, 0)}, ["negative"]),
-    ("conv", [(1, 4, 5, 5), (6, 4, 3, 3)], {"strides": (0, 1)}, ["strides", "below 1"]),
+    ("conv", [(1, 4, 5, 5), (6, 4, 3, 3)], {"strides": (0, 1)}, ["strides", "outside 1"]),
     ("conv", [(1, 4, 5, 5), (6, 4, 3, 3)], {"kernel_shape": (5, 5)}, ["kernel_shape", "6, 4, 3, 3"]),
     ("conv", [(1, 4, 5, 5), (6, 4, 3, 3)], {"auto_pad": "SAME"}, ["auto_pad", "SAME_UPPER"]),
     ("conv", [(1, 4, 5, 5), (6, 4, 3, 3), None, (1, 6, 2, 2)], {}, ["2", "3"]),

@@ -80,7 +80,7 @@ def test_transposed_window_inverts_the_window() -> None:
     [
         (((5,), (3, 3)), "2 values for 1 spatial"),
         (((5,), (3,), (2, 2)), "strides has 2"),
-        (((5,), (3,), (1,), (0,)), "below 1"),
+        (((5,), (3,), (1,), (0,)), "outside 1"),
         (((5,), (3,), (1,), (1,), (1, 2, 3)), "need 2"),
         (((5,), (7,)), "window of 7"),
     ],
