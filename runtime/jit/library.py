@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import Queue
 
 from cnnc.runtime.cpu import kernel_module
 from cnnc.runtime.jit import cache
 from cnnc.runtime.jit.link import ENTRY_SYMBOL, Blob, link
 from cnnc.runtime.jit.memory import load_object, map_blob
 from cnnc.runtime.jit.target import host_target, maps_blobs
+from cnnc.runtime.jit.worker import Worker
 from cnnc.runtime.kernel import Target, Variant
 
 _loaded: dict[tuple[Variant, Target], int] = {}
@@ -74,23 +76,33 @@ def compile_many(
     missing = [variant for variant in dict.fromkeys(variants) if not is_cached(variant, target)]
     if not missing or not maps_blobs() or cache.cache_folder() is None:
         return
-    if jobs <= 1 or len(missing) == 1:
+    if jobs <= 1 or len(missing) == 1 or not sys.executable:
         for done, variant in enumerate(missing, 1):
             compiled_blob(variant, target)
             if progress:
                 progress(done, len(missing))
         return
-    # spawn: a fork would copy the threads' locks of a program that already runs.
-    with ProcessPoolExecutor(min(jobs, len(missing)), mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_compile_to_cache, variant, target) for variant in missing]
-        for done, future in enumerate(as_completed(futures), 1):
-            future.result()
-            if progress:
-                progress(done, len(missing))
+    workers: Queue[Worker] = Queue()
+    for _ in range(min(jobs, len(missing))):
+        workers.put(Worker())
 
+    def compile_one(variant: Variant) -> None:
+        worker = workers.get()
+        try:
+            worker.compile(variant, target)
+        finally:
+            workers.put(worker)
 
-def _compile_to_cache(variant: Variant, target: Target) -> None:
-    compiled_blob(variant, target)
+    try:
+        with ThreadPoolExecutor(workers.qsize()) as pool:
+            futures = [pool.submit(compile_one, variant) for variant in missing]
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if progress:
+                    progress(done, len(missing))
+    finally:
+        while not workers.empty():
+            workers.get().close()
 
 
 def assembly(variant: Variant, target: Target | None = None) -> str:

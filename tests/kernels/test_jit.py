@@ -14,6 +14,7 @@ from cnnc.runtime.jit import cache, library
 from cnnc.runtime.jit.link import Blob, link
 from cnnc.runtime.jit.memory import load_object, map_blob
 from cnnc.runtime.jit.target import host_target, maps_blobs, x86_target
+from cnnc.runtime.jit.worker import Worker
 from cnnc.runtime.kernel import Variant
 
 pytestmark = [pytest.mark.jit, pytest.mark.skipif(not maps_blobs(), reason="blobs are mapped on Linux x86-64 only")]
@@ -117,6 +118,19 @@ def test_compile_many_fills_the_cache(folder):
     library.compile_many([*variants, variants[0]], jobs=2, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
     assert all(library.is_cached(variant) for variant in variants)
+
+
+def test_compile_many_names_the_kernel_that_fails(folder):
+    broken = Variant.of("conv.f99", lanes=8)
+    target = host_target()
+    worker = Worker()
+    try:
+        with pytest.raises(InternalError, match=r"conv\.f99"):
+            worker.compile(broken, target)
+        worker.compile(SMALL, target)  # and goes on
+    finally:
+        worker.close()
+    assert library.is_cached(SMALL)
 
 
 def _object(function):
