@@ -60,8 +60,12 @@ class CanonicalizeReshape(Pass):
 
 
 def _keeps_order(node: Node) -> bool:
-    shape = node.input(0).type.shape
-    moved = [axis for axis in permutation(node) if shape[axis] != 1]
+    return moves_only_ones(node.input(0).type.shape, permutation(node))
+
+
+def moves_only_ones(shape: tuple[Dim, ...], perm: tuple[int, ...]) -> bool:
+    """Whether a transpose only moves axes of size 1 past others, so that a reshape does the same."""
+    moved = [axis for axis in perm if shape[axis] != 1]
     return moved == sorted(moved)
 
 
@@ -83,7 +87,7 @@ def _canonicalize(node: Node, patch: Patch, given: frozenset[str]) -> bool:
     for target in _targets(source.type.shape, wanted, given):
         if source is node.input(0) and _is_already(node, target):
             return False
-        made = _reshape(node, patch, source, target, loc)
+        made = _reshape(patch, source, target, wanted, loc, node.output.name)
         if made is not None:
             patch.replace(node.output, made)
             return True
@@ -117,16 +121,26 @@ def _is_already(node: Node, target: _Target) -> bool:
     return operand.is_constant and known_ints(operand) == target.dims
 
 
-def _reshape(node: Node, patch: Patch, source: Value, target: _Target, loc: tuple[str, ...]) -> Value | None:
-    name = f"{node.output.name}.shape"
+def reshape_to(patch: Patch, source: Value, wanted: tuple[Dim, ...], loc: tuple[str, ...], name: str) -> Value | None:
+    """``source`` reshaped by a constant to the shape ``wanted``, or None where no constant says it."""
+    for target in _targets(source.type.shape, wanted, frozenset()):
+        made = _reshape(patch, source, target, wanted, loc, name)
+        if made is not None:
+            return made
+    return None
+
+
+def _reshape(
+    patch: Patch, source: Value, target: _Target, wanted: tuple[Dim, ...], loc: tuple[str, ...], name: str
+) -> Value | None:
     numbers = [dim for dim in target.dims if isinstance(dim, int)]
     if len(numbers) == len(target.dims):
-        shape = patch.constant(np.array(numbers, np.int64), name)
+        shape = patch.constant(np.array(numbers, np.int64), f"{name}.shape")
     else:
-        shape = patch.node("dims", (), DimsAttrs(target.dims), loc=node.loc, name=name)
+        shape = patch.node("dims", (), DimsAttrs(target.dims), loc=loc, name=f"{name}.shape")
     try:
         made = patch.node("reshape", [source, shape], ReshapeAttrs(target.allowzero), loc=loc)
     except UserError:
         # Not every target says the wanted shape: a -1 beside sizes whose product does not divide, for instance.
         return None
-    return made if made.type.shape == node.output.type.shape else None
+    return made if made.type.shape == wanted else None

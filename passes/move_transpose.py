@@ -15,6 +15,7 @@ import numpy as np
 from cnnc.ir import Attrs, Node, Patch, Value
 from cnnc.ops.reduction import ArgAttrs, ReduceAttrs
 from cnnc.passes.canonicalize_axes import axis_of, reduced_axes, with_axis
+from cnnc.passes.canonicalize_reshape import moves_only_ones, reshape_to
 from cnnc.passes.local_rewrite import known_ints
 
 Perm = tuple[int, ...]
@@ -41,10 +42,10 @@ def _elementwise(node: Node, sources: Sources, perm: Perm, patch: Patch) -> Move
         if source is not None or value is None or value.type.elements == 1:
             inputs.append(source or value)
             continue
-        constant = _permuted_constant(value, perm, patch)
-        if constant is None:
+        permuted = _permuted_constant(value, perm, patch) or _permuted_ones(value, perm, patch)
+        if permuted is None:
             return None
-        inputs.append(constant)
+        inputs.append(permuted)
     return Moved(tuple(inputs), node.attrs, perm)
 
 
@@ -54,6 +55,16 @@ def _permuted_constant(value: Value, perm: Perm, patch: Patch) -> Value | None:
         return None
     full = value.array.reshape((1,) * (len(perm) - value.array.ndim) + value.array.shape)
     return patch.constant(np.ascontiguousarray(full.transpose(np.argsort(perm))), value.name)
+
+
+def _permuted_ones(value: Value, perm: Perm, patch: Patch) -> Value | None:
+    """A value of shape [N, 1, 1, C], as a channel gate has it, as it must be before the transpose: a reshape."""
+    inverse = tuple(int(axis) for axis in np.argsort(perm))
+    if value.type.rank != len(perm) or not moves_only_ones(value.type.shape, inverse):
+        return None
+    wanted = tuple(value.type.shape[axis] for axis in inverse)
+    loc = value.producer.loc if value.producer is not None else ()
+    return reshape_to(patch, value, wanted, loc, value.name)
 
 
 def _axis(node: Node, sources: Sources, perm: Perm, patch: Patch) -> Moved | None:

@@ -14,7 +14,8 @@ After:
 
 A transpose moves past a node when
 
-1. the node is element-wise and its other operands are transposed alike, constants, or have one element;
+1. the node is element-wise and its other operands are transposed alike, constants, or of a shape in which the axes
+   above 1 keep their order (a channel gate [N, 1, 1, C]), so that a reshape does what their transpose would;
 2. or it is softmax, concat, a reduction, arg_max, arg_min, slice, pad, split: axes are renamed;
 3. what it transposes is read by that node alone, so that their number does not grow.
 

@@ -207,6 +207,47 @@ def _shuffle(make: Maker, x: Value) -> Value | None:
     return make.add("reshape", turned, make.sizes(0, channels, height, width))
 
 
+def _deal(make: Maker, x: Value) -> Value | None:
+    """The channel shuffle that some exporters spell with gathers."""
+    channels = _channels(x)
+    if not _is_image(x) or channels is None or channels % 2:
+        return None
+    height, width = x.type.shape[2:]
+    assert isinstance(height, int) and isinstance(width, int)
+    rows = make.add("reshape", x, make.sizes(-1, 2, height * width))
+    turned = make.add("transpose", rows, perm=make.pick((1, 0, 2), (1, 2, 0)))
+    dealt = make.add("reshape", turned, make.sizes(2, -1, channels // 2, height, width))
+    even, odd = (make.add("gather", dealt, make.graph.add_constant(np.array(part), "part")) for part in (0, -1))
+    make.pool.append(even)
+    return odd
+
+
+def _pixel_shuffle(make: Maker, x: Value) -> Value | None:
+    channels = _channels(x)
+    if not _is_image(x) or channels is None or channels % 4:
+        return None
+    height, width = x.type.shape[2:]
+    assert isinstance(height, int) and isinstance(width, int)
+    rest = channels // 4
+    order, perm = make.pick(((rest, 2, 2), (0, 1, 4, 2, 5, 3)), ((2, 2, rest), (0, 3, 4, 1, 5, 2)))
+    apart = make.add("reshape", x, make.sizes(0, *order, height, width))
+    return make.add("reshape", make.add("transpose", apart, perm=perm), make.sizes(0, rest, 2 * height, 2 * width))
+
+
+def _gate(make: Maker, x: Value) -> Value | None:
+    """Squeeze and excitation, channels last or first as they come."""
+    if x.type.rank != 4:
+        return None
+    gate = make.add("sigmoid", make.add("reduce_mean", x, make.sizes(*make.pick((1, 2), (2, 3))), keepdims=1))
+    if make.pick(True, False):
+        gate = make.add("expand", gate, make.add("shape", x))
+    return make.add("mul", x, gate)
+
+
+def _dropout(make: Maker, x: Value) -> Value:
+    return make.add("dropout", x)
+
+
 def _pad(make: Maker, x: Value) -> Value | None:
     if x.type.rank != 4:
         return None
@@ -258,6 +299,10 @@ STEPS: dict[str, Step] = {
     "slice": _slice,
     "split": _split,
     "shuffle": _shuffle,
+    "deal": _deal,
+    "pixel_shuffle": _pixel_shuffle,
+    "gate": _gate,
+    "dropout": _dropout,
     "pad": _pad,
     "softmax": _softmax,
     "reduce": _reduce,
