@@ -25,7 +25,7 @@ MAX_KNOWN_ELEMENTS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Symbolic content of an int64 (or int32) tensor of rank 0 or 1, element by element."""
+    """Symbolic content of a tensor of rank 0 or 1 of whole numbers (int64 most of the time), element by element."""
 
     dims: tuple[Dim, ...]
     scalar: bool = False

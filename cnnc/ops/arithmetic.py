@@ -44,6 +44,10 @@ def _truncated_quotient(a: Dim, b: Dim) -> Dim | None:
     return a // b
 
 
+def _exact_quotient(a: Dim, b: Dim) -> Dim | None:
+    return None if b == 0 or modulo(a, b) != 0 else a // b
+
+
 _FOLD: dict[str, Callable[[Dim, Dim], Dim | None]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -55,13 +59,11 @@ _FOLD: dict[str, Callable[[Dim, Dim], Dim | None]] = {
 
 
 def _binary(name: str) -> OpDef:
-    return OpDef(
-        name,
-        broadcast_of(NUMBERS),
-        inputs=(2, 2),
-        elementwise=True,
-        fold=lambda attrs, operands: fold_elementwise(_FOLD[name], operands.present()),
-    )
+    def fold(attrs: Attrs, operands: Operands) -> Content | None:
+        is_true_division = name == "div" and operands.need(0).dtype.is_float
+        return fold_elementwise(_exact_quotient if is_true_division else _FOLD[name], operands.present())
+
+    return OpDef(name, broadcast_of(NUMBERS), inputs=(2, 2), elementwise=True, fold=fold)
 
 
 def _variadic(name: str, allowed: tuple[DType, ...]) -> OpDef:

@@ -9,15 +9,23 @@ from cnnc.errors import ModelError, UnsupportedError
 from cnnc.ir.fact import MAX_KNOWN_ELEMENTS, Content, Fact, Operands
 from cnnc.types import DType
 
-SHAPE_DTYPES = (DType.I64, DType.I32)
-"""Element types that exporters compute shapes in. Sizes are taken to fit either."""
+SHAPE_DTYPES = (DType.I64, DType.I32, DType.F32, DType.F64)
+"""Element types that exporters compute shapes in: ``floor(cast(shape) * 2.0)`` is how some write an upsampled size.
+Sizes are taken to be exact in all of them."""
 
 _INT64 = range(-(2**63), 2**63)
 
 
 def known_dims(fact: Fact) -> tuple[Dim, ...] | None:
-    """Content of an int64 or int32 tensor of rank 0 or 1, where it is known."""
-    return fact.sizes() if fact.dtype in SHAPE_DTYPES and fact.rank <= 1 else None
+    """Content of a tensor of rank 0 or 1 of a dtype that shapes are computed in, where it is known and whole."""
+    if fact.rank > 1 or fact.dtype not in SHAPE_DTYPES:
+        return None
+    if fact.array is None or not fact.dtype.is_float:
+        return fact.sizes()
+    values = [float(value) for value in fact.array.reshape(-1)[: MAX_KNOWN_ELEMENTS + 1].tolist()]
+    if len(values) > MAX_KNOWN_ELEMENTS or not all(value.is_integer() for value in values):
+        return None
+    return tuple(int(value) for value in values)
 
 
 def make_content(dims: Sequence[Dim], scalar: bool) -> Content | None:

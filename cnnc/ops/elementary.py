@@ -36,7 +36,7 @@ def _sign(dim: Dim) -> Dim | None:
     return 1 if bound is not None and bound > 0 else None
 
 
-def _integer_op(name: str, allowed: tuple[DType, ...], function: Callable[[Dim], Dim | None]) -> OpDef:
+def _foldable(name: str, allowed: tuple[DType, ...], function: Callable[[Dim], Dim | None]) -> OpDef:
     return OpDef(
         name,
         same_type_of(allowed),
@@ -46,14 +46,15 @@ def _integer_op(name: str, allowed: tuple[DType, ...], function: Callable[[Dim],
 
 
 _FLOAT_FUNCTIONS = (
-    *("ceil", "floor", "round", "reciprocal", "sqrt", "exp", "log"),
+    *("reciprocal", "sqrt", "exp", "log"),
     *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
 )
 
 OPS = (
-    _integer_op("abs", NUMBERS, _absolute),
-    _integer_op("neg", SIGNED, lambda dim: dim * -1),
-    _integer_op("sign", NUMBERS, _sign),
+    _foldable("abs", NUMBERS, _absolute),
+    _foldable("neg", SIGNED, lambda dim: dim * -1),
+    _foldable("sign", NUMBERS, _sign),
+    *(_foldable(name, FLOATS, lambda dim: dim) for name in ("ceil", "floor", "round")),
     OpDef("erf", same_type_of(NUMBERS), elementwise=True),
     *(OpDef(name, same_type_of(FLOATS), elementwise=True) for name in _FLOAT_FUNCTIONS),
 )

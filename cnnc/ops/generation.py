@@ -9,7 +9,7 @@ from cnnc.dims import Dim, ceil_div, maximum
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Content, Fact, Operands
-from cnnc.ops.content import SHAPE_DTYPES, known_dims, known_length, make_content
+from cnnc.ops.content import known_dims, known_length, make_content
 from cnnc.ops.dtypes import INDICES, NUMBERS
 from cnnc.ops.opdef import OpDef, require_dtype
 from cnnc.types import DType, TensorType
@@ -64,7 +64,7 @@ def _infer_constant_of_shape(attrs: ConstantOfShapeAttrs, operands: Operands) ->
 
 def _fold_constant_of_shape(attrs: ConstantOfShapeAttrs, operands: Operands) -> Content | None:
     sizes = operands.need(0).sizes()
-    if attrs.dtype not in SHAPE_DTYPES or sizes is None or len(sizes) > 1:
+    if not attrs.dtype.is_integer or sizes is None or len(sizes) > 1:
         return None
     (length,) = sizes or (1,)
     if not isinstance(length, int):

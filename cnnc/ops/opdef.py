@@ -37,8 +37,8 @@ class OpDef:
         attrs: its attribute class.
         inputs: smallest and largest number of inputs; None for any number.
         outputs: smallest and largest number of outputs; None for any number.
-        fold: content of the first output (rank 0 or 1), or None where it cannot be known; symbols only in int64 and
-            int32, while plain numbers may stand for any dtype (a decided comparison is 0 or 1).
+        fold: content of the first output (rank 0 or 1), or None where it cannot be known; symbols stand for
+            whole numbers of any dtype, plain numbers are cast to it (a decided comparison is 0 or 1).
         macs: multiply-accumulates as an expression over the shapes; None counts as 0.
         elementwise: each output element depends on the broadcast input elements at its place only.
         data_dependent: output shapes may depend on values.
@@ -81,7 +81,8 @@ class OpDef:
         unknown: list[Array | Content | None] = [None] * len(outputs)
         if self.fold is not None:
             content = self.fold(attrs, Operands(facts, outputs=len(outputs)))
-            if content is not None:
+            # Plain numbers of a float type are left to the reference, which knows rounding and -0.0.
+            if content is not None and not (content.is_number and outputs[0].dtype.is_float):
                 known = content.array().astype(outputs[0].dtype.numpy) if content.is_number else content
                 return [known, *unknown[1:]]
         if not self.deterministic or any(not _is_small(type) for type in outputs):

@@ -206,7 +206,29 @@ def test_content_passes_through_int32() -> None:
     doubled = folded("mul", narrow, known(2, np.int32))
     assert doubled == Content((N * 2, H * 2))
     assert folded("cast", narrow, to=DType.I64) == Content((N, H))
-    assert folded("cast", content(N, H), to=DType.F32) is None
+
+
+def as_float(*dims: Dim) -> Fact:
+    """A float tensor of symbolic content."""
+    return Fact(TensorType((len(dims),), DType.F32), content=Content(dims))
+
+
+def test_content_passes_through_floats_of_whole_numbers() -> None:
+    assert folded("cast", content(H, W), to=DType.F32) == Content((H, W))
+    assert folded("mul", as_float(H, W), known(2.0, np.float32)) == Content((H * 2, W * 2))
+    assert folded("mul", as_float(H, W), known(1.5, np.float32)) is None
+    assert folded("div", as_float(H * 4), known(2.0, np.float32)) == Content((H * 2,))
+    assert folded("div", as_float(H), known(2.0, np.float32)) is None
+    assert folded("floor", as_float(H, W)) == Content((H, W))
+    assert folded("cast", as_float(H, W), to=DType.I64) == Content((H, W))
+
+
+def test_float_numbers_are_left_to_the_reference() -> None:
+    negated = folded("neg", known([0.0, 2.0], np.float32))
+    assert isinstance(negated, np.ndarray)
+    assert np.signbit(negated).all()
+    assert folded("add", known([2.0**24], np.float32), known([1.0], np.float32)) == np.float32(2**24)
+    assert folded("mul", known([np.inf, np.nan], np.float32), known([1.0], np.float32)) is not None
 
 
 def test_what_cannot_be_decided_stays_unknown() -> None:
@@ -219,6 +241,12 @@ def test_numbers_that_leave_int64_wrap_as_the_reference_does() -> None:
     result = folded("mul", known([2**62 + 1]), known([4]))
     assert isinstance(result, np.ndarray)
     assert result.tolist() == [4]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.5, -0.0])
+def test_a_float_fill_is_kept(value: float) -> None:
+    result = folded("constant_of_shape", known([3]), value=value, dtype=DType.F32)
+    np.testing.assert_array_equal(result, np.full(3, value, np.float32), strict=True)  # type: ignore[arg-type]
 
 
 def test_dims_is_refused_by_the_runtime() -> None:
