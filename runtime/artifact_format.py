@@ -28,8 +28,7 @@ VERSION = 1
 PREFIX = struct.Struct("<8sIIQ32s")
 HEADER_START = 64
 ALIGNMENT = 64
-KERNEL_ABI = 1
-"""Of the machine code in ``code`` sections: argument blocks and calling convention."""
+
 
 MAX_HEADER_BYTES = 16 << 20
 MAX_SECTIONS = 1 << 16
@@ -37,6 +36,9 @@ MAX_BUFFERS = 1 << 16
 MAX_STEPS = 1 << 17
 MAX_TEXT = 1024
 """Characters of one expression."""
+MAX_UNROLLED = 1 << 11
+"""Product of a kernel's compile-time numbers, lanes aside: they size unrolled code, and so the compiler's time."""
+MAX_LANES = 64
 MAX_DISTINCT_TEXT = 1 << 20
 """Characters of all different expressions together: bounds the time to parse a hostile file."""
 

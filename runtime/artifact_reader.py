@@ -23,6 +23,7 @@ from cnnc.errors import ArtifactError
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import Bytes, aligned_bytes
 from cnnc.runtime.executable import Executable, KernelCode
+from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import HostStep, Program
@@ -115,9 +116,9 @@ class Artifact:
         for section in self.sections:
             if section.variant is None:
                 continue
-            if self.kernel_abi != form.KERNEL_ABI:
+            if self.kernel_abi != ABI_VERSION:
                 raise ArtifactError(
-                    f"its machine code is for kernel interface {self.kernel_abi}, this runtime has {form.KERNEL_ABI}",
+                    f"its machine code is for kernel interface {self.kernel_abi}, this runtime has {ABI_VERSION}",
                     where=self.origin,
                     hint="load it without allow_native_code, or compile the model again",
                 )

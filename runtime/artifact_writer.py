@@ -17,6 +17,7 @@ from cnnc.errors import InternalError, UnsupportedError
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import bytes_of
 from cnnc.runtime.executable import Executable, KernelCode
+from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import Program
@@ -67,7 +68,7 @@ def save_artifact(
     header = {
         "program": described,
         "target": None if target is None else [target.cpu, target.features, target.vector_bytes],
-        "kernel_abi": form.KERNEL_ABI,
+        "kernel_abi": ABI_VERSION,
         "metadata": sorted((metadata or {}).items()),
         "sections": table,
     }

@@ -110,7 +110,14 @@ class Executor:
         """Load the worker loop and every kernel that some choice uses, so that no later call waits for a compiler."""
         self.resolvers.pool()
         for variant in self.program.variants():
-            self.resolvers.load_kernel(variant)
+            try:
+                self.resolvers.load_kernel(variant)
+            except Exception as error:  # compile-time parameters from a file meet the kernel's generator here
+                if not self._origin:
+                    raise
+                raise ArtifactError(
+                    f"kernel {variant} cannot be made: {error}", where=self._origin, hint="compile the model again"
+                ) from error
 
     def bound_plan(self, stage: int, bindings: Mapping[str, int]) -> BoundPlan:
         """The checked plan of a stage for these sizes, from the cache or made now."""

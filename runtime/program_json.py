@@ -38,7 +38,7 @@ _MAX_NAME = 4096
 _MAX_RANK = 64
 _MAX_DEPTH = 24
 _MAX_PRODUCTS = 32
-_MAX_PARAM = 1 << 31
+_MAX_PARAM = 1 << 20
 
 
 def program_to_json(program: Program) -> dict[str, Any]:
@@ -170,7 +170,12 @@ class _ProgramReader:
 
     def variant(self, data: Any) -> Variant:
         kernel, params = self._fields(data, 2, "a kernel variant")
-        return Variant(self._text(kernel), self._many(params, self._param, "kernel parameters", 256))
+        read = self._many(params, self._param, "kernel parameters", 64)
+        unrolled = math.prod(abs(value) for name, value in read if isinstance(value, int) and value and name != "lanes")
+        lanes = [value for name, value in read if name == "lanes" and isinstance(value, int)]
+        if unrolled > limits.MAX_UNROLLED or any(value > limits.MAX_LANES for value in lanes):
+            raise self._error(f"the parameters of kernel {kernel!r:.80} are too large")
+        return Variant(self._text(kernel), read)
 
     def _param(self, data: Any) -> tuple[str, int | str]:
         name, value = self._fields(data, 2, "a kernel parameter")

@@ -180,6 +180,7 @@ DAMAGE = {
     "buffer index": (put("program", "outputs", 0, 1, value=99), "between 0 and 3"),
     "boolean for an index": (put("program", "outputs", 0, 1, value=True), "integer"),
     "unknown kernel": (put("program", "variants", 0, 0, value="os.system"), "kernel 'os.system'"),
+    "unrolled without end": (put("program", "variants", 0, 1, value=[["columns", 900], ["blocks", 900]]), "too large"),
     "worker loop as kernel": (put("program", "variants", 0, 0, value="worker_loop"), "worker_loop"),
     "unknown host function": (put("program", "steps", 1, "host", value="eval"), "host function 'eval'"),
     "unknown dtype": (put("program", "outputs", 0, 3, value="str"), "element type"),

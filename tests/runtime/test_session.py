@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from cnnc.runtime.executable import KernelCode
 from cnnc.runtime.executor import CACHED_PLANS
 from cnnc.runtime.input_check import bind_shapes, gather_inputs
 from cnnc.runtime.kernel import Variant
-from cnnc.runtime.program import Port
+from cnnc.runtime.program import Choice, Port
 from cnnc.types import DType
 from tests.runtime.copy_program import WEIGHT, copy_add, copy_add_program
 
@@ -185,6 +186,19 @@ def test_program_that_breaks_a_rule_is_blamed_on_its_file() -> None:
     session = InferenceSession(Executable(broken, executable.constants, origin="bad.cnnc"))
     with pytest.raises(ArtifactError, match=r"bad.cnnc: the program breaks a rule: step 0 .*bytes 0..24 of 4"):
         session.run(None, {"x": floats(2, 3)})
+
+
+@pytest.mark.parametrize("value", [3, "x", 0])
+def test_kernel_parameters_that_make_no_sense_are_blamed_on_the_file(tmp_path: Path, value: int | str) -> None:
+    program = copy_add_program()
+    step = program.steps[0]
+    call = step.choices[0].calls[0]
+    odd = replace(call, variant=Variant.of("copy.strided", size=value))
+    broken = replace(program, steps=(replace(step, choices=(Choice((odd,)),)), *program.steps[1:]))
+    path = tmp_path / "odd.cnnc"
+    save_artifact(path, broken, (WEIGHT,))
+    with pytest.raises(ArtifactError, match=r"odd.cnnc: (kernel|the program)"):
+        InferenceSession(path).run(None, {"x": floats(2, 3)})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="blobs are mapped on Linux")
