@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Content, Operands
-from cnnc.ops.content import SHAPE_DTYPES, known_dims
+from cnnc.ops.content import SHAPE_DTYPES, known_dims, make_content
 from cnnc.ops.opdef import OpDef, same_type
 from cnnc.types import DType, TensorType
 
@@ -41,7 +41,7 @@ def _infer_cast_like(attrs: CastLikeAttrs, operands: Operands) -> tuple[TensorTy
 def _same_content(operands: Operands, to: DType) -> Content | None:
     x = operands.need(0)
     dims = known_dims(x)
-    return None if dims is None or to not in SHAPE_DTYPES else Content(dims, scalar=x.rank == 0)
+    return None if dims is None or to not in SHAPE_DTYPES else make_content(dims, scalar=x.rank == 0)
 
 
 OPS = (

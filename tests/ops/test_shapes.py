@@ -228,6 +228,9 @@ def test_float_numbers_are_left_to_the_reference() -> None:
     assert isinstance(negated, np.ndarray)
     assert np.signbit(negated).all()
     assert folded("add", known([2.0**24], np.float32), known([1.0], np.float32)) == np.float32(2**24)
+    huge = folded("cast", known([1e30], np.float32), to=DType.F64)
+    assert isinstance(huge, np.ndarray)
+    assert huge[0] == np.float64(np.float32(1e30))
     assert folded("mul", known([np.inf, np.nan], np.float32), known([1.0], np.float32)) is not None
 
 
