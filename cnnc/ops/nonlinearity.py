@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cnnc.dims import Dim, maximum, minimum
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
-from cnnc.ir.fact import Operands
-from cnnc.ops.content import same_size
+from cnnc.ir.fact import Content, Operands
+from cnnc.ops.content import fold_elementwise, same_size
 from cnnc.ops.dtypes import FLOATS, NUMBERS, SIGNED
 from cnnc.ops.elementary import same_type_of
 from cnnc.ops.opdef import OpDef, broadcast_shapes, require_dtype, same_type
@@ -77,6 +78,18 @@ def _infer_clip(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     return same_type(attrs, operands)
 
 
+def _fold_clip(attrs: Attrs, operands: Operands) -> Content | None:
+    """Limits of sizes: padding that a model computes is kept from falling below 0 by a clip."""
+    low, high = operands[1], operands[2]
+
+    def limit(x: Dim, *bounds: Dim) -> Dim:
+        if low is not None:
+            x = maximum(x, bounds[0])
+        return x if high is None else minimum(x, bounds[-1])
+
+    return fold_elementwise(limit, operands.present())
+
+
 def _infer_prelu(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     x, slope = operands.need(0), operands.need(1)
     require_dtype(x, NUMBERS, "the input")
@@ -117,7 +130,7 @@ _FLOAT_OPS: tuple[tuple[str, type[Attrs]], ...] = (
 
 OPS = (
     OpDef("relu", same_type_of(SIGNED), elementwise=True),
-    OpDef("clip", _infer_clip, inputs=(1, 3), elementwise=True),
+    OpDef("clip", _infer_clip, inputs=(1, 3), elementwise=True, fold=_fold_clip),
     OpDef("prelu", _infer_prelu, inputs=(2, 2), elementwise=True),
     OpDef("swi_glu", _infer_swi_glu, attrs=AlphaAttrs, inputs=(2, 2), elementwise=True),
     OpDef("shrink", same_type_of(NUMBERS), attrs=ShrinkAttrs, elementwise=True),

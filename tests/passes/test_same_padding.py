@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cnnc.dims import symbols
 from cnnc.ir import Value
 from cnnc.types import DType
 from tests.passes.sketch import Sketch, run_pass
@@ -61,3 +62,17 @@ def test_symbolic_image_sizes_stay_a_pad_at_run_time() -> None:
     outcome = run_pass(s.returns(y), REWRITES)
     assert outcome.count("pad") == outcome.count("conv") == 1
     assert any("not known before run time" in reason for reason in outcome.reasons)
+
+
+def test_symbolic_padding_in_integers_is_known_as_an_expression() -> None:
+    """ceil(H / 2) as (H + 1) // 2, and pads without a detour through a matrix: sizes are expressions throughout."""
+    s = Sketch()
+    x = s.input(1, 2, "H", 8)
+    size = s.op("slice", s.op("shape", x), s.ints(2), s.ints(3), s.ints(0))
+    count = s.op("div", s.op("add", size, s.ints(1)), s.ints(2))
+    total = s.op("sub", s.op("add", s.op("mul", s.op("sub", count, s.ints(1)), s.ints(2)), s.ints(3)), size)
+    total = s.op("clip", total, s.const(0, dtype="int64"))
+    pads = s.op("concat", s.ints(0, 0, 0, 0, 0, 0), total, s.ints(1), axis=0)
+    y = s.op("conv", s.op("pad", x, pads), s.normal(3, 2, 3, 3), strides=(2, 2))
+    assert {name for dim in y.type.shape for name in symbols(dim)} == {"H"}
+    assert run_pass(s.returns(y), REWRITES).ops == ("dims", "pad", "conv")
