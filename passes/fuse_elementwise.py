@@ -43,6 +43,8 @@ class FuseElementwise(Pass):
     def run(self, graph: Graph, notes: Notes) -> bool:
         changed = False
         for root in reversed(list(graph.nodes)):
+            if notes.is_spent:
+                break
             if not root.is_alive or not _may_join(root):
                 continue
             chain = self._grow(graph, root, notes)

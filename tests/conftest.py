@@ -1,8 +1,13 @@
-"""Options of the test suite."""
+"""Options and defaults of the test suite."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Tests verify the graph after every pass; compilers in production only where a stage is reached.
+os.environ.setdefault("CNNC_VERIFY", "2")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
