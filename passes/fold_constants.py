@@ -49,6 +49,8 @@ class FoldConstants(Pass):
                 notes.fire(self.name, node.loc)
                 _replace(graph, node, arrays)
                 changed = True
+        if changed:
+            graph.remove_unused_constants()
         return changed
 
     def _fold(self, graph: Graph, node: Node, notes: Notes) -> tuple[Array, ...] | None:
@@ -89,4 +91,3 @@ def _replace(graph: Graph, node: Node, arrays: tuple[Array, ...]) -> None:
     for constant, name in zip(constants, names, strict=True):
         if constant.uses or graph.is_output(constant):
             graph.rename(constant, name)
-    graph.remove_unused_constants()
