@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,11 +16,24 @@ def address_of(array: np.ndarray) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def aligned_bytes(size: int) -> Bytes:
+class Block(NamedTuple):
+    """Bytes with their address, which NumPy takes a microsecond to tell."""
+
+    memory: Bytes
+    address: int
+
+
+def aligned_block(size: int) -> Block:
     """An uninitialised uint8 array of shape [size] at a 64-byte-aligned address."""
     raw = np.empty(size + ALIGNMENT, np.uint8)
-    start = -address_of(raw) % ALIGNMENT
-    return raw[start : start + size]
+    address = address_of(raw)
+    start = -address % ALIGNMENT
+    return Block(raw[start : start + size], address + start)
+
+
+def aligned_bytes(size: int) -> Bytes:
+    """The memory of ``aligned_block``."""
+    return aligned_block(size).memory
 
 
 def aligned_slots(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:

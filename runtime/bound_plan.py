@@ -12,7 +12,7 @@ import numpy as np
 
 from cnnc.dims import evaluate
 from cnnc.runtime import worker_loop as loop
-from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes, aligned_slots
+from cnnc.runtime.aligned_memory import Block, address_of, aligned_block, aligned_slots
 from cnnc.runtime.instruction_table import Ints, KernelLoader, TableTemplate
 from cnnc.runtime.plan import Plan
 from cnnc.runtime.program import Program
@@ -39,19 +39,21 @@ class Workspace:
         self.jobs_address = address_of(self.jobs)
         self._arena_address = -1
         self._scratch_workers = 0
-        self._scratch: Bytes | None = None
+        self._scratch: Block | None = None
         self._prepared = (0, 0, 0)
 
-    def bind(self, arena: Bytes) -> None:
-        """Write buffer addresses into the table; ``addresses`` holds those that change from call to call."""
+    def bind(self, arena: int) -> None:
+        """Write buffer addresses into the table, for an arena at address ``arena``.
+
+        ``addresses`` holds those that change from call to call.
+        """
         template, bound = self._bound.template, self._bound
-        base = address_of(arena)
-        if base == self._arena_address:
+        if arena == self._arena_address:
             template.bind_changing(self.table, self.addresses)
             return
-        self.addresses[bound.place_buffers] = base + bound.place_offsets
+        self.addresses[bound.place_buffers] = arena + bound.place_offsets
         template.bind_all(self.table, self.addresses)
-        self._arena_address = base
+        self._arena_address = arena
 
     def prepare_jobs(self, threads: int, fp_mode: int, control: int) -> None:
         """Set what all job blocks of a call share, with scratch for ``threads`` workers."""
@@ -59,9 +61,9 @@ class Workspace:
         if (threads, fp_mode, control) == self._prepared:
             return
         if threads > self._scratch_workers:
-            self._scratch = aligned_bytes(stride * threads)
+            self._scratch = aligned_block(stride * threads)
             self._scratch_workers = threads
-            self.jobs[:, loop.JOB_SCRATCH] = address_of(self._scratch)
+            self.jobs[:, loop.JOB_SCRATCH] = self._scratch.address
             self.jobs[:, loop.JOB_SCRATCH_STRIDE] = stride
         self.jobs[:, loop.JOB_CAP] = threads
         self.jobs[:, loop.JOB_FP_MODE] = fp_mode
@@ -102,20 +104,20 @@ class ArenaPool:
     """Arenas between calls: at most one per call that ever ran at the same time, each as large as was ever needed."""
 
     def __init__(self) -> None:
-        self._free: deque[Bytes] = deque()
+        self._free: deque[Block] = deque()
 
-    def take(self, size: int) -> Bytes:
+    def take(self, size: int) -> Block:
         """An arena of at least ``size`` bytes, of undefined content."""
         try:
             arena = self._free.pop()
         except IndexError:
-            return aligned_bytes(size)
-        if arena.size >= size:
+            return aligned_block(size)
+        if arena.memory.size >= size:
             return arena
         del arena  # before its successor is allocated, so that both never exist at once
-        return aligned_bytes(size)
+        return aligned_block(size)
 
-    def give(self, arena: Bytes) -> None:
+    def give(self, arena: Block) -> None:
         self._free.append(arena)
 
     def clear(self) -> None:

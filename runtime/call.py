@@ -13,7 +13,7 @@ import numpy as np
 from cnnc.dims import Expr, evaluate
 from cnnc.errors import InternalError
 from cnnc.runtime import worker_loop as loop
-from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes, aligned_slots, bytes_of
+from cnnc.runtime.aligned_memory import Block, Bytes, address_of, aligned_block, aligned_slots, bytes_of
 from cnnc.runtime.bound_plan import BoundPlan, Workspace
 from cnnc.runtime.plan import HostCall, HostSizes, HostTensor
 from cnnc.runtime.pool import Pool, fp_mode
@@ -65,8 +65,8 @@ class Call:
         self._is_leased = False
         self._bindings: dict[str, int] = {}
         # Inputs and outputs by buffer, and the stages so far with their arenas.
-        self._ports: dict[int, Bytes] = {}
-        self._stages: list[tuple[BoundPlan, Bytes]] = []
+        self._ports: dict[int, Block] = {}
+        self._stages: list[tuple[BoundPlan, Block]] = []
 
     def run(self, inputs: Sequence[Array], bindings: Mapping[str, int]) -> list[Array]:
         """See ``Executor.run``."""
@@ -103,15 +103,15 @@ class Call:
         for port, array in zip(self._program.inputs, inputs, strict=True):
             if not (array.flags.c_contiguous and array.flags.aligned):
                 array = np.array(array, order="C")
-            self._ports[port.buffer] = bytes_of(array)
+            self._ports[port.buffer] = Block(bytes_of(array), address_of(array))
 
     def _allocate(self, bound: BoundPlan) -> None:
         arena = self._executor.arenas.take(bound.plan.arena_bytes)
         self._stages.append((bound, arena))
         if self._executor.poison:
-            arena[:] = 0xFF
+            arena.memory[:] = 0xFF
         for buffer in bound.plan.outputs:
-            self._ports[buffer] = aligned_bytes(bound.plan.buffer_bytes[buffer])
+            self._ports[buffer] = aligned_block(bound.plan.buffer_bytes[buffer])
 
     def _execute(self, bound: BoundPlan) -> Deferred:
         """Run all actions of the newest stage."""
@@ -132,11 +132,11 @@ class Call:
 
     def _bind(self, workspace: Workspace) -> None:
         addresses = workspace.addresses
-        for buffer, memory in self._ports.items():
-            addresses[buffer] = address_of(memory)
+        for buffer, block in self._ports.items():
+            addresses[buffer] = block.address
         for earlier, arena in self._stages[:-1]:
-            addresses[earlier.place_buffers] = address_of(arena) + earlier.place_offsets
-        workspace.bind(self._stages[-1][1])
+            addresses[earlier.place_buffers] = arena.address + earlier.place_offsets
+        workspace.bind(self._stages[-1][1].address)
         workspace.prepare_jobs(self._threads, fp_mode(self._settings.keep_denormals), self._pool.control_address)
 
     def _run_segment(self, bound: BoundPlan, workspace: Workspace, segment: int) -> None:
@@ -225,14 +225,14 @@ class Call:
         """The bytes of any buffer that is placed by now."""
         owned = self._ports.get(buffer)
         if owned is not None:
-            return owned
+            return owned.memory
         record = self._program.buffers[buffer]
         if record.kind == "constant":
             return self._executor.constants[record.constant]
         for bound, arena in self._stages:
             place = bound.places.get(buffer)
             if place is not None:
-                return arena[place.offset : place.offset + place.bytes]
+                return arena.memory[place.offset : place.offset + place.bytes]
         raise InternalError(f"buffer {buffer} {record.name!r} has no memory yet")
 
     def _bind_symbols(self, step: int, deferred: Deferred) -> None:

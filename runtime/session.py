@@ -87,6 +87,7 @@ class InferenceSession:
     Args:
         model: path of a ``.cnnc`` or ``.onnx`` file, the bytes of either, an ``Executable``, or an object with an
             attribute ``executable`` (what ``cnnc.compile`` returns).
+        sess_options: of cnnc, or of onnxruntime, whose thread count and profiling switch are taken.
         providers: accepted for onnxruntime's sake; must name the CPU if it names anything.
         threads: most threads of one call; before ``sess_options.intra_op_num_threads``.
         allow_native_code: run the machine code that an ahead-of-time compiled file holds. Only for files you trust.
@@ -101,14 +102,14 @@ class InferenceSession:
     def __init__(
         self,
         model: str | os.PathLike[str] | bytes | Executable | Any,
-        sess_options: SessionOptions | None = None,
+        sess_options: SessionOptions | Any = None,
         providers: Sequence[Any] | None = None,
         *,
         threads: int | None = None,
         allow_native_code: bool = False,
         profile: bool = False,
     ) -> None:
-        options = sess_options or SessionOptions()
+        options = _own_options(sess_options)
         _check_providers(providers)
         self._settings = RunSettings(_thread_cap(threads, options), options.keep_denormals)
         self._executable = _load(model, options, allow_native_code)
@@ -172,6 +173,19 @@ class InferenceSession:
 def _node_arg(port: Port) -> NodeArg:
     shape: list[int | str] = [dim if isinstance(dim, int) else str(dim) for dim in port.shape]
     return NodeArg(port.name, shape, f"tensor({_TYPE_NAMES[port.dtype.value]})")
+
+
+def _own_options(options: SessionOptions | Any) -> SessionOptions:
+    if options is None or isinstance(options, SessionOptions):
+        return options or SessionOptions()
+    threads = getattr(options, "intra_op_num_threads", None)
+    if not isinstance(threads, int):
+        raise OptionError(
+            f"a {type(options).__name__} is no SessionOptions",
+            where="sess_options",
+            hint="use cnnc.runtime.SessionOptions",
+        )
+    return SessionOptions(threads, enable_profiling=bool(getattr(options, "enable_profiling", False)))
 
 
 def _thread_cap(threads: int | None, options: SessionOptions) -> int | None:

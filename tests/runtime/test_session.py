@@ -136,6 +136,7 @@ def test_unknown_output(session: InferenceSession) -> None:
         ({"model": 17}, "a int is no model"),
         ({"providers": ["CUDAExecutionProvider"]}, "CUDAExecutionProvider"),
         ({"threads": -1}, "number of threads is -1"),
+        ({"sess_options": 4}, "a int is no SessionOptions"),
     ],
 )
 def test_bad_options(arguments: dict[str, Any], fragment: str) -> None:
@@ -151,6 +152,15 @@ def test_options_of_onnxruntime_are_accepted() -> None:
     x = floats(2, 3)
     [y] = InferenceSession(copy_add(), options, providers).run(["y"], {"x": x})
     np.testing.assert_array_equal(y, x + WEIGHT)
+
+
+def test_session_options_made_by_onnxruntime() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = InferenceSession(copy_add(), options)
+    assert session._settings.threads == 1
+    assert session.last_profile == ()
 
 
 def test_profile_names_steps_and_kernels() -> None:
