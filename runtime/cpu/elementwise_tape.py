@@ -157,7 +157,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     read, write = scalar_access(target, "i64")
     operand_count, fields, sizes_at = len(_OPERANDS), len(_FIELDS), len(_OPERANDS) + 1
     operands_at = sizes_at + len(_DIMS) + 3
-    jit = numba.njit(error_model="numpy")
+    jit = numba.njit(error_model="numpy", inline="always")
 
     @jit  # type: ignore[untyped-decorator]
     def row_address(args: Any, slot: int, row: int, column: int) -> Any:

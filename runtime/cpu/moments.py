@@ -37,7 +37,7 @@ def moment_functions(target: Target) -> Moments:
     load, load_part, splat, keep, fold_add, sqrt = v.load, v.load_part, v.splat, v.keep, v.fold_add, v.sqrt
     lanes, vector_bytes = target.lanes, target.vector_bytes
     zero, one = np.float32(0.0), np.float32(1.0)
-    jit = numba.njit(error_model="numpy")
+    jit = numba.njit(error_model="numpy", inline="always")
 
     @jit  # type: ignore[untyped-decorator]
     def term(x: Any, squared: bool) -> Any:

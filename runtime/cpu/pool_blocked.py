@@ -20,6 +20,7 @@ arguments = pool_window.arguments
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
+    import numba
     import numpy as np
 
     from cnnc.runtime.cpu.registers import registers
@@ -30,6 +31,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     pixel = target.vector_bytes
     is_max = params["kind"] == "max"
     start_value = np.float32(-np.inf if is_max else 0.0)
+
+    @numba.njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+    def combine(total: Any, value: Any) -> Any:
+        if is_max:
+            return maximum(total, value)
+        return total + value
 
     def pool_blocked(args: Any, begin: int, end: int, scratch: int) -> None:
         y, x = args[0], args[1]
@@ -52,7 +59,33 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 rows_counted = tap_stop(front, dilation_d, kernel_d, depth + end_d)
                 rows_counted *= tap_stop(top, dilation_h, kernel_h, height + end_h)
             image = x + plane * depth * height * width * pixel
-            for column in range(out_w):
+            # Columns whose windows lie inside the row go four at a time: they share the loops over the taps.
+            inner_first = min((begin_w + stride_w - 1) // stride_w, out_w)
+            inner_last = (width + begin_w - (kernel_w - 1) * dilation_w - 1) // stride_w
+            quads = max(min(inner_last + 1, out_w) - inner_first, 0) // 4
+            next_pixel = stride_w * pixel
+            for quad in range(quads):
+                column = inner_first + 4 * quad
+                left = column * stride_w - begin_w
+                a, b, c, d = splat(start_value), splat(start_value), splat(start_value), splat(start_value)
+                for tap_d in range(d0, d1):
+                    for tap_h in range(h0, h1):
+                        line = ((front + tap_d * dilation_d) * height + top + tap_h * dilation_h) * width + left
+                        at = image + line * pixel
+                        for _ in range(kernel_w):
+                            a, b = combine(a, load(at)), combine(b, load(at + next_pixel))
+                            c, d = combine(c, load(at + 2 * next_pixel)), combine(d, load(at + 3 * next_pixel))
+                            at += dilation_w * pixel
+                if not is_max:
+                    divisor = splat(np.float32(rows_counted * kernel_w))
+                    a, b, c, d = a / divisor, b / divisor, c / divisor, d / divisor
+                result = y + (item * out_w + column) * pixel
+                store(result, a)
+                store(result + pixel, b)
+                store(result + 2 * pixel, c)
+                store(result + 3 * pixel, d)
+            for number in range(out_w - 4 * quads):
+                column = number if number < inner_first else number + 4 * quads
                 left = column * stride_w - begin_w
                 w0, w1 = first_tap(left, dilation_w), tap_stop(left, dilation_w, kernel_w, width)
                 total = splat(start_value)
@@ -60,11 +93,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     for tap_h in range(h0, h1):
                         line = ((front + tap_d * dilation_d) * height + top + tap_h * dilation_h) * width + left
                         for tap_w in range(w0, w1):
-                            value = load(image + (line + tap_w * dilation_w) * pixel)
-                            if is_max:
-                                total = maximum(total, value)
-                            else:
-                                total = total + value
+                            total = combine(total, load(image + (line + tap_w * dilation_w) * pixel))
                 if not is_max:
                     counted = max(w1 - w0, 0)
                     if include_pad != 0:

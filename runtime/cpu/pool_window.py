@@ -83,11 +83,11 @@ def tap_functions() -> tuple[Any, Any]:
     """
     import numba
 
-    @numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @numba.njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
     def first_tap(start: int, dilation: int) -> int:
         return 0 if start >= 0 else (dilation - 1 - start) // dilation
 
-    @numba.njit(error_model="numpy")  # type: ignore[untyped-decorator]
+    @numba.njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
     def tap_stop(start: int, dilation: int, kernel: int, size: int) -> int:
         return max(min(kernel, (size - start + dilation - 1) // dilation), 0)
 

@@ -38,7 +38,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     maximum, minimum, absolute, sqrt, exp, log = v.maximum, v.minimum, v.absolute, v.sqrt, v.exp, v.log
     kind = str(params["kind"])
     lanes, vector_bytes, columns = target.lanes, target.vector_bytes, axis_view.COLUMNS
-    jit = numba.njit(error_model="numpy")
+    jit = numba.njit(error_model="numpy", inline="always")
 
     def pick(table: dict[str, Any], default: Any) -> Any:
         return jit(table.get(kind, default))
