@@ -85,11 +85,14 @@ def known_axes(operands: Operands, index: int, rank: int) -> tuple[int, ...] | N
     return tuple(axes)
 
 
+_MAX_LENGTH = 1 << 16
+
+
 def known_length(fact: Fact, what: str) -> int:
     """Number of elements of a rank 1 operand, which decides a rank.
 
     Raises:
-        ModelError: it has another rank.
+        ModelError: it has another rank, or so many elements that a result would be listed without end.
         UnsupportedError: its length is not known.
     """
     if fact.rank != 1:
@@ -97,6 +100,8 @@ def known_length(fact: Fact, what: str) -> int:
     length = fact.shape[0]
     if not isinstance(length, int):
         raise UnsupportedError(f"the length of {what} is not known, so the rank of the result is not either")
+    if length > _MAX_LENGTH:
+        raise ModelError(f"{what} has {length} elements, more than {_MAX_LENGTH}")
     return length
 
 
