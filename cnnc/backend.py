@@ -74,11 +74,18 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
 
     def _feeds(self, inputs: Inputs) -> dict[str, Array]:
         if isinstance(inputs, Mapping):
-            return {name: np.asarray(array) for name, array in inputs.items()}
+            return {name: _as_array(name, array) for name, array in inputs.items()}
         arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
         if len(arrays) != len(self._names):
             raise InputError(f"the model has inputs {', '.join(self._names)}, got {len(arrays)} arrays")
-        return {name: np.asarray(array) for name, array in zip(self._names, arrays)}
+        return {name: _as_array(name, array) for name, array in zip(self._names, arrays)}
+
+
+def _as_array(name: str, array: Any) -> Array:
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise InputError(f"input {name!r} is no array: {error}") from error
 
 
 def _can_decide(value: onnx.ValueInfoProto, weights: set[str]) -> bool:

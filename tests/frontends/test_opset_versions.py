@@ -225,6 +225,21 @@ def test_scatter() -> None:
     check(node("Scatter", ["x", "i", "u"], ["y"]), feeds, 9)
 
 
+@pytest.mark.parametrize("opset", [16, 20])
+@pytest.mark.parametrize("mode", ["linear", "nearest", "cubic"])
+def test_grid_sample_modes_were_renamed(opset: int, mode: str) -> None:
+    spelled = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode) if opset == 16 else mode
+    feeds = {"x": random(1, 2, 4, 5), "g": np.tanh(random(1, 3, 3, 2))}
+    check(node("GridSample", ["x", "g"], ["y"], mode=spelled), feeds, opset)
+
+
+@pytest.mark.parametrize("opset", [10, 16])
+def test_roi_align_shift(opset: int) -> None:
+    regions = np.array([[0, 0, 5, 6], [1, 2, 7, 7]], np.float32)
+    feeds = {"x": random(1, 2, 8, 8), "r": regions, "b": np.zeros(2, np.int64)}
+    check(node("RoiAlign", ["x", "r", "b"], ["y"], output_height=3, output_width=2, sampling_ratio=2), feeds, opset)
+
+
 @pytest.mark.parametrize("opset", [10, 13, 19, 21])
 def test_quantize_and_dequantize(opset: int) -> None:
     nodes = [node("QuantizeLinear", ["x", "s", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["y"])]

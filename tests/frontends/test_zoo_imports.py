@@ -24,6 +24,7 @@ QUICK = (
     "act_zoo",
     "c2_shufflenet",
     "cbam_se",
+    "crnn_lstm",
     "hand_attr_zoo",
     "hand_opset7_mnist",
     "lenet5_view",
