@@ -1,7 +1,6 @@
 """gemm.f32: Y[M, N] = act(A @ B + bias + residual) with constant B, packed in vectors along N.
 
-A work item packs its rows of A as panels [K][rows of a tile] into scratch, which makes them what the register tile
-calls pixels. With M = 1 the tile streams B once, at the bandwidth of memory.
+The register tile reads A in place, by rows of any stride. With M = 1 it streams B once, at the bandwidth of memory.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ BUFFERS = ("a", "b", "bias", "residual", "slopes", "y")
 SIZES = ("M", "N", "K", "a_row", "a_column", "y_row", "m_tiles", "n_tiles", "alpha", "beta")
 """a_row, a_column, y_row: strides in elements; y's columns are adjacent, and residual lies as y does. m_tiles, n_tiles:
 tiles of one work item. bias and slopes hold N floats; residual and slopes are 0 where the variant has none.
-Variant parameters: columns (rows of A of a tile), blocks, activation, residual (0 or 1), lanes."""
+Variant parameters: rows (of A of a tile), blocks, activation, residual (0 or 1), lanes."""
 
 
 def pack_gemm(b: NDArray[Any], lanes: int, blocks: int, scale: float = 1.0) -> NDArray[np.float32]:
@@ -39,11 +38,11 @@ def _width(params: Params) -> int:
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     n_groups = ceil_div(ceil_div(s["N"], _width(params)), s["n_tiles"])
-    return ceil_div(s["M"], s["m_tiles"] * int(params["columns"])) * n_groups
+    return ceil_div(s["M"], s["m_tiles"] * int(params["rows"])) * n_groups
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
-    return 64 + s["m_tiles"] * s["K"] * (int(params["columns"]) * 4)
+    return 64  # the tile's table of one entry
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -70,24 +69,22 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    columns, blocks = int(params["columns"]), int(params["blocks"])
-    tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
+    rows, blocks = int(params["rows"]), int(params["blocks"])
+    tile_rows, tile_blocks = constant(target, rows), constant(target, blocks)
     vector_lanes = constant(target, target.lanes)
-    tile = Tile(1, columns, blocks, 4, str(params["activation"]), bool(params["residual"]), masked=True)
+    tile = Tile(rows, 1, blocks, 4, str(params["activation"]), bool(params["residual"]), masked=True, clamped=True)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
-    store_index, pack_panel = memory.store_index, memory.pack_panel
-    ONE = 0x3F800000  # the bits of 1.0
+    store_index = memory.store_index
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
-        COLUMNS, BLOCKS = tile_columns(), tile_blocks()
+        ROWS, BLOCKS = tile_rows(), tile_blocks()
         WIDTH = BLOCKS * vector_lanes()
         a, b, bias, residual, slopes, y = args[0], args[1], args[2], args[3], args[4], args[5]
         M, N, K, a_row, a_column, y_row = args[6], args[7], args[8], args[9], args[10], args[11]
         m_tiles, n_tiles, alpha, beta = args[12], args[13], args[14], args[15]
 
         table = scratch
-        panels = scratch + 64
         store_index(table, 0)
         store_index(table + 8, 0)
         store_index(table + 16, K)
@@ -95,21 +92,17 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         n_groups = (all_n_tiles + n_tiles - 1) // n_tiles
         for item in range(begin, end):
             m_group = item // n_groups
-            m_begin = m_group * m_tiles * COLUMNS
-            m_end = min(m_begin + m_tiles * COLUMNS, M)
+            m_begin = m_group * m_tiles * ROWS
+            m_end = min(m_begin + m_tiles * ROWS, M)
             n_begin = (item - m_group * n_groups) * n_tiles
             n_end = min(n_begin + n_tiles, all_n_tiles)
-            for m in range(m_begin, m_end, COLUMNS):
-                rows = min(COLUMNS, M - m)
-                panel = panels + (m - m_begin) * K * 4
-                pack_panel(panel, COLUMNS, a + m * a_row * 4, a_row * 4, a_column * 4, rows, K, ONE)
             for n in range(n_begin, n_end):
-                for m in range(m_begin, m_end, COLUMNS):
+                for m in range(m_begin, m_end, ROWS):
                     offset = (m * y_row + n * WIDTH) * 4
                     run_tile(
-                        panels + (m - m_begin) * K * 4,
-                        0,
-                        COLUMNS * 4,
+                        a + m * a_row * 4,
+                        a_row * 4,
+                        a_column * 4,
                         b + n * K * WIDTH * 4,
                         table,
                         1,
@@ -117,11 +110,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         slopes + n * WIDTH * 4,
                         residual + offset,
                         y + offset,
-                        y_row * 4,
                         0,
+                        y_row * 4,
                         WIDTH // BLOCKS * 4,
-                        M - m,
                         1,
+                        M - m,
                         N - n * WIDTH,
                         alpha,
                         beta,

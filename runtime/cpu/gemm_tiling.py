@@ -10,34 +10,40 @@ _ITEMS = 16
 
 @dataclass(frozen=True, slots=True)
 class GemmTiling:
-    """Rows of A (``columns`` of the register tile) and blocks of N of a tile; tiles per work item."""
+    """Rows of A and blocks of N of a register tile; tiles per work item."""
 
-    columns: int
+    rows: int
     blocks: int
     m_tiles: int
     n_tiles: int
 
 
-def choose_gemm_tiling(m: int, n: int, k: int, lanes: int) -> GemmTiling:
-    """Tiling of ``gemm.f32`` and ``matmul.f32`` for an m x k by k x n product; unknown sizes are given as hints."""
+def choose_gemm_tiling(m: int, n: int, k: int, lanes: int, packs_b: bool = False) -> GemmTiling:
+    """Tiling of ``gemm.f32`` for an m x k by k x n product; unknown sizes are given as hints.
+
+    At most 9 rows of A: rows whose stride is a multiple of 4 KiB share one set of the first-level cache. With
+    ``packs_b`` (``matmul.f32``) an item takes all rows for one tile of N, so that B is packed once.
+    """
     registers = 28 if lanes == 16 else 12
-    most_blocks = max(1, -(-n // lanes))
+    n_blocks = max(1, -(-n // lanes))
     choices = []
     for blocks in (1, 2, 3, 4, 8):
-        if blocks > most_blocks or blocks > registers // 2:
+        # Eight blocks only where B is streamed once: they keep more loads under way, and lean on B's bandwidth.
+        if blocks > n_blocks or blocks > registers // 2 or (blocks == 8 and m > 1):
             continue
-        for columns in range(1, min(m, registers // blocks) + 1):
-            tiles = -(-m // columns) * -(-most_blocks // blocks)
-            loads = 0.0 if lanes == 16 else (columns + blocks) * 0.5
-            # Few rows make the product a stream of B: several blocks keep enough loads under way.
-            step = max(columns * blocks, 8, loads) + 1.0 + 0.25 * blocks
-            choices.append((tiles * step, -columns, blocks))
-    _, negative, blocks = min(choices) if choices else (0.0, -1, 1)
-    columns = -negative
-    all_m_tiles, all_n_tiles = max(1, -(-m // columns)), max(1, -(-n // (blocks * lanes)))
-    m_tiles = max(1, min(all_m_tiles, _PANEL_BYTES // max(1, k * columns * 4)))
+        for rows in range(1, max(1, min(m, registers // blocks, 9)) + 1):
+            tiles = -(-m // rows) * -(-n_blocks // blocks)
+            # A step costs its multiply-adds, or its loads where there are fewer; short chains wait for latency.
+            step = max(rows * blocks, 8, (rows + blocks) * (1.0 if lanes == 16 else 0.5)) + 1.0 + 0.25 * rows
+            choices.append((tiles * step, -blocks, rows))
+    _, negative, rows = min(choices)
+    blocks = -negative
+    all_m_tiles, all_n_tiles = max(1, -(-m // rows)), max(1, -(-n_blocks // blocks))
+    if packs_b:
+        return GemmTiling(rows, blocks, all_m_tiles, 1)
+    m_tiles = max(1, min(all_m_tiles, _PANEL_BYTES // max(1, k * rows * 4)))
     m_tiles = -(-all_m_tiles // -(-all_m_tiles // m_tiles))
     n_tiles = all_n_tiles
     while n_tiles > 1 and -(-all_m_tiles // m_tiles) * -(-all_n_tiles // n_tiles) < _ITEMS:
         n_tiles = -(-n_tiles // 2)
-    return GemmTiling(columns, blocks, m_tiles, n_tiles)
+    return GemmTiling(rows, blocks, m_tiles, n_tiles)

@@ -1,8 +1,8 @@
 """matmul.f32: batched Y = act(scale * A @ B + bias) of two run-time matrices with any strides.
 
 Two batch axes with strides of their own (0 where an operand is broadcast) cover every product that NumPy's matmul can
-express after neighbouring axes are joined. A work item packs its rows of A and, one tile at a time, its columns of B
-into scratch.
+express after neighbouring axes are joined. A work item packs its columns of B into scratch, one tile at a time, times
+``scale``; A is read in place.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZES = (
     *("m_tiles", "n_tiles", "scale", "alpha", "beta"),
 )
 """Strides in elements; y's columns are adjacent. m_tiles, n_tiles: tiles of one work item. scale, alpha, beta: float
-bits. bias holds N floats. Variant parameters: columns (rows of A of a tile), blocks, activation, lanes; bias (0: the
+bits. bias holds N floats. Variant parameters: rows (of A of a tile), blocks, activation, lanes; bias (0: the
 slot is unused)."""
 
 
@@ -31,12 +31,11 @@ def _width(params: Params) -> int:
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     n_groups = ceil_div(ceil_div(s["N"], _width(params)), s["n_tiles"])
-    return s["B0"] * s["B1"] * ceil_div(s["M"], s["m_tiles"] * int(params["columns"])) * n_groups
+    return s["B0"] * s["B1"] * ceil_div(s["M"], s["m_tiles"] * int(params["rows"])) * n_groups
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
-    panels = s["m_tiles"] * s["K"] * (int(params["columns"]) * 4)
-    return 64 + _width(params) * 4 + s["K"] * (_width(params) * 4) + panels
+    return 64 + (1 + s["K"]) * (_width(params) * 4)
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -63,17 +62,16 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    columns, blocks = int(params["columns"]), int(params["blocks"])
-    tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
+    rows, blocks = int(params["rows"]), int(params["blocks"])
+    tile_rows, tile_blocks = constant(target, rows), constant(target, blocks)
     vector_lanes, has_bias = constant(target, target.lanes), constant(target, int(params["bias"]))
-    tile = Tile(1, columns, blocks, 4, str(params["activation"]), residual=False, masked=True)
+    tile = Tile(rows, 1, blocks, 4, str(params["activation"]), residual=False, masked=True, clamped=True)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     store_index, pack_panel, zero_vectors = memory.store_index, memory.pack_panel, memory.zero_vectors
-    ONE = 0x3F800000  # the bits of 1.0
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
-        COLUMNS, BLOCKS = tile_columns(), tile_blocks()
+        ROWS, BLOCKS = tile_rows(), tile_blocks()
         WIDTH = BLOCKS * vector_lanes()
         a, b, bias, y = args[0], args[1], args[2], args[3]
         B1, M, N, K = args[5], args[6], args[7], args[8]
@@ -85,38 +83,35 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         table = scratch
         no_bias = scratch + 64
         b_panel = no_bias + WIDTH * 4
-        a_panels = b_panel + K * WIDTH * 4
         zero_vectors(no_bias, BLOCKS)
         store_index(table, 0)
         store_index(table + 8, 0)
         store_index(table + 16, K)
         all_n_tiles = (N + WIDTH - 1) // WIDTH
         n_groups = (all_n_tiles + n_tiles - 1) // n_tiles
-        m_groups = (M + m_tiles * COLUMNS - 1) // (m_tiles * COLUMNS)
+        m_groups = (M + m_tiles * ROWS - 1) // (m_tiles * ROWS)
         for item in range(begin, end):
             rest = item // n_groups
             n_begin = (item - rest * n_groups) * n_tiles
             n_end = min(n_begin + n_tiles, all_n_tiles)
             batch = rest // m_groups
-            m_begin = (rest - batch * m_groups) * m_tiles * COLUMNS
-            m_end = min(m_begin + m_tiles * COLUMNS, M)
+            m_begin = (rest - batch * m_groups) * m_tiles * ROWS
+            m_end = min(m_begin + m_tiles * ROWS, M)
             batch0 = batch // B1
             batch1 = batch - batch0 * B1
             item_a = a + (batch0 * a_batch0 + batch1 * a_batch1) * 4
             item_b = b + (batch0 * b_batch0 + batch1 * b_batch1) * 4
             item_y = y + (batch0 * y_batch0 + batch1 * y_batch1) * 4
-            for m in range(m_begin, m_end, COLUMNS):
-                rows = min(COLUMNS, M - m)
-                panel = a_panels + (m - m_begin) * K * 4
-                pack_panel(panel, COLUMNS, item_a + m * a_row * 4, a_row * 4, a_column * 4, rows, K, scale)
             for n in range(n_begin, n_end):
                 columns = min(WIDTH, N - n * WIDTH)
-                pack_panel(b_panel, WIDTH, item_b + n * WIDTH * b_column * 4, b_column * 4, b_row * 4, columns, K, ONE)
-                for m in range(m_begin, m_end, COLUMNS):
+                pack_panel(
+                    b_panel, WIDTH, item_b + n * WIDTH * b_column * 4, b_column * 4, b_row * 4, columns, K, scale
+                )
+                for m in range(m_begin, m_end, ROWS):
                     run_tile(
-                        a_panels + (m - m_begin) * K * 4,
-                        0,
-                        COLUMNS * 4,
+                        item_a + m * a_row * 4,
+                        a_row * 4,
+                        a_column * 4,
                         b_panel,
                         table,
                         1,
@@ -124,11 +119,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         0,
                         0,
                         item_y + (m * y_row + n * WIDTH) * 4,
-                        y_row * 4,
                         0,
+                        y_row * 4,
                         WIDTH // BLOCKS * 4,
-                        M - m,
                         1,
+                        M - m,
                         N - n * WIDTH,
                         alpha,
                         beta,

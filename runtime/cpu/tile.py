@@ -23,7 +23,7 @@ class Tile:
     """``pixel_bytes`` lie between the inputs of neighbouring columns.
 
     ``activation`` and ``residual`` name the epilogue. With ``masked`` only ``lanes`` output lanes exist: no
-    bias, slope, residual or output is touched beyond.
+    bias, slope, residual or output is touched beyond. With ``clamped`` no input row beyond ``rows_valid`` is read.
     """
 
     rows: int
@@ -33,6 +33,7 @@ class Tile:
     activation: str
     residual: bool
     masked: bool = False
+    clamped: bool = False
 
 
 TILE_ARGS = (
@@ -67,6 +68,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
     sums = {(pixel, block): b.variable(bias[block]) for pixel in pixels for block in range(tile.blocks)}
+    row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
         x = b.variable(b.ir.add(a["x"], b.load_index(place)))
@@ -75,13 +77,16 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
             row_weights = [b.load(b.get(weights), block * vector_bytes) for block in range(tile.blocks)]
             row_base = b.get(x)
             for row in range(tile.rows):
+                if tile.clamped:
+                    row_base = b.ir.add(b.get(x), row_offsets[row])
                 for column in range(tile.columns):
                     value = b.broadcast(row_base, column * tile.pixel_bytes)
                     for block in range(tile.blocks):
                         total = sums[(row, column), block]
                         b.set(total, b.fma(row_weights[block], value, b.get(total)))
                     b.clobber_memory()
-                row_base = b.ir.add(row_base, a["x_row"])
+                if not tile.clamped:
+                    row_base = b.ir.add(row_base, a["x_row"])
             b.set(x, b.ir.add(b.get(x), a["x_lane"]))
             b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
     alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
@@ -99,6 +104,13 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                         total = b.get(sums[(row, column), block])
                         activation = Activation(tile.activation, alpha, beta, slopes[block])
                         emit_output(b, activation, total, a["y"], residual, place, masks[block])
+
+
+def _clamped_offsets(b: VectorBuilder, tile: Tile, a: dict[str, ir.Value]) -> list[ir.Value]:
+    """Byte offset of each input row, that of the last valid row for rows beyond it."""
+    last = b.ir.sub(a["rows_valid"], b.index(1))
+    rows = [b.index(row) for row in range(tile.rows)]
+    return [b.ir.mul(b.ir.select(b.ir.icmp_signed("<", row, last), row, last), a["x_row"]) for row in rows]
 
 
 def _load(b: VectorBuilder, address: ir.Value, mask: ir.Value | None, offset: int) -> ir.Value:

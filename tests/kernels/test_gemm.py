@@ -12,7 +12,7 @@ from tests.kernels.guarded import float_bits, run_kernel
 pytestmark = pytest.mark.jit
 
 
-def run_gemm(m, n, k, transposed=False, columns=5, blocks=2, tiles=(2, 1), **run):
+def run_gemm(m, n, k, transposed=False, rows=5, blocks=2, tiles=(2, 1), **run):
     rng = np.random.default_rng(m * n + k)
     lanes = host_target().lanes
     a = rng.standard_normal((k, m) if transposed else (m, k), np.float32)
@@ -25,7 +25,7 @@ def run_gemm(m, n, k, transposed=False, columns=5, blocks=2, tiles=(2, 1), **run
     sizes |= {"m_tiles": tiles[0], "n_tiles": tiles[1], "alpha": 0, "beta": 0}
     arrays = {"a": a, "b": pack_gemm(b, lanes, blocks, 0.5), "bias": bias, "residual": other}
     arrays["y"] = np.zeros((m, n), np.float32)
-    options = {"columns": columns, "blocks": blocks, "activation": "relu", "residual": 1, "lanes": lanes}
+    options = {"rows": rows, "blocks": blocks, "activation": "relu", "residual": 1, "lanes": lanes}
     return run_kernel(Variant.of("gemm.f32", **options), arrays, sizes, **run)["y"], expected
 
 
@@ -59,7 +59,7 @@ def run_matmul(a, b, scale=1.0, bias=None, **run):
     if bias is not None:
         arrays["bias"] = bias
         expected = expected + bias
-    options = {"columns": 5, "blocks": 2, "activation": "none", "bias": int(bias is not None), "lanes": lanes}
+    options = {"rows": 5, "blocks": 2, "activation": "none", "bias": int(bias is not None), "lanes": lanes}
     return run_kernel(Variant.of("matmul.f32", **options), arrays, sizes, **run)["y"], expected
 
 
@@ -87,5 +87,5 @@ def test_tiling_fits_the_registers(lanes):
     for m in (1, 2, 7, 49, 196, 1000):
         for n in (1, 10, 64, 1000):
             tiling = choose_gemm_tiling(m, n, 512, lanes)
-            assert tiling.columns * tiling.blocks <= (28 if lanes == 16 else 12)
+            assert tiling.rows * tiling.blocks <= (28 if lanes == 16 else 12)
             assert min(tiling.m_tiles, tiling.n_tiles) >= 1
