@@ -147,7 +147,7 @@ def _emit_constant(node: Node, builder: ProgramBuilder) -> None:
     buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
     variant = Variant.of(
         "gemm.f32",
-        columns=tiling.columns,
+        rows=tiling.rows,
         blocks=tiling.blocks,
         activation=described.activation.kind,
         residual=0,
@@ -179,7 +179,7 @@ def _emit_general(node: Node, builder: ProgramBuilder) -> None:
     a, b, lanes = described.a, described.b, builder.target.lanes
     outer, inner = ((1, 0, 0), (1, 0, 0), *described.batch)[-2:]
     rows, columns, depth = (typical(size) for size in (a.rows, b.columns, a.columns))
-    tiling = choose_gemm_tiling(rows, columns, depth, lanes)
+    tiling = choose_gemm_tiling(rows, columns, depth, lanes, packs_b=True)
     matrix = a.rows * b.columns
     sizes: dict[str, Dim] = {"B0": outer[0], "B1": inner[0], "M": a.rows, "N": b.columns, "K": a.columns}
     sizes |= {"a_batch0": outer[1], "a_batch1": inner[1], "a_row": a.row, "a_column": a.column}
@@ -195,7 +195,7 @@ def _emit_general(node: Node, builder: ProgramBuilder) -> None:
     buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
     variant = Variant.of(
         "matmul.f32",
-        columns=tiling.columns,
+        rows=tiling.rows,
         blocks=tiling.blocks,
         activation=described.activation.kind,
         bias=int(bias is not None),
