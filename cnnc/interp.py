@@ -89,7 +89,9 @@ class _Run:
             keywords = {key: _wider(value) for key, value in keywords.items()}
         with np.errstate(all="ignore"):
             result = host.function(node.op)(*arrays, **keywords)
-        return result if isinstance(result, tuple) else (np.asarray(result),)
+        outputs = result if isinstance(result, tuple) else (result,)
+        # Row-major, so that results depend on values alone: BLAS adds in another order for a transposed view.
+        return tuple(np.asarray(array, order="C") for array in outputs)
 
     def _dims(self, node: Node) -> Array:
         dims: tuple[Dim, ...] = getattr(node.attrs, "dims", ())

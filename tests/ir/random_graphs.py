@@ -1,8 +1,8 @@
 """Small random networks for property tests: of the text form, the passes, and the kernels.
 
-``random_graphs()`` is a hypothesis strategy. A graph has one or two inputs [N, C, H, W] (N symbolic or a number) and a
-few nodes; each new node reads a value made before, mostly the newest one, so chains, branches and joins occur. Weights
-are small, seeded, and sometimes shared. What nobody reads becomes a graph output.
+``random_graphs()`` is a hypothesis strategy. A graph has one or two inputs [N, C, H, W], N and H symbolic or numbers,
+and a few nodes; each new node reads a value made before, mostly the newest one, so chains, branches and joins occur.
+Weights are small, seeded, and sometimes shared. What nobody reads becomes a graph output.
 """
 
 from __future__ import annotations
@@ -57,8 +57,19 @@ def _channels(x: Value) -> int | None:
 
 
 def _is_image(x: Value, smallest: int = 1) -> bool:
-    known = x.type.rank == 4 and all(isinstance(dim, int) for dim in x.type.shape[1:])
-    return known and all(isinstance(dim, int) and dim >= smallest for dim in x.type.shape[2:])
+    """[N, C, H, W] with known channels and sides of at least ``smallest``; symbolic sides are large."""
+    if x.type.rank != 4 or _channels(x) is None:
+        return False
+    return all(not isinstance(dim, int) or dim >= smallest for dim in x.type.shape[2:])
+
+
+def _is_known_image(x: Value) -> bool:
+    return x.type.rank == 4 and all(isinstance(dim, int) for dim in x.type.shape[1:])
+
+
+def _stride(make: Maker, x: Value) -> int:
+    # Symbolic sides shrink by a little only, so that they stay large.
+    return make.pick(1, 1, 2) if _is_known_image(x) else 1
 
 
 def _unary(make: Maker, x: Value) -> Value:
@@ -100,7 +111,7 @@ def _conv(make: Maker, x: Value) -> Value | None:
     out = group * make.pick(1, 2, 3)
     pads = (1, 1, 1, 1) if kernel == 3 and (not _is_image(x, 3) or make.pick(True, False)) else ()
     auto_pad = "SAME_UPPER" if not pads and make.pick(True, False, False) else "NOTSET"
-    stride = make.pick(1, 1, 2)
+    stride = _stride(make, x)
     bias = make.weights(out, name="b") if make.pick(True, False) else None
     weights = make.weights(out, channels // group, kernel, kernel)
     if not pads and auto_pad == "NOTSET" and not _is_image(x, kernel):
@@ -121,7 +132,7 @@ def _batch_norm(make: Maker, x: Value) -> Value | None:
 def _pool(make: Maker, x: Value) -> Value | None:
     if not _is_image(x, 2):
         return None
-    stride = make.pick(1, 2)
+    stride = _stride(make, x)
     pads = make.pick((), (), (1, 1, 1, 1), (0, 0, 1, 1))
     return make.add(make.pick("max_pool", "average_pool"), x, kernel_shape=(2, 2), strides=(stride, stride), pads=pads)
 
@@ -141,11 +152,11 @@ def _transpose(make: Maker, x: Value) -> Value:
 
 
 def _reshape(make: Maker, x: Value) -> Value | None:
-    if x.type.rank < 2 or any(not isinstance(dim, int) for dim in x.type.shape[1:]):
+    if x.type.rank < 2:
         return None
     match make.pick("flatten", "merge", "same", "unsqueeze"):
         case "flatten":
-            return make.add("flatten", x, axis=1)
+            return make.add("flatten", x, axis=make.pick(1, 2))
         case "merge":
             return make.add("reshape", x, make.sizes(0, -1))
         case "same":
@@ -158,7 +169,7 @@ def _reshape(make: Maker, x: Value) -> Value | None:
 
 def _shape_chain(make: Maker, x: Value) -> Value | None:
     """The exporters' way to flatten: Shape, Gather, Concat, Reshape."""
-    if x.type.rank < 2 or any(not isinstance(dim, int) for dim in x.type.shape[1:]):
+    if x.type.rank < 2:
         return None
     first = make.add("gather", make.add("shape", x), make.sizes(0), axis=0)
     return make.add("reshape", x, make.add("concat", first, make.sizes(-1), axis=0))
@@ -198,7 +209,7 @@ def _split(make: Maker, x: Value) -> Value | None:
 
 def _shuffle(make: Maker, x: Value) -> Value | None:
     channels = _channels(x)
-    if not _is_image(x) or channels is None or channels % 2:
+    if not _is_known_image(x) or channels is None or channels % 2:
         return None
     height, width = x.type.shape[2:]
     assert isinstance(height, int) and isinstance(width, int)
@@ -210,7 +221,7 @@ def _shuffle(make: Maker, x: Value) -> Value | None:
 def _deal(make: Maker, x: Value) -> Value | None:
     """The channel shuffle that some exporters spell with gathers."""
     channels = _channels(x)
-    if not _is_image(x) or channels is None or channels % 2:
+    if not _is_known_image(x) or channels is None or channels % 2:
         return None
     height, width = x.type.shape[2:]
     assert isinstance(height, int) and isinstance(width, int)
@@ -224,7 +235,7 @@ def _deal(make: Maker, x: Value) -> Value | None:
 
 def _pixel_shuffle(make: Maker, x: Value) -> Value | None:
     channels = _channels(x)
-    if not _is_image(x) or channels is None or channels % 4:
+    if not _is_known_image(x) or channels is None or channels % 4:
         return None
     height, width = x.type.shape[2:]
     assert isinstance(height, int) and isinstance(width, int)
@@ -320,7 +331,9 @@ def random_graphs(
     """A graph of about ``max_nodes`` steps; those in ``favour`` are drawn several times as often."""
     make = Maker(draw)
     batch: Dim = draw(st.sampled_from([symbol("N"), 1, 2]))
-    channels, height, width = (draw(st.sampled_from(sizes)) for sizes in ((1, 3, 4, 6), (4, 5, 7), (4, 6)))
+    channels: int = draw(st.sampled_from([1, 3, 4, 6]))
+    height: Dim = draw(st.sampled_from([4, 5, 7, symbol("H")]))
+    width: int = draw(st.sampled_from([4, 6]))
     shape = (batch, channels, height, width)
     for index in range(draw(st.integers(1, 2))):
         make.pool.append(make.graph.add_input(f"x{index}", TensorType(shape, DType.F32)))
