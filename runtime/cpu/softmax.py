@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cnnc.dims import Dim, maximum, minimum
 from cnnc.runtime.cpu import axis_view
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
@@ -19,6 +20,14 @@ def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     return (Access("y", 0, size, True), Access("x", 0, size, False))
 
 
+def _scratch(sizes: Mapping[str, Dim], params: Params) -> Dim:
+    """A register for every element of the axis, where the axis is not the innermost one.
+
+    Lines of x that are far apart tend to share cache sets, so that each is read once and worked on in scratch.
+    """
+    return 64 * sizes["axis"] * maximum(minimum(sizes["inner"] - 1, 1), 0)
+
+
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     import numpy as np
 
@@ -26,7 +35,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     v = registers(target)
     load, load_part, store, store_part, splat, keep = v.load, v.load_part, v.store, v.store_part, v.splat, v.keep
-    maximum, exp, log, fold_add, fold_maximum = v.maximum, v.exp, v.log, v.fold_add, v.fold_maximum
+    largest, exp, log, fold_add, fold_maximum = v.maximum, v.exp, v.log, v.fold_add, v.fold_maximum
     lanes, vector_bytes, columns = target.lanes, target.vector_bytes, axis_view.COLUMNS
     lowest, zero, is_log = np.float32(-np.inf), np.float32(0.0), bool(params["log"])
 
@@ -40,7 +49,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 tail = 4 * (axis - rest)
                 peak = keep(load_part(source + tail, rest), rest, splat(lowest))
                 for offset in range(0, tail, vector_bytes):
-                    peak = maximum(peak, load(source + offset))
+                    peak = largest(peak, load(source + offset))
                 peak = splat(fold_maximum(peak))
                 power = exp(load_part(source + tail, rest) - peak)
                 total = keep(power, rest, splat(zero))
@@ -71,20 +80,19 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 source, result = x + start, y + start
                 peak, total = splat(lowest), splat(zero)
                 for index in range(axis):
-                    peak = maximum(peak, load_part(source + index * step, width))
+                    value = load_part(source + index * step, width)
+                    store(scratch + index * vector_bytes, value)
+                    peak = largest(peak, value)
                 for index in range(axis):
-                    power = exp(load_part(source + index * step, width) - peak)
+                    value = load(scratch + index * vector_bytes) - peak
+                    power = exp(value)
                     total = total + power
-                    if not is_log:
-                        store_part(result + index * step, power, width)
+                    store(scratch + index * vector_bytes, value if is_log else power)
                 if is_log:
                     total = log(total)
-                    for index in range(axis):
-                        value = load_part(source + index * step, width) - peak - total
-                        store_part(result + index * step, value, width)
-                else:
-                    for index in range(axis):
-                        store_part(result + index * step, load_part(result + index * step, width) / total, width)
+                for index in range(axis):
+                    value = load(scratch + index * vector_bytes)
+                    store_part(result + index * step, value - total if is_log else value / total, width)
 
     return softmax
 
@@ -96,4 +104,5 @@ KERNEL = KernelDef(
     build=_build,
     items=axis_view.items,
     footprint=_footprint,
+    scratch_bytes=_scratch,
 )

@@ -34,10 +34,12 @@ def run(
     buffers: Mapping[str, np.ndarray[Any, Any] | None],
     sizes: Mapping[str, int],
     target: Target | None = None,
+    offsets: Mapping[str, int] | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Run ``variant`` and return every buffer afterwards, by name; None stands for an unused buffer argument.
 
-    Arrays must be contiguous. They are copied: the arguments stay as they were.
+    Arrays must be contiguous. They are copied: the arguments stay as they were. ``offsets`` are byte offsets of buffer
+    arguments into their arrays, 0 unless given.
     """
     kernel = kernel_def(variant.kernel)
     assert set(buffers) == set(kernel.buffers), (set(buffers), kernel.buffers)
@@ -46,7 +48,7 @@ def run(
     items = kernel.items(sizes, variant.options)
     assert isinstance(items, int)
     outcomes = [
-        _run_once(kernel, variant, entry, buffers, sizes, split, at_start)
+        _run_once(kernel, variant, entry, buffers, sizes, offsets or {}, split, at_start)
         for split, at_start in itertools.product(_splits(items), (False, True))
     ]
     for outcome in outcomes[1:]:
@@ -68,6 +70,7 @@ def _run_once(
     entry: Any,
     buffers: Mapping[str, np.ndarray[Any, Any] | None],
     sizes: Mapping[str, int],
+    offsets: Mapping[str, int],
     split: list[tuple[int, int]],
     at_start: bool,
 ) -> dict[str, np.ndarray[Any, Any]]:
@@ -88,10 +91,11 @@ def _run_once(
             assert name not in spans, f"the footprint names the unused buffer {name}"
             block.append(0)
             continue
-        low, high = spans.get(name, [0, 0])
-        assert low >= 0 and high <= array.nbytes, f"{name}: footprint {low}..{high} of an array of {array.nbytes} bytes"
+        (low, high), offset = spans.get(name, [0, 0]), offsets.get(name, 0)
+        inside = offset + low >= 0 and offset + high <= array.nbytes
+        assert inside, f"{name}: footprint {low}..{high} at {offset} of an array of {array.nbytes} bytes"
         memories[name] = memory = Guarded(high - low, at_start)
-        _bytes(memory, high - low)[:] = array.reshape(-1).view(np.uint8)[low:high]
+        _bytes(memory, high - low)[:] = array.reshape(-1).view(np.uint8)[offset + low : offset + high]
         block.append(memory.address - low)
     block += [int(sizes[name]) for name in kernel.sizes]
     arguments = np.array(block, np.int64)
@@ -105,8 +109,8 @@ def _run_once(
         array = buffers[name]
         assert array is not None
         after = array.copy().reshape(-1)
-        low, high = spans.get(name, [0, 0])
-        after.view(np.uint8)[low:high] = _bytes(memory, high - low)
+        (low, high), offset = spans.get(name, [0, 0]), offsets.get(name, 0)
+        after.view(np.uint8)[offset + low : offset + high] = _bytes(memory, high - low)
         if name not in written:
             assert after.tobytes() == array.tobytes(), f"{name} was written against the footprint"
         outcome[name] = after.reshape(array.shape)

@@ -50,6 +50,17 @@ def test_slice_with_steps_leaves_the_rest_alone(size):
     np.testing.assert_array_equal(_copy(source, view, out, out_view), expected)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_negative_steps(order):
+    source = _random((40, 50), 4)
+    view = source[::-1, 45:3:-2].transpose(order)
+    out = poison(view.shape)
+    sizes = copy_strided.arguments(view.shape, _strides(view), _strides(out))
+    offset = 4 * (39 * 50 + 45)
+    got = run(Variant.of("copy.strided", size=4), {"y": out, "x": source}, sizes, offsets={"x": offset})["y"]
+    np.testing.assert_array_equal(got, view)
+
+
 @pytest.mark.parametrize("run_length", [1, 15, 16, 17, 63, 64, 65, 9000])
 def test_contiguous_runs(run_length):
     source = _random((3, run_length + 5), 4)
