@@ -16,7 +16,9 @@ Fires when
 2. its other operand is computed by a conv, conv_transpose or gemm that nobody else reads, with constant weights and
    bias, no residual and no activation; or its result is read by one such layer alone, under the conditions of
    fold-batch-norm (no padding where something is added); or
-3. two such nodes follow each other: they become one scale_shift.
+3. its result is read by a gemm through a reshape from [N, C, ...] to [N, C * ...], neither read elsewhere: a row of
+   weights belongs to one channel; or
+4. two such nodes follow each other: they become one scale_shift.
 
 Must not fire for a constant that is divided (``c / x``), one that varies along another axis, one that broadcasts the
 other operand to a larger shape, or when the folded weights would overflow.
@@ -34,9 +36,33 @@ import numpy as np
 from cnnc.ir import ANY, Graph, Match, Notes, Op, Patch, Rule, rewrite
 from cnnc.ops.normalization import ScaleShiftAttrs
 from cnnc.passes.base import Pass
-from cnnc.passes.channel_affine import affine_over, affine_source, read_affine
+from cnnc.passes.channel_affine import ChannelAffine, affine_over, affine_source, read_affine
 from cnnc.passes.fold_batch_norm import apply_after, apply_before
-from cnnc.passes.linear_layer import LINEAR_LAYERS
+from cnnc.passes.linear_layer import LINEAR_LAYERS, fold_before, read_layer
+
+
+def _apply_through_reshape(found: Match, patch: Patch) -> str | None:
+    inner, reshape, gemm = found.node("affine"), found.node("reshape"), found.root
+    layer = read_layer(gemm)
+    if isinstance(layer, str):
+        return layer
+    affine = read_affine(inner)
+    if isinstance(affine, str):
+        return affine
+    source = affine_source(inner)
+    channels, rows = source.type.shape[1], reshape.output.type.shape
+    if len(rows) != 2 or rows[0] != source.type.shape[0] or not isinstance(rows[1], int):
+        return f"the reshape of {source.type} to {reshape.output.type} does not flatten each image"
+    assert isinstance(channels, int)  # read_affine asks for it
+    if not channels or rows[1] % channels:
+        return f"the reshape of {source.type} to {reshape.output.type} splits channels"
+    spread = ChannelAffine(np.repeat(affine.scale, rows[1] // channels), np.repeat(affine.shift, rows[1] // channels))
+    flat = patch.node(reshape.op, [source, *reshape.inputs[1:]], reshape.attrs, loc=reshape.loc)
+    folded = fold_before(layer, spread, flat, patch, found.loc)
+    if isinstance(folded, str):
+        return folded
+    patch.replace(gemm.output, folded)
+    return None
 
 
 def _merge(found: Match, patch: Patch) -> str | None:
@@ -68,6 +94,14 @@ _RULES = (
     *(Rule("fold-scale-into-conv", pattern, apply_after) for pattern in affine_over(_LAYER)[:3]),
     *(
         Rule("fold-scale-into-conv-before", Op(LINEAR_LAYERS, pattern, name="layer", rest=True), apply_before)
+        for pattern in _ARITHMETIC
+    ),
+    *(
+        Rule(
+            "fold-scale-into-gemm-through-reshape",
+            Op("gemm", Op("reshape|flatten", pattern, name="reshape", rest=True), rest=True),
+            _apply_through_reshape,
+        )
         for pattern in _ARITHMETIC
     ),
 )

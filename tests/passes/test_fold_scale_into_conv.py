@@ -108,3 +108,25 @@ def test_refuses_integers() -> None:
     x = s.input(1, 3, dtype=DType.I64)
     y = s.op("add", s.op("mul", x, s.ints(2)), s.ints(3))
     assert run_pass(s.returns(y), "fold-scale-into-conv").refused("i64")
+
+
+@pytest.mark.parametrize("trans_b", [0, 1])
+def test_gemm_takes_a_scale_before_the_image_is_flattened(trans_b: int) -> None:
+    s = Sketch()
+    x = s.op("scale_shift", s.op("relu", s.input("N", 3, 2, 2)), s.normal(3), s.normal(3))
+    y = s.op("reshape", x, s.ints(-1, 12))
+    w = s.normal(*((5, 12) if trans_b else (12, 5)))
+    y = s.op("gemm", y, w, s.normal(5), transB=trans_b)
+    assert run_pass(s.returns(y), "fold-scale-into-conv").ops == ("relu", "reshape", "gemm")
+
+
+def test_other_reshapes_before_a_gemm_keep_the_scale() -> None:
+    s = Sketch()
+    x = s.op("mul", s.input(2, 3, 2, 2), s.positive(3, 1, 1))
+    y = s.op("gemm", s.op("reshape", x, s.ints(1, 24)), s.normal(24, 5))
+    assert run_pass(s.returns(y), "fold-scale-into-conv").refused("does not flatten each image")
+    s = Sketch()
+    x = s.op("mul", s.input(2, 3, 2, 2), s.positive(3, 1, 1))
+    flat = s.op("reshape", x, s.ints(2, 12))
+    y = s.op("gemm", flat, s.normal(12, 5))
+    assert run_pass(s.returns(y, s.op("neg", flat)), "fold-scale-into-conv").refused("also read by neg")
