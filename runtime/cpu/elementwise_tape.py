@@ -2,8 +2,7 @@
 
 Takes: up to 8 inputs and 4 outputs, float32 or bool in memory (``tape_encoding.KINDS``), float32 between; any broadcast
 that leaves at most 6 iteration dims after merging. Blocked tensors are iterated over their physical shape; a vector
-[C] of a blocked [N, C/L, H, W, L] is an operand of shape [C/L, 1, 1, L]. Ops in
-``tape_encoding.NON_FINITE_FROM_FINITE`` must be followed by ``keep`` where a blocked result has pad lanes.
+[C] of a blocked [N, C/L, H, W, L] is an operand of shape [C/L, 1, 1, L]. Pad lanes are computed like the others.
 
 The iteration space is [d0..d4, inner]: dims in front with a stride for every operand, and an inner run. A tile is up to
 1024 elements: a piece of one run, or several short runs. An operand that is contiguous over the tile is used where it
@@ -153,10 +152,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     run_step = step_function(target)
     rows_of = row_functions(target)
-    fill_row, gather_row, scatter_row = rows_of.fill, rows_of.gather, rows_of.scatter
+    fill_row, gather_row, scatter_row, repeat_row = rows_of.fill, rows_of.gather, rows_of.scatter, rows_of.repeat
     read, write = scalar_access(target, "i64")
     operand_count, fields, sizes_at = len(_OPERANDS), len(_FIELDS), len(_OPERANDS) + 1
-    operands_at = sizes_at + len(_DIMS) + 3
+    operands_at, lanes = sizes_at + len(_DIMS) + 3, target.lanes
     jit = numba.njit(error_model="numpy", inline="always")
 
     @jit  # type: ignore[untyped-decorator]
@@ -176,15 +175,22 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         at, d4 = operands_at + fields * slot, args[sizes_at + 4]
         size, row_step = args[at + 6], args[at + 6] * args[at + 4]
         step, kind = args[at + 5] * size, int(size != 4)
-        address = row_address(args, slot, row, column)
-        for number in range(rows):
-            if number > 0 and (row + number) % d4 == 0:
-                address = row_address(args, slot, row + number, column)
-            if slot < MAX_INPUTS:
-                gather_row(tile + 4 * number * columns, address, step, columns, kind)
+        done = 0
+        while done < rows:
+            # Rows of one outer index lie evenly apart.
+            address = row_address(args, slot, row + done, column)
+            run, place = min(rows - done, d4 - (row + done) % d4), tile + 4 * done * columns
+            done += run
+            if slot >= MAX_INPUTS:
+                for number in range(run):
+                    scatter_row(address + number * row_step, place + 4 * number * columns, step, columns, kind)
+            elif row_step == 0 and step == 4 and kind == 0 and columns == lanes:
+                repeat_row(place, address, run)
+            elif row_step == 0 and step == 0:
+                gather_row(place, address, 0, run * columns, kind)
             else:
-                scatter_row(address, tile + 4 * number * columns, step, columns, kind)
-            address += row_step
+                for number in range(run):
+                    gather_row(place + 4 * number * columns, address + number * row_step, step, columns, kind)
 
     @jit  # type: ignore[untyped-decorator]
     def is_gathered(args: Any, slot: int, row: int, column: int, rows: int, columns: int, note: int) -> bool:

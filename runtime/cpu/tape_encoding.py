@@ -82,21 +82,15 @@ ARITY = {
     "xor": 2,
     "where": 3,
     "fma": 3,
-    "keep": 2,
 }
 """Opcode names in order of their numbers, and how many operands each takes.
 
 Parameters alpha, beta: clip lower and upper bound; leaky_relu, elu, celu, thresholded_relu, swish alpha; hard_sigmoid
 alpha, beta; selu alpha, gamma; shrink bias, lambd; is_inf detect_negative, detect_positive. fma is a*b + c, prelu takes
-the slopes as operand b. ``keep(a, b)`` is a where b is not 0 and 0 elsewhere: it clears a blocked result's pad lanes.
+the slopes as operand b.
 """
 
 OPCODES = {name: number for number, name in enumerate(ARITY)}
-
-NON_FINITE_FROM_FINITE = frozenset(
-    "sqrt square reciprocal exp log add sub mul div pow fma softplus prelu leaky_relu selu elu shrink".split()
-)
-"""Ops that may turn finite numbers into an infinity or a NaN: behind them a blocked result needs ``keep``."""
 
 
 @dataclass(frozen=True, slots=True)

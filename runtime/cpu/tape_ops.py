@@ -131,5 +131,4 @@ _OTHER: dict[str, Callable[..., Any]] = {
     "xor": lambda b, x, y: _flag(b, b.ir.xor(_true(b, x), _true(b, y))),
     "where": lambda b, condition, x, y: b.select(_true(b, condition), x, y),
     "fma": lambda b, x, y, z: b.fma(x, y, z),
-    "keep": lambda b, x, wanted: b.select(_true(b, wanted), x, b.zero()),
 }

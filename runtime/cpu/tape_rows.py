@@ -17,17 +17,30 @@ class RowFunctions:
     """Functions for kernels. ``kind`` is 0 for float32 and 1 for bool in memory; tiles hold float32.
 
     ``fill(tile, bits, count)``; ``gather(tile, memory, step_bytes, count, kind)``;
-    ``scatter(memory, tile, step_bytes, count, kind)``.
+    ``scatter(memory, tile, step_bytes, count, kind)``; ``repeat(tile, memory, count)`` writes one register of floats
+    ``count`` times.
     """
 
     fill: Any
     gather: Any
     scatter: Any
+    repeat: Any
 
 
 def row_functions(target: Target) -> RowFunctions:
     """The functions for the target's vectors."""
-    return RowFunctions(intrinsic(target, _fill, 3), intrinsic(target, _gather, 5), intrinsic(target, _scatter, 5))
+    return RowFunctions(
+        fill=intrinsic(target, _fill, 3),
+        gather=intrinsic(target, _gather, 5),
+        scatter=intrinsic(target, _scatter, 5),
+        repeat=intrinsic(target, _repeat, 3),
+    )
+
+
+def _repeat(b: VectorBuilder, tile: Any, memory: Any, count: Any) -> None:
+    value = b.load(memory)
+    with b.loop(count) as number:
+        b.store(value, tile, b.ir.mul(number, b.index(b.target.vector_bytes)))
 
 
 def _fill(b: VectorBuilder, tile: Any, bits: Any, count: Any) -> None:

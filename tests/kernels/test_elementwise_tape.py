@@ -80,7 +80,6 @@ REFERENCE = {
     "xor": lambda x, y, a, b: (x != 0) ^ (y != 0),
     "where": lambda c, x, y, a, b: np.where(c != 0, x, y),
     "fma": lambda x, y, z, a, b: x * y + z,
-    "keep": lambda x, y, a, b: np.where(y != 0, x, 0),
 }
 # is_inf: alpha says whether -inf counts, beta whether +inf does
 PARAMETERS = {"clip": (-0.5, 1.5), "is_inf": (0.0, 1.0), "selu": (1.6732632, 1.050701), "hard_sigmoid": (0.2, 0.5)}
@@ -160,6 +159,9 @@ def test_chain_with_constants(size):
         ((3, 1, 4, 1, 5, 1), (1, 2, 1, 3, 1, 6)),
         ((40, 1, 40), (1, 3, 1)),
         ((3, 4, 30, 16), (4, 1, 16)),  # a per-channel vector of a blocked tensor
+        ((3, 49, 16), (3, 1, 16)),
+        ((5, 49, 8), (5, 1, 8)),
+        ((9, 33, 4), (9, 1, 1)),
         ((1, 3000), (2, 1)),
         ((), ()),
     ],
