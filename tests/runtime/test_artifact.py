@@ -18,13 +18,10 @@ from cnnc.errors import ArtifactError, InputError
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.artifact import Portable, load_artifact, open_artifact, save_artifact
 from cnnc.runtime.cpu import kernel_def
-from cnnc.runtime.cpu.copy_strided import arguments
 from cnnc.runtime.executor import Executor, Resolvers
-from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.kernel import Target
 from cnnc.runtime.program import (
     Buffer,
-    BufferArg,
-    Call,
     Choice,
     HostStep,
     KernelStep,
@@ -35,18 +32,10 @@ from cnnc.runtime.program import (
 )
 from cnnc.runtime.program_json import program_from_json, program_to_json
 from cnnc.types import DType
+from tests.runtime.copy_program import copy_add, copy_call
 from tests.runtime.tables import NoPool, no_kernel
 
 N, H = symbol("N"), symbol("H")
-
-
-def copy_call(source: int, target: int, count: Any, offset: Any = 0) -> Call:
-    """copy.strided of ``count`` floats."""
-    kernel, variant = kernel_def("copy.strided"), Variant.of("copy.strided", size=4)
-    sizes = arguments((count,), (1,), (1,))
-    args = {"x": BufferArg(source, offset), "y": BufferArg(target)}
-    slots = tuple(args.get(name, sizes.get(name, 0)) for name in kernel.args)
-    return Call(variant, slots, kernel.items(sizes, variant.options), kernel.scratch_bytes(sizes, variant.options))
 
 
 def sample() -> Program:
@@ -319,6 +308,37 @@ def test_well_hashed_nonsense_never_crashes(path: Path) -> None:
         assert time.monotonic() - start < 2
     assert outcomes["refused"] > 100
     assert outcomes["valid"] > 10
+
+
+@pytest.mark.jit
+def test_damaged_arguments_that_pass_the_checker_are_safe_to_run(tmp_path: Path) -> None:
+    """Kernels really run here, on argument blocks that the checker let through: a wild access would kill the process."""
+    file = tmp_path / "model.cnnc"
+    executable = copy_add()
+    save_artifact(file, executable.program, executable.constants)
+    data = file.read_bytes()
+    rng = random.Random(5)
+    x = np.ones((5, 3), np.float32)
+    junk = [-3, -1, 0, 1, 2, 3, 5, 16, 64, 8192, 2**31, 2**40, "N", "3*N", "-3*N", "12*N"]
+    ran = 0
+    for _ in range(250):
+
+        def edit(header: Any) -> None:
+            steps = header["program"]["steps"]
+            call = rng.choice([step for step in steps if "choices" in step])["choices"][0]["calls"][0]
+            for _ in range(rng.randint(1, 2)):
+                position = rng.randrange(len(call[1]))
+                if isinstance(call[1][position], list):
+                    call[1][position][rng.randrange(2)] = rng.choice([0, 1, 2, 3, 4, -4])
+                else:
+                    call[1][position] = rng.choice(junk)
+
+        try:
+            Executor(load_artifact(edited(data, edit))).run([x], {"N": 5})
+            ran += 1
+        except ArtifactError:
+            continue
+    assert ran > 20
 
 
 def test_target_of_this_machine_is_accepted(tmp_path: Path) -> None:
