@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc.runtime.artifact_reader import Artifact, Section, load_artifact, open_artifact
-from cnnc.runtime.artifact_writer import save_artifact
+from cnnc.runtime.artifact_writer import save_artifact, save_executable
 from cnnc.runtime.portable import Portable
 
-__all__ = ["Artifact", "Portable", "Section", "load_artifact", "open_artifact", "save_artifact"]
+__all__ = ["Artifact", "Portable", "Section", "load_artifact", "open_artifact", "save_artifact", "save_executable"]

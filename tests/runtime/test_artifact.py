@@ -312,7 +312,7 @@ def test_well_hashed_nonsense_never_crashes(path: Path) -> None:
 
 @pytest.mark.jit
 def test_damaged_arguments_that_pass_the_checker_are_safe_to_run(tmp_path: Path) -> None:
-    """Kernels really run here, on argument blocks that the checker let through: a wild access would kill the process."""
+    """Kernels really run, on argument blocks that the checker let through: a wild access would kill the process."""
     file = tmp_path / "model.cnnc"
     executable = copy_add()
     save_artifact(file, executable.program, executable.constants)
