@@ -135,11 +135,6 @@ def _pad(node: Node, patch: Patch) -> bool:
     return pads is not None and not any(pads) and _operand(node, patch)
 
 
-def _reduce(node: Node, patch: Patch) -> bool:
-    # Only reductions over axes of size 1, or over none, keep the type; the value of one element is itself.
-    return _operand(node, patch)
-
-
 def _idempotent(node: Node, patch: Patch) -> bool:
     inner = node.input(0).producer
     return inner is not None and inner.op == node.op and inner.attrs == node.attrs and _operand(node, patch)
@@ -207,7 +202,8 @@ _RULES: dict[str, tuple[LocalRule, ...]] = {
     **dict.fromkeys(("reshape", "flatten", "squeeze", "unsqueeze", "expand", "tile"), (_operand,)),
     "slice": (_slice,),
     "pad": (_pad,),
-    **dict.fromkeys(("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod"), (_reduce,)),
+    # A reduction keeps its type only over axes of size 1, or over none: one element is its own mean and maximum.
+    **dict.fromkeys(("reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod"), (_operand,)),
     "transpose": (merge_transposes,),
     "cast": (_cast,),
     **dict.fromkeys(("relu", "abs", "floor", "ceil", "round", "sign"), (_idempotent,)),

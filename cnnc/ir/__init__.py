@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from cnnc.ir.attrs import NO_ATTRS, Attrs
+from cnnc.ir.clone import clone_graph
+from cnnc.ir.draw import to_networkx
 from cnnc.ir.fact import Array, Content, Fact, Operands
 from cnnc.ir.graph import Graph, Node, Value
 from cnnc.ir.patch import Patch
 from cnnc.ir.pattern import ANY, Bind, Const, Match, Miss, Op, known_array, match, only_use
 from cnnc.ir.rewrite import Notes, Refusal, Rule, rewrite
+from cnnc.ir.text import constant_arrays, print_graph
+from cnnc.ir.text_file import dump_graph, load_graph, save_graph
+from cnnc.ir.text_parser import parse_graph
 from cnnc.ir.verify import STAGES, verify
 
 __all__ = [
@@ -31,9 +36,17 @@ __all__ = [
     "Refusal",
     "Rule",
     "Value",
+    "clone_graph",
+    "constant_arrays",
+    "dump_graph",
     "known_array",
+    "load_graph",
     "match",
     "only_use",
+    "parse_graph",
+    "print_graph",
     "rewrite",
+    "save_graph",
+    "to_networkx",
     "verify",
 ]

@@ -26,7 +26,9 @@ from cnnc.ir.text import BARE_NAME, MAX_INLINE_ELEMENTS, parse_floats, type_text
 from cnnc.ir.verify import STAGES, types_agree
 from cnnc.types import PLAIN, DType, Layout, Quant, TensorType
 
-MAX_TEXT = 256 << 20
+MAX_TEXT = 64 << 20
+"""Longest text that is read, in characters."""
+
 _MAX_RANK = 64
 _MAX_DEPTH = 16
 
