@@ -44,6 +44,7 @@ def pack_depthwise(
 
 def choose_depthwise_columns(width: int, lanes: int) -> int:
     """Pixels of a tile for rows of ``width``: the fewest wasted, at least enough to hide latency."""
+    width = max(width, 1)
     most = 8 if lanes == 16 else 6
     return min(
         range(min(width, 4), min(width, most) + 1), key=lambda columns: (-(-width // columns) * columns, -columns)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.runtime.cpu.conv_footprint import conv_footprint
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.direct"
@@ -52,20 +53,8 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    lane_bytes = int(params["lanes"]) * 4
-    y_bytes = s["N"] * s["YB"] * s["OD"] * s["OH"] * s["OW"] * lane_bytes
-    accesses = [
-        Access("x", 0, s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * int(params["input_block"]) * 4, False),
-        Access("weights", 0, s["weight_floats"] * 4, False),
-        Access("segments", 0, s["segment_rows"] * 24, False),
-        Access("bias", 0, s["YB"] * lane_bytes, False),
-        Access("y", 0, y_bytes, True),
-    ]
-    if params["residual"]:
-        accesses.append(Access("residual", 0, y_bytes, False))
-    if params["activation"] == "prelu":
-        accesses.append(Access("slopes", 0, s["YB"] * lane_bytes, False))
-    return tuple(accesses)
+    x_bytes = s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * int(params["input_block"]) * 4
+    return conv_footprint(s, params, x_bytes, s["N"] * s["OD"] * s["OH"] * s["OW"])
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:

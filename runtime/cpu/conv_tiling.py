@@ -32,6 +32,7 @@ def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[in
     lanes a multiply-add takes its broadcast operand from memory, so tiles of one block are as fast as any; with fewer
     lanes two blocks share each broadcast.
     """
+    height, width = max(height, 1), max(width, 1)  # an empty map has no tiles
     best: tuple[float, tuple[int, int, int]] | None = None
     registers = 28 if lanes == 16 else 12
     for blocks in (1, 2, 3, 4):
@@ -65,7 +66,7 @@ def choose_conv_tiling(
 
     ``ic_blocks`` counts the input blocks that one output tile reads. Sizes unknown at compile time are given as hints.
     """
-    depth, height, width = output
+    depth, height, width = (max(size, 1) for size in output)
     rows, columns, blocks = choose_tile(height, width, oc_blocks, lanes)
     all_row_tiles, all_column_tiles = -(-height // rows), -(-width // columns)
 
@@ -95,6 +96,7 @@ def choose_conv_tiling(
 
 def choose_pointwise_tiling(pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1) -> ConvTiling:
     """Tiling of ``conv.f32.blocked.pointwise``; ``pixels`` is the size of one image's map."""
+    pixels = max(pixels, 1)
     rows, columns, blocks = choose_tile(1, pixels, oc_blocks, lanes)
     all_tiles = -(-pixels // columns)
     tile_bytes = ic_blocks * columns * lanes * 4

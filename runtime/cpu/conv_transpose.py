@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.runtime.cpu.conv_footprint import conv_footprint
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv_transpose.f32.blocked"
@@ -61,20 +62,8 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    lane_bytes = int(params["lanes"]) * 4
-    y_bytes = s["N"] * s["YB"] * s["OD"] * s["OH"] * s["OW"] * lane_bytes
-    accesses = [
-        Access("x", 0, s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * lane_bytes, False),
-        Access("weights", 0, s["weight_floats"] * 4, False),
-        Access("segments", 0, s["segment_rows"] * 24, False),
-        Access("bias", 0, s["YB"] * lane_bytes, False),
-        Access("y", 0, y_bytes, True),
-    ]
-    if params["residual"]:
-        accesses.append(Access("residual", 0, y_bytes, False))
-    if params["activation"] == "prelu":
-        accesses.append(Access("slopes", 0, s["YB"] * lane_bytes, False))
-    return tuple(accesses)
+    x_bytes = s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * int(params["lanes"]) * 4
+    return conv_footprint(s, params, x_bytes, s["N"] * s["OD"] * s["OH"] * s["OW"])
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
