@@ -27,7 +27,7 @@ from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import HostStep, Program
-from cnnc.runtime.program_json import program_from_json, variant_from_json
+from cnnc.runtime.program_reader import program_from_json, variant_from_json
 from cnnc.types import DType
 
 Source = str | os.PathLike[str] | bytes

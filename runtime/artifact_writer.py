@@ -21,7 +21,8 @@ from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import Program
-from cnnc.runtime.program_json import program_from_json, program_to_json, variant_to_json
+from cnnc.runtime.program_json import program_to_json, variant_to_json
+from cnnc.runtime.program_reader import program_from_json
 from cnnc.types import DType
 
 

@@ -30,7 +30,8 @@ from cnnc.runtime.program import (
     Sizes,
     Tensor,
 )
-from cnnc.runtime.program_json import program_from_json, program_to_json
+from cnnc.runtime.program_json import program_to_json
+from cnnc.runtime.program_reader import program_from_json
 from cnnc.types import DType
 from tests.runtime.copy_program import copy_add, copy_call
 from tests.runtime.tables import NoPool, no_kernel
