@@ -139,7 +139,7 @@ def _reshape(
     else:
         shape = patch.node("dims", (), DimsAttrs(target.dims), loc=loc, name=f"{name}.shape")
     try:
-        made = patch.node("reshape", [source, shape], ReshapeAttrs(target.allowzero), loc=loc)
+        made = patch.node("reshape", [source, shape], ReshapeAttrs(target.allowzero), loc=loc, name=name)
     except UserError:
         # Not every target says the wanted shape: a -1 beside sizes whose product does not divide, for instance.
         return None

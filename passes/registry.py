@@ -29,6 +29,7 @@ _NAMES = (
     "fold-pad",
     "fold-scale-into-conv",
     "fold-shapes",
+    "fold-transpose-into-gemm",
     "fuse-conv-activation",
     "fuse-conv-residual",
     "fuse-elementwise",

@@ -285,6 +285,18 @@ def _linear(make: Maker, x: Value) -> Value | None:
     return make.add("matmul", x, make.weights(size, 4))
 
 
+def _classifier(make: Maker, x: Value) -> Value | None:
+    """Flatten channels-last data into a product, as Keras models do."""
+    if not _is_known_image(x):
+        return None
+    size = int(np.prod([dim for dim in x.type.shape[1:] if isinstance(dim, int)]))
+    flat = make.add("flatten", make.add("transpose", x, perm=make.pick((0, 2, 3, 1), (0, 3, 1, 2))))
+    if make.pick(True, False):
+        return make.add("matmul", flat, make.weights(size, 3))
+    turned = make.pick(0, 1)
+    return make.add("gemm", flat, make.weights(3, size) if turned else make.weights(size, 3), transB=turned)
+
+
 def _sum(make: Maker, x: Value) -> Value:
     return make.add(make.pick("sum", "mean"), *[x, make.like(x), make.like(x)][: make.pick(1, 2, 3)])
 
@@ -318,6 +330,7 @@ STEPS: dict[str, Step] = {
     "softmax": _softmax,
     "reduce": _reduce,
     "linear": _linear,
+    "classifier": _classifier,
     "sum": _sum,
     "cast": _cast,
 }
