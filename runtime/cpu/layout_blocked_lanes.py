@@ -5,7 +5,7 @@ buffer ``map`` holds an int32 for each lane of y: the lane of x it is copied fro
 for a lane that stays as it is (another piece of the concat writes it).
 x and y must not overlap.
 
-Work item: 64 positions of one block of y.
+Work item: 256 positions of one block of y; the lanes that come from one block of x are moved together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
-_POSITIONS = 64
+_POSITIONS = 256
+_KEEP = -2
 
 
 def arguments(batch: Dim, x_blocks: Dim, y_blocks: Dim, positions: Dim) -> dict[str, Dim]:
@@ -39,31 +40,45 @@ def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
+    import numpy as np
+
+    from cnnc.runtime.cpu.lane_permute import lane_merges
     from cnnc.runtime.cpu.registers import scalar_access
 
-    lanes = target.lanes
-    read_map, _ = scalar_access(target, "i32")
-    read, write = scalar_access(target, "f32")
+    lanes, pixel = target.lanes, target.vector_bytes
+    read, write = scalar_access(target, "i32")
+    merges = lane_merges(target)
+    merge, clear = merges.merge, merges.clear
 
     def layout_blocked_lanes(args: Any, begin: int, end: int, scratch: int) -> None:
         y, x, lane_map = args[0], args[1], args[2]
         x_blocks, y_blocks, positions = args[4], args[5], args[6]
         chunks = (positions + _POSITIONS - 1) // _POSITIONS
+        indices, mask, owners = scratch, scratch + 4 * lanes, scratch + 8 * lanes
         for item in range(begin, end):
             rest, first = item // chunks, item % chunks * _POSITIONS
             image, block = rest // y_blocks, rest % y_blocks
             count = min(_POSITIONS, positions - first)
+            result = y + ((image * y_blocks + block) * positions + first) * pixel
+            row = lane_map + 4 * block * lanes
             for lane in range(lanes):
-                wanted = read_map(lane_map + 4 * (block * lanes + lane))
-                target_at = y + 4 * (((image * y_blocks + block) * positions + first) * lanes + lane)
-                if wanted == -1:
-                    for position in range(count):
-                        write(target_at + 4 * lanes * position, 0.0)
-                elif wanted >= 0:
-                    plane = (image * x_blocks + wanted // lanes) * positions + first
-                    source = x + 4 * (plane * lanes + wanted % lanes)
-                    for position in range(count):
-                        write(target_at + 4 * lanes * position, read(source + 4 * lanes * position))
+                wanted = read(row + 4 * lane)
+                write(owners + 4 * lane, np.int32(wanted // lanes if wanted >= 0 else wanted))
+            for lane in range(lanes):
+                owner = read(owners + 4 * lane)
+                fresh = owner != _KEEP
+                for earlier in range(lane):
+                    fresh = fresh and read(owners + 4 * earlier) != owner
+                if not fresh:
+                    continue
+                for other in range(lanes):
+                    same = read(owners + 4 * other) == owner
+                    write(mask + 4 * other, np.int32(same))
+                    write(indices + 4 * other, np.int32(read(row + 4 * other) % lanes))
+                if owner < 0:
+                    clear(result, mask, count)
+                else:
+                    merge(result, x + ((image * x_blocks + owner) * positions + first) * pixel, indices, mask, count)
 
     return layout_blocked_lanes
 
@@ -75,4 +90,5 @@ KERNEL = KernelDef(
     build=_build,
     items=_items,
     footprint=_footprint,
+    scratch_bytes=lambda sizes, params: 12 * int(params["lanes"]),
 )

@@ -73,6 +73,22 @@ def test_a_range_of_channels():
     np.testing.assert_array_equal(y, to_blocked(np.ascontiguousarray(x[:, :3]), L, pad=0))
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
+@pytest.mark.parametrize("positions", [1, 49, 300])
+def test_channel_shuffle(target, positions):
+    lanes, channels = target.lanes, 38
+    source = _random(2, channels, positions)
+    order = np.arange(channels).reshape(2, -1).T.reshape(-1)
+    x = to_blocked(source, lanes, pad=np.nan)
+    blocks = x.shape[1]
+    lane_map = np.full(blocks * lanes, -1, np.int32)
+    lane_map[:channels] = order
+    sizes = layout_blocked_lanes.arguments(2, blocks, blocks, positions)
+    variant = Variant.of("layout.blocked_lanes", lanes=lanes)
+    y = run(variant, {"y": poison(x.shape), "x": x, "map": lane_map}, sizes, target)["y"]
+    np.testing.assert_array_equal(y, to_blocked(np.ascontiguousarray(source[:, order]), lanes, pad=0))
+
+
 def test_concat_at_an_unaligned_offset():
     """Channels 0..6 come from one tensor, 7..25 from another; both calls leave each other's lanes alone."""
     first, second = _random(2, 7, 70), -_random(2, 19, 70)
