@@ -18,7 +18,7 @@ Fires when
    fold-batch-norm (no padding where something is added); or
 3. its result is read by a gemm through a reshape from [N, C, ...] to [N, C * ...], neither read elsewhere: a row of
    weights belongs to one channel; or
-4. two such nodes follow each other: they become one scale_shift.
+4. two such nodes follow each other, at least one of them with more than one value: they become one scale_shift.
 
 Must not fire for a constant that is divided (``c / x``), one that varies along another axis, one that broadcasts the
 other operand to a larger shape, or when the folded weights would overflow.
@@ -33,7 +33,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cnnc.ir import ANY, Graph, Match, Notes, Op, Patch, Rule, rewrite
+from cnnc.ir import ANY, Graph, Match, Node, Notes, Op, Patch, Rule, known_array, rewrite
 from cnnc.ops.normalization import ScaleShiftAttrs
 from cnnc.passes.base import Pass
 from cnnc.passes.channel_affine import ChannelAffine, affine_over, affine_source, read_affine
@@ -67,6 +67,8 @@ def _apply_through_reshape(found: Match, patch: Patch) -> str | None:
 
 def _merge(found: Match, patch: Patch) -> str | None:
     inner, outer = found.node("inner"), found.root
+    if _is_uniform(inner) and _is_uniform(outer):
+        return "both constants have one element: an element-wise chain needs no vector of channels for them"
     first, second = read_affine(inner), read_affine(outer)
     if isinstance(first, str):
         return first
@@ -82,6 +84,11 @@ def _merge(found: Match, patch: Patch) -> str | None:
     operands = [source, patch.constant(scale, f"{outer.name}.scale"), patch.constant(shift, f"{outer.name}.shift")]
     patch.replace(outer.output, patch.node("scale_shift", operands, ScaleShiftAttrs(), loc=found.loc))
     return None
+
+
+def _is_uniform(node: Node) -> bool:
+    constants = [known_array(value) for value in node.inputs if value is not None and value is not affine_source(node)]
+    return all(array is not None and array.size == 1 for array in constants)
 
 
 def _named(pattern: Op, name: str) -> Op:

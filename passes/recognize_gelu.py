@@ -30,8 +30,8 @@ from typing import ClassVar
 
 from cnnc.ir import Bind, Graph, Notes, Op, rewrite
 from cnnc.ops.nonlinearity import GeluAttrs
+from cnnc.passes.activation_chain import activation_rules
 from cnnc.passes.base import Pass
-from cnnc.passes.recognize_activation import activation_rules
 from cnnc.passes.scalar_constant import scalar
 
 _X = Bind("x")

@@ -27,8 +27,8 @@ from typing import ClassVar
 
 from cnnc.ir import Bind, Graph, Match, Notes, Op, Patch, Rule, rewrite
 from cnnc.ops.nonlinearity import HardSigmoidAttrs
+from cnnc.passes.activation_chain import activation_rules
 from cnnc.passes.base import Pass
-from cnnc.passes.recognize_activation import activation_rules
 from cnnc.passes.scalar_constant import any_scalar, number_of, scalar
 
 _X = Bind("x")

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from cnnc.ir import Attrs, Bind, Graph, Notes, Op, rewrite
+from cnnc.passes.activation_chain import activation_rules
 from cnnc.passes.base import Pass
-from cnnc.passes.recognize_activation import activation_rules
 from cnnc.passes.recognize_hard_sigmoid import RELU6_OF_X_PLUS_3
 from cnnc.passes.scalar_constant import scalar
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cnnc.ir import Bind, Graph, Notes, Op, rewrite
+from cnnc.passes.activation_chain import activation_rules
 from cnnc.passes.base import Pass
-from cnnc.passes.recognize_activation import activation_rules
 
 _X = Bind("x")
 _RULES = activation_rules("recognize-mish", "mish", [Op("mul", Op("tanh", Op("softplus", _X)), _X, commutative=True)])

@@ -23,8 +23,8 @@ from typing import ClassVar
 
 from cnnc.ir import Bind, Graph, Notes, Op, rewrite
 from cnnc.ops.nonlinearity import AlphaAttrs
+from cnnc.passes.activation_chain import activation_rules
 from cnnc.passes.base import Pass
-from cnnc.passes.recognize_activation import activation_rules
 
 _X = Bind("x")
 _RULES = activation_rules(

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cnnc.ir import Array, Bind, Const, Graph, Notes, Op, rewrite
+from cnnc.passes.activation_chain import activation_rules
 from cnnc.passes.base import Pass
-from cnnc.passes.recognize_activation import activation_rules
 from cnnc.passes.scalar_constant import scalar
 
 _X = Bind("x")

@@ -105,8 +105,8 @@ def test_refuses_a_conv_that_is_read_elsewhere() -> None:
 
 def test_refuses_integers() -> None:
     s = Sketch()
-    x = s.input(1, 3, dtype=DType.I64)
-    y = s.op("add", s.op("mul", x, s.ints(2)), s.ints(3))
+    x = s.input(1, 3, 1, dtype=DType.I64)
+    y = s.op("add", s.op("mul", x, s.const([[2], [3], [4]], dtype="int64")), s.ints(3))
     assert run_pass(s.returns(y), "fold-scale-into-conv").refused("i64")
 
 
@@ -130,3 +130,9 @@ def test_other_reshapes_before_a_gemm_keep_the_scale() -> None:
     flat = s.op("reshape", x, s.ints(2, 12))
     y = s.op("gemm", flat, s.normal(12, 5))
     assert run_pass(s.returns(y, s.op("neg", flat)), "fold-scale-into-conv").refused("also read by neg")
+
+
+def test_single_numbers_are_left_to_element_wise_chains() -> None:
+    s = Sketch()
+    y = s.op("add", s.op("mul", s.input("N", 300, 4), s.const(2.0)), s.const([1.0]))
+    assert run_pass(s.returns(y), "fold-scale-into-conv").refused("both constants have one element")
