@@ -15,6 +15,7 @@ from cnnc.errors import ModelError
 from cnnc.frontends.onnx.generic import generic_attrs
 from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 from cnnc.ir.graph import Value
+from cnnc.types import DType
 
 _ACTIVATION_ATTRIBUTES = frozenset({"activation", "activation_params"})
 
@@ -54,10 +55,10 @@ def _activation(node: OnnxNode, x: Value, kind: str, params: tuple[float, ...]) 
     return node.refuse(f"activation {kind!r} with {len(params)} parameters is not supported")
 
 
-def _dequantize(node: OnnxNode, first: int) -> Value:
-    """Real values of the three inputs (stored, scale, zero point) from ``first`` on."""
+def _dequantize(node: OnnxNode, first: int, *, axis: int = 1) -> Value:
+    """Real values of the three inputs (stored, scale, zero point) from ``first`` on; scales lie along ``axis``."""
     stored, scale, zero_point = node.input(first), node.input(first + 1), node.optional(first + 2)
-    return node.step("dequantize_linear", [stored, scale, zero_point])
+    return node.step("dequantize_linear", [stored, scale, zero_point], axis=axis)
 
 
 def _quantize(node: OnnxNode, real: Value, first: int, like: Value) -> Converted:
@@ -109,6 +110,44 @@ def convert_quantized_concat(node: OnnxNode) -> Converted:
     return _quantize(node, real, 0, node.input(2))
 
 
+def convert_quantized_gemm(node: OnnxNode) -> Converted:
+    """(A, scale, zero point, B, scale, zero point, C int32, Y scale, Y zero point) -> Y, real without a Y scale.
+
+    B may have a scale for each output column; C is stored with scale ``alpha * A scale * B scale`` and no zero point.
+    """
+    transposed = node.integer("transB", 0)
+    a, b = _dequantize(node, 0), _dequantize(node, 3, axis=0 if transposed else 1)
+    alpha = node.real("alpha", 1.0)
+    real = node.step("gemm", [a, b], alpha=alpha, transA=node.integer("transA", 0), transB=transposed)
+    stored = node.optional(6)
+    if stored is not None:
+        scale = node.step("mul", [node.input(1), node.input(4)])
+        scale = node.step("mul", [scale, node.constant(alpha, np.float32, "alpha")])
+        bias = node.step("mul", [node.step("cast", [stored], to=DType.F32), scale])
+        real = node.step("add", [real, bias])
+    if node.optional(7) is None:
+        return node.finish("identity", [real])
+    return _quantize(node, real, 7, node.input(0))
+
+
+def convert_fused_matmul(node: OnnxNode) -> Converted:
+    """MatMul of operands whose last two axes may be swapped, times ``alpha``."""
+    if node.integer("transBatchA", 0) or node.integer("transBatchB", 0):
+        node.refuse("a transposed batch axis is not supported")
+    a, b = (_swap(node, index, name) for index, name in enumerate(("transA", "transB")))
+    alpha = node.constant(node.real("alpha", 1.0), a.type.dtype.numpy, "alpha")
+    return node.finish("mul", [node.step("matmul", [a, b]), alpha])
+
+
+def _swap(node: OnnxNode, index: int, name: str) -> Value:
+    """Input ``index``, its last two axes swapped where the attribute says so."""
+    value = node.input(index)
+    rank = value.type.rank
+    if not node.integer(name, 0) or rank < 2:
+        return value
+    return node.step("transpose", [value], perm=(*range(rank - 2), rank - 1, rank - 2))
+
+
 def convert_gelu(node: OnnxNode) -> Converted:
     """The exact GELU."""
     return node.finish("gelu", [node.input(0)])
@@ -137,7 +176,9 @@ CONVERTERS: Mapping[str, Converter] = {
     "FastGelu": convert_fast_gelu,
     "FusedConv": convert_fused_conv,
     "FusedGemm": convert_fused_gemm,
+    "FusedMatMul": convert_fused_matmul,
     "Gelu": convert_gelu,
+    "QGemm": convert_quantized_gemm,
     "QLinearAdd": partial(convert_quantized_binary, op="add"),
     "QLinearAveragePool": convert_quantized_average_pool,
     "QLinearConcat": convert_quantized_concat,

@@ -84,6 +84,54 @@ def test_damaged_bytes_never_end_in_a_traceback(data: st.DataObject) -> None:
         import_onnx(bytes(model))
 
 
+SIZES = st.sampled_from([-(1 << 62), -2, -1, 0, 1, 2, 3, 7, 1 << 31, 1 << 40, 1 << 62])
+
+
+def varied_model() -> onnx.ModelProto:
+    """Operators whose shapes come from attributes, from constants, and from an input's values."""
+    weights = {"w": np.ones((4, 3, 3, 3), np.float32), "sizes": np.array([0, -1], np.int64)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2], dilations=[1, 1], group=1),
+        helper.make_node("MaxPool", ["c"], ["m"], kernel_shape=[2, 2], pads=[0, 0, 1, 1]),
+        helper.make_node("Transpose", ["m"], ["t"], perm=[0, 2, 3, 1]),
+        helper.make_node("Split", ["t"], ["s0", "s1"], axis=3),
+        helper.make_node("Concat", ["s1", "s0"], ["cat"], axis=-1),
+        helper.make_node("Reshape", ["cat", "sizes"], ["r"]),
+        helper.make_node("Expand", ["r", "target"], ["e"]),
+        helper.make_node("ReduceSum", ["e"], ["y"], keepdims=0),
+    ]
+    inputs = [tensor_input("x", (1, 3, 9, 8)), tensor_input("target", (2,), TensorProto.INT64)]
+    return build(nodes, inputs, ["y"], weights=weights)
+
+
+@settings(max_examples=200, deadline=2000)
+@given(st.data())
+def test_absurd_sizes_never_end_in_a_traceback_or_a_long_wait(data: st.DataObject) -> None:
+    model = varied_model()
+    for _ in range(data.draw(st.integers(1, 3))):
+        if data.draw(st.booleans()):
+            dims = data.draw(st.sampled_from(list(model.graph.input))).type.tensor_type.shape.dim
+            data.draw(st.sampled_from(list(dims))).dim_value = data.draw(SIZES)
+            continue
+        with_attributes = [node for node in model.graph.node if node.attribute]
+        attribute = data.draw(st.sampled_from(list(data.draw(st.sampled_from(with_attributes)).attribute)))
+        if attribute.type == onnx.AttributeProto.INT:
+            attribute.i = data.draw(SIZES)
+        elif data.draw(st.booleans()):
+            attribute.ints.append(data.draw(SIZES))
+        else:
+            attribute.ints[data.draw(st.integers(0, len(attribute.ints) - 1))] = data.draw(SIZES)
+    with contextlib.suppress(UserError):
+        import_onnx(model)
+
+
+def test_a_list_of_sizes_without_bound() -> None:
+    nodes = [helper.make_node("Expand", ["x", "target"], ["y"])]
+    inputs = [tensor_input("x", (1,)), tensor_input("target", (1 << 40,), TensorProto.INT64)]
+    with pytest.raises(ModelError, match="more than 65536"):
+        import_onnx(build(nodes, inputs, ["y"]))
+
+
 def test_newer_ir_version() -> None:
     model = relu_model()
     model.ir_version = onnx.IR_VERSION + 1

@@ -118,6 +118,25 @@ def test_quantized_concat() -> None:
     check(call, {"a": stored(2, 3, 4), "b": stored(2, 5, 4)}, SCALES, steps=1)
 
 
+@pytest.mark.parametrize("transposed", [0, 1])
+@pytest.mark.parametrize("per_column", [False, True])
+def test_quantized_gemm(transposed: int, per_column: bool) -> None:
+    columns = 5 if per_column else 1
+    weights = SCALES | {
+        "b": (stored(5, 4) if transposed else stored(4, 5)),
+        "b_s": np.linspace(0.01, 0.03, columns, dtype=np.float32).reshape((columns,) if per_column else ()),
+        "b_z": np.full((columns,) if per_column else (), 128, np.uint8),
+        "c": np.arange(-2000, 3000, 1000, dtype=np.int32),
+        "y_s": np.array(0.3, np.float32),
+    }
+    call = node("QGemm", ["a", "a_s", "a_z", "b", "b_s", "b_z", "c", "y_s", "y_z"], transB=transposed, alpha=0.5)
+    check(call, {"a": stored(3, 4)}, weights, steps=1)
+
+
+def test_fused_matmul() -> None:
+    check(node("FusedMatMul", ["a", "b"], transA=1, transB=1, alpha=0.25), {"a": random(2, 4, 3), "b": random(5, 4)})
+
+
 def test_other_operators_of_the_domain_are_refused() -> None:
     model = build([node("Inverse", ["x"])], [tensor_input("x", (3, 3), TensorProto.FLOAT)], ["y"], domains=DOMAIN)
     with pytest.raises(UnsupportedError, match=r"Inverse.*com\.microsoft"):
