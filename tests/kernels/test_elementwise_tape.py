@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import numpy as np
 import pytest
 
 from cnnc.errors import InternalError
+from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.elementwise_tape import Operand, arguments, broadcast_strides
 from cnnc.runtime.cpu.tape_encoding import ARITY, TapeStep, encode_tape
+from cnnc.runtime.jit.library import load_kernel
 from cnnc.runtime.kernel import Variant
 from tests.kernels.harness import poison, run
 
@@ -217,6 +220,25 @@ def test_result_may_share_memory_with_an_input():
     writes_output = [slot in range(8, 12) for slot in instructions[:, 1]]
     reads_input = [min(row[2:5]) < 8 for row in instructions]
     assert max(i for i, read in enumerate(reads_input) if read) <= writes_output.index(True)
+
+
+def test_in_place():
+    """y0 is x0's memory, while a later step still reads x0."""
+    x = np.random.default_rng(6).normal(size=(3, 1500)).astype(np.float32)
+    bias = np.arange(3, dtype=np.float32).reshape(3, 1)
+    steps = [TapeStep("add", (0, 1)), TapeStep("mul", (2, 0)), TapeStep("neg", (3,))]
+    tape = encode_tape(["f32", "f32"], steps, [(4, "f32")])
+    whole = Operand((1500, 1))
+    sizes = arguments(x.shape, [whole, Operand((1, 0))], [whole], len(tape))
+    memory = x.copy()
+    addresses = {"x0": memory, "x1": bias, "y0": memory, "tape": tape}
+    kernel = kernel_def("elementwise.tape")
+    slots = [addresses[name].ctypes.data if name in addresses else 0 for name in kernel.buffers]
+    block = np.array(slots + [sizes[name] for name in kernel.sizes], np.int64)
+    scratch = np.zeros(kernel.scratch_bytes(sizes, {}) + 64, np.uint8)
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(load_kernel(TAPE))
+    entry(block.ctypes.data, 0, kernel.items(sizes, {}), -(-scratch.ctypes.data // 64) * 64)
+    np.testing.assert_array_equal(memory, -((x + bias) * x))
 
 
 def test_outputs_that_are_inputs_or_repeat():
