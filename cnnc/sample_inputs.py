@@ -19,23 +19,29 @@ OTHER_SIZE = 64
 
 
 def sample_inputs(graph: Graph, seed: int = 0, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:
-    """One array for every graph input: floats from the standard normal distribution, integers 0..9, u8 0..255, random
-    booleans.
+    """One array for every graph input, see ``sample_arrays``."""
+    return sample_arrays({value.name: value.type for value in graph.inputs}, seed, sizes)
+
+
+def sample_arrays(
+    types: Mapping[str, TensorType], seed: int = 0, sizes: Mapping[str, int] | None = None
+) -> dict[str, Array]:
+    """An array of each type: floats from the standard normal distribution, integers 0..9, u8 0..255, random booleans.
 
     Args:
-        graph: any graph.
+        types: input types by name.
         seed: the same seed gives the same arrays.
         sizes: sizes of symbolic dims; those not named get ``BATCH_SIZE`` or ``OTHER_SIZE``.
     """
-    chosen = {**_default_sizes(graph), **(sizes or {})}
+    chosen = {**_default_sizes(types), **(sizes or {})}
     rng = np.random.default_rng(seed)
-    return {value.name: _sample(rng, value.type, chosen) for value in graph.inputs}
+    return {name: _sample(rng, type, chosen) for name, type in types.items()}
 
 
-def _default_sizes(graph: Graph) -> dict[str, int]:
+def _default_sizes(types: Mapping[str, TensorType]) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for value in graph.inputs:
-        for axis, dim in enumerate(value.type.shape):
+    for type in types.values():
+        for axis, dim in enumerate(type.shape):
             for name in sorted(symbols(dim)):
                 size = BATCH_SIZE if axis == 0 else OTHER_SIZE
                 sizes[name] = max(size, sizes.get(name, 0))

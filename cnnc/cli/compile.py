@@ -1,0 +1,129 @@
+"""``cnnc compile``: a model becomes a ``.cnnc`` file, or is shown at a point on the way there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from cnnc.cli.console import byte_count, note, say, working
+from cnnc.cli.failures import Evidence
+from cnnc.cli.model_options import (
+    LEVEL,
+    MODEL,
+    SHAPES,
+    CompileRequest,
+    check_model_file,
+    check_options,
+    compile_model,
+    load_graph,
+)
+from cnnc.cli.outputs import check_writable, replacing
+from cnnc.cli.pass_output import known_pass, printer_after
+from cnnc.errors import OptionError
+
+_HELP = """Compile MODEL (.onnx, .cnnc or .ir) for this CPU.
+
+The result is one file of plain data: packed weights, the program, and the optimised graph with its weights, from which
+the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.InferenceSession` load it without the compiler.
+
+\b
+  cnnc compile model.onnx                              writes model.cnnc
+  cnnc compile model.onnx -o small.cnnc --no-portable  about half as large, for CPUs of this kind only
+  cnnc compile model.onnx --shape input=1,3,224,224    fixes an open size
+  cnnc compile model.onnx --print-after fold-batch-norm --stop-after fold-batch-norm
+  cnnc compile model.onnx --emit program               shows the kernels, compiles none
+"""
+
+
+@click.command("compile", help=_HELP, short_help="Compile a model to a .cnnc file.")
+@MODEL
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The .cnnc file; beside the model if left out.")
+@LEVEL
+@SHAPES
+@check_options
+@click.option("--print-after", metavar="PASS|all", help="Print the graph after this pass, or after all that change it.")
+@click.option("--stop-after", metavar="PASS", help="Stop after this pass and print the graph; nothing is written.")
+@click.option(
+    "--emit", type=click.Choice(["ir", "program"]), help="Print the final graph or the program; nothing is written."
+)
+@click.option("--no-portable", is_flag=True, help="Leave the graph and plain weights out of the file.")
+@click.pass_obj
+def command(
+    evidence: Evidence,
+    model: Path,
+    output: Path | None,
+    level: int,
+    shapes: tuple[str, ...],
+    check_passes: bool,
+    on_bad_pass: str,
+    rewrite_limit: int | None,
+    print_after: str | None,
+    stop_after: str | None,
+    emit: str | None,
+    no_portable: bool,
+) -> None:
+    """See ``_HELP``."""
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit)
+    for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
+        if name and name != "all":
+            known_pass(name, option)
+    if output is not None and (emit or stop_after):
+        raise OptionError("there is nothing to write", where="--output", hint="leave out --emit and --stop-after")
+    if stop_after:
+        _show_stopped(request, evidence, stop_after, print_after)
+        return
+    if emit:
+        _show(request, evidence, emit, print_after)
+        return
+    path = output or model.with_suffix(".cnnc")
+    check_model_file(model)
+    check_writable(path, "--output")
+    if path.exists() and path.samefile(model):
+        raise OptionError(f"{path} is the model itself", where="--output", hint="give another name with -o")
+    start = time.perf_counter()
+    compiled = compile_model(request, evidence, printer_after(print_after))
+    for name, reason in compiled.notes.undone:
+        note(f"pass {name} was undone: {reason}")
+    with working(f"writing {path.name}"), replacing(path) as temporary:
+        compiled.save(temporary, portable=not no_portable)
+    hosts = [decision for decision in compiled.lowered.decisions if decision.chosen == "host"]
+    say(
+        f"{path}: {len(compiled.lowered.program.steps)} steps, {len(hosts)} on the host, "
+        f"{byte_count(path.stat().st_size)}, -O{level}, {time.perf_counter() - start:.1f} s"
+    )
+    if hosts:
+        note("host ops (NumPy): " + ", ".join(sorted({decision.op for decision in hosts})) + "; see cnnc explain")
+
+
+def _show_stopped(request: CompileRequest, evidence: Evidence, stop_after: str, print_after: str | None) -> None:
+    graph = load_graph(request.path, request.shapes, evidence)
+    from cnnc.compiler import optimise_graph
+    from cnnc.ir import Notes
+    from cnnc.ir.text import print_graph
+    from cnnc.runtime.jit.target import host_target
+
+    optimise_graph(
+        graph,
+        request.options(),
+        Notes(),
+        target=host_target(),
+        after_pass=printer_after(print_after),
+        stop_after=stop_after,
+    )
+    if print_after not in ("all", stop_after):
+        say(print_graph(graph).rstrip())
+
+
+def _show(request: CompileRequest, evidence: Evidence, emit: str, print_after: str | None) -> None:
+    compiled = compile_model(request, evidence, printer_after(print_after), kernels=False)
+    if emit == "ir":
+        from cnnc.ir.text import print_graph
+
+        say(print_graph(compiled.graph).rstrip())
+        return
+    from cnnc.cli.program_text import program_lines
+
+    for line in program_lines(compiled.lowered.program):
+        say(line)

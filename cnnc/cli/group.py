@@ -1,0 +1,64 @@
+"""The command group: finds commands by name, loads them on use, and turns every failure into an exit code."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from cnnc import __version__
+from cnnc.cli.failures import Evidence, guarded
+
+COMMANDS = ("compile", "run", "passes")
+"""Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
+
+_HELP = """Compile convolutional networks and run them on this CPU.
+
+\b
+  cnnc compile model.onnx -o model.cnnc         compile once
+  cnnc run model.cnnc --input photo.png --top 5 run it on an image
+  cnnc verify model.onnx                        compare with onnxruntime
+  cnnc bench model.onnx --against onnxruntime   measure it against another engine
+  cnnc inspect model.onnx                       what is in the model
+  cnnc explain model.onnx                       what fused, which kernels run, and why
+
+Exit codes: 0 done, 1 the answer is no (verify found a difference), 2 something in the command line, the model or the
+inputs is wrong, 3 a bug of cnnc, 130 interrupted. `cnnc COMMAND --help` explains a command by examples.
+"""
+
+
+class CommandGroup(click.Group):
+    """Loads a command's module when the command is asked for, and guards its run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"cnnc.cli.{cmd_name}").command
+        return command
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command line and exit with its code; click's own entry, guarded."""
+        names = ("args", "prog_name")
+        options |= dict(zip(names, args, strict=False))
+        given = list(sys.argv[1:] if options.get("args") is None else options["args"])
+        evidence = Evidence(tuple(given))
+        options |= {"args": given, "prog_name": options.get("prog_name") or "cnnc", "standalone_mode": False}
+        run = functools.partial(super().main, obj=evidence, **options)
+        sys.exit(guarded(run, evidence))
+
+
+@click.command(
+    cls=CommandGroup,
+    help=_HELP,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="cnnc")
+def main() -> None:
+    """The command group; its help is ``_HELP``."""

@@ -1,0 +1,177 @@
+"""Options that every command which compiles a model has, and compiling with progress."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cnnc.cli.console import counting, working
+from cnnc.cli.failures import Evidence
+from cnnc.errors import OptionError
+
+if TYPE_CHECKING:
+    from cnnc.compiler import CompiledModel, Options
+    from cnnc.ir import Graph
+    from cnnc.passes import AfterPass, Pass, PassReport
+    from cnnc.runtime.program import Program
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+
+LEVEL = click.option(
+    "-O",
+    "level",
+    type=click.IntRange(0, 3),
+    default=2,
+    show_default=True,
+    help="Optimisation level. 0: as imported; 1: rewrites that keep results to float rounding; 2: everything; "
+    "3: adds measured kernel selection.",
+)
+
+SHAPES = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1,3,H,W",
+    help="Shape of an input, instead of the model's own. A number fixes a size, a word leaves it open.",
+)
+
+CHECKS = (
+    click.option(
+        "--check-passes", is_flag=True, help="Compare the results before and after every pass on the interpreter; slow."
+    ),
+    click.option(
+        "--on-bad-pass",
+        type=click.Choice(["stop", "skip"]),
+        default="stop",
+        show_default=True,
+        help="What to do with a pass that fails or changes results: stop with a report, or undo it and go on.",
+    ),
+    click.option(
+        "--rewrite-limit",
+        type=click.IntRange(min=0),
+        help="Stop rewriting after so many rewrites: halve the number to find the rewrite that broke a model.",
+    ),
+)
+
+MODEL_TYPES = ".onnx, .cnnc or .ir"
+
+
+def check_options(command: Command) -> Command:
+    """Adds ``--check-passes``, ``--on-bad-pass`` and ``--rewrite-limit``."""
+    for option in reversed(CHECKS):
+        command = option(command)
+    return command
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int | str, ...]]:
+    """Shapes by input name from ``NAME=1,3,H,W`` texts.
+
+    Raises:
+        OptionError: a text is not of that form.
+    """
+    shapes: dict[str, tuple[int | str, ...]] = {}
+    for text in texts:
+        name, equals, sizes = text.rpartition("=")
+        parts = [part.strip() for part in sizes.split(",")]
+        if not equals or not name or not all(re.fullmatch(r"\d+|[A-Za-z_]\w*", part) for part in parts):
+            raise OptionError(f"cannot read {text!r}", where="--shape", hint="write NAME=1,3,224,224 or NAME=N,3,H,W")
+        if name in shapes:
+            raise OptionError(f"input {name!r} is given twice", where="--shape", hint="give each input one shape")
+        shapes[name] = tuple(int(part) if part.isdigit() else part for part in parts)
+    return shapes
+
+
+def check_model_file(path: Path) -> None:
+    """Refuse what is not a file before anything is imported.
+
+    Raises:
+        OptionError: there is no such file, or it is a folder.
+    """
+    if path.is_dir():
+        raise OptionError("this is a folder", where=str(path), hint=f"give an {MODEL_TYPES} file")
+    if not path.exists():
+        raise OptionError("there is no such file", where=str(path), hint="check the path")
+
+
+def load_graph(path: Path, shapes: Sequence[str], evidence: Evidence) -> Graph:
+    """The graph of an ``.onnx``, ``.ir`` or ``.cnnc`` file.
+
+    Raises:
+        UserError: what is wrong with the file or ``--shape``.
+    """
+    check_model_file(path)
+    wanted = parse_shapes(shapes)
+    if path.suffix == ".ir":
+        from cnnc.ir.text_file import load_graph as load_text
+        from cnnc.ops import OPS
+
+        if wanted:
+            raise OptionError("a text graph has its shapes written in it", where="--shape", hint="edit the .ir file")
+        graph = load_text(path, OPS)
+    else:
+        from cnnc.compiler import read_graph
+
+        with working(f"reading {path.name}"):
+            graph = read_graph(path, wanted)
+    evidence.graph = graph
+    return graph
+
+
+@dataclass(frozen=True, slots=True)
+class CompileRequest:
+    """What the command line asks of the compiler."""
+
+    path: Path
+    level: int = 2
+    shapes: Sequence[str] = ()
+    check_passes: bool = False
+    on_bad_pass: str = "stop"
+    rewrite_limit: int | None = None
+
+    def options(self) -> Options:
+        """The compiler's own form."""
+        from cnnc.compiler import Options
+
+        return Options(self.level, parse_shapes(self.shapes), self.check_passes, self.on_bad_pass, self.rewrite_limit)
+
+
+def compile_model(
+    request: CompileRequest, evidence: Evidence, after_pass: AfterPass | None = None, *, kernels: bool = True
+) -> CompiledModel:
+    """Import and compile with progress, machine code of the kernels included unless told otherwise.
+
+    Raises:
+        UserError: see ``cnnc.compile``.
+    """
+    graph = load_graph(request.path, request.shapes, evidence)
+    from cnnc.compiler import compile_graph
+
+    with working(f"optimising {request.path.name}") as tell:
+
+        def report(item: Pass, changed: Graph, outcome: PassReport) -> None:
+            tell(f"optimising {request.path.name}: {item.name} done")
+            if after_pass is not None:
+                after_pass(item, changed, outcome)
+
+        source = graph if request.path.suffix == ".ir" else request.path
+        model = compile_graph(graph, request.options(), model=source, after_pass=report)
+    evidence.graph = model.graph
+    if kernels:
+        build_kernels(model.lowered.program)
+    return model
+
+
+def build_kernels(program: Program) -> None:
+    """Compile the kernels that the cache lacks, in as many processes as the process has CPUs."""
+    from cnnc.runtime.cpu_limits import available_threads
+    from cnnc.runtime.jit.library import compile_many
+
+    with counting("compiling kernels") as count:
+        compile_many(program.variants(), available_threads(), progress=count)
