@@ -18,9 +18,9 @@ DIFFERING_INTEGERS = 0.01
 """Share of an integer output that a ``rounding`` pass may change: rounding may decide a close ArgMax otherwise."""
 
 
-def results(graph: Graph, numerics: str, seed: int = 0) -> dict[str, Array]:
-    """Outputs for seeded inputs: as they are for ``exact``, computed in float64 for ``rounding``."""
-    return interp.run(graph, sample_inputs(graph, seed), float64=numerics != "exact")
+def results(graph: Graph, numerics: str, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:
+    """Outputs for seeded inputs (symbols as ``sizes`` says): as they are for ``exact``, in float64 for ``rounding``."""
+    return interp.run(graph, sample_inputs(graph, sizes=sizes), float64=numerics != "exact")
 
 
 def difference(before: Mapping[str, Array], after: Mapping[str, Array], numerics: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cnnc.errors import CnncError, InternalError, OptionError
@@ -58,6 +58,7 @@ class PassManager:
         rewrite_limit: stop rewriting after so many rewrites in all (for bisecting). Passes that a stage depends on
             still run.
         stop_after: name of the last pass to run ("" for all).
+        sizes: sizes of symbolic dims for ``check``, where the defaults of ``sample_inputs`` do not suit the model.
     """
 
     passes: Sequence[Pass]
@@ -67,6 +68,7 @@ class PassManager:
     after_pass: AfterPass | None = None
     rewrite_limit: int | None = None
     stop_after: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.on_bad_pass not in ("stop", "skip"):
@@ -160,10 +162,10 @@ class _Run:
     def _compare(self, item: Pass, snapshot: Graph) -> str:
         """How the results differ from those before the pass, or ""."""
         if item.numerics not in self._results:
-            self._results[item.numerics] = results(snapshot, item.numerics)
+            self._results[item.numerics] = results(snapshot, item.numerics, self.manager.sizes)
         before = self._results[item.numerics]
         try:
-            after = results(self.graph, item.numerics)
+            after = results(self.graph, item.numerics, self.manager.sizes)
         except CnncError as error:
             return f"{type(error).__name__}: {error}"
         fault = difference(before, after, item.numerics) or ""

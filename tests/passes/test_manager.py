@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cnnc.errors import InternalError, OptionError
-from cnnc.ir import Graph, Notes
+from cnnc.dims import symbol
+from cnnc.errors import InputError, InternalError, OptionError
+from cnnc.ir import Graph, Notes, clone_graph
 from cnnc.ir.text import print_graph
 from cnnc.ir.text_file import load_graph, save_graph
 from cnnc.ops import OPS
@@ -113,6 +114,21 @@ def test_rewrite_limit_and_stop_after() -> None:
     assert [report.name for report in ran] == ["eliminate-dead-code"]
     with pytest.raises(OptionError, match="stop after"):
         PassManager([dead_code], stop_after="nosuch").run(graph, Notes())
+
+
+def test_checks_use_the_given_sizes() -> None:
+    graph = Graph(OPS)
+    x = graph.add_input("x", TensorType((symbol("N"), 3), DType.F32))
+    two_rows = graph.add_constant(np.array([2, 3]), "shape")
+    # Fits N = 2 only, as models do whose reshapes were exported for one size.
+    doubled = graph.add_node("add", [x, x]).output
+    graph.add_node("neg", [x])
+    graph.set_outputs([graph.add_node("reshape", [doubled, two_rows], OPS["reshape"].attrs()).output], ["y"])
+    dead_code = make_pass("eliminate-dead-code")
+    with pytest.raises(InputError, match="reshape"):
+        PassManager([dead_code], check=True, sizes={"N": 5}).run(clone_graph(graph), Notes())
+    (report,) = PassManager([dead_code], check=True, sizes={"N": 2}).run(graph, Notes())
+    assert report.changed
 
 
 def test_the_hook_sees_every_pass() -> None:
