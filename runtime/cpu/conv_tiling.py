@@ -42,7 +42,7 @@ def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[in
             for rows in range(1, min(height, registers // blocks // columns, 5) + 1):
                 pixels = rows * columns
                 tiles = -(-height // rows) * -(-width // columns)
-                loads = 0.0 if lanes == 16 else (pixels + blocks) * 0.5
+                loads = 0.0 if lanes == 16 else (pixels + blocks) * 1.25
                 step = max(pixels * blocks, 8, loads) + 1.0 + 0.25 * blocks + 0.1 * rows
                 cost = tiles * step / blocks
                 if best is None or cost < best[0] * 0.999:

@@ -34,7 +34,7 @@ def choose_gemm_tiling(m: int, n: int, k: int, lanes: int, packs_b: bool = False
         for rows in range(1, max(1, min(m, registers // blocks, 9)) + 1):
             tiles = -(-m // rows) * -(-n_blocks // blocks)
             # A step costs its multiply-adds, or its loads where there are fewer; short chains wait for latency.
-            step = max(rows * blocks, 8, (rows + blocks) * (1.0 if lanes == 16 else 0.5)) + 1.0 + 0.25 * rows
+            step = max(rows * blocks, 8, (rows + blocks) * (1.0 if lanes == 16 else 1.25)) + 1.0 + 0.25 * rows
             choices.append((tiles * step, -blocks, rows))
     _, negative, rows = min(choices)
     blocks = -negative

@@ -68,13 +68,13 @@ def _lower_function(function: Callable[..., Any], target: Target) -> Any:
     with global_compiler_lock:
         _initialise()
         text, emitted = numba_ir(function)
-    machine = _target_machine(target)
-    module = llvm.parse_assembly(_for_target(text, target, machine))
-    if emitted:
+        # Still locked: intrinsics that several kernels share are named by the one that is being compiled.
         definitions = ir.Module("emitted")
         for code in emitted:
             code.define(definitions)
-        module.link_in(llvm.parse_assembly(_for_target(str(definitions), target, machine)))
+    machine = _target_machine(target)
+    module = llvm.parse_assembly(_for_target(text, target, machine))
+    module.link_in(llvm.parse_assembly(_for_target(str(definitions), target, machine)))
     module.verify()
     for defined in module.functions:
         if not defined.is_declaration and defined.name != ENTRY_SYMBOL:
