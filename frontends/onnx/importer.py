@@ -218,15 +218,17 @@ class _Importer:
             raise UnsupportedError(f"operators of domain {domain!r} are not supported")
         if domain == "" and domain not in scope.opsets:
             raise ModelError("the model imports no opset of ai.onnx")
-        if find_converter(domain, proto.op_type) is not None or (domain == "" and proto.op_type == "If"):
-            return
+        has_converter = find_converter(domain, proto.op_type) is not None or (domain == "" and proto.op_type == "If")
         if domain != "":
-            raise UnsupportedError("this operator of com.microsoft is not supported")
+            if not has_converter:
+                raise UnsupportedError(f"this operator of {domain} is not supported")
+            return
         opset = scope.opsets[domain]
         if find_schema(proto.op_type, opset) is None:
             raise UnsupportedError(f"ONNX opset {opset} has no such operator")
-        if ir_name(proto.op_type) is None and not has_schema_function(proto.op_type, opset):
-            raise UnsupportedError("cnnc has no op for it", hint=_HINTS.get(proto.op_type, ""))
+        if has_converter or ir_name(proto.op_type) is not None or has_schema_function(proto.op_type, opset):
+            return
+        raise UnsupportedError("cnnc has no op for it", hint=_HINTS.get(proto.op_type, ""))
 
     def _convert(
         self, proto: onnx.NodeProto, scope: _Scope, loc: str, inputs: Sequence[Value | None], used: set[str]

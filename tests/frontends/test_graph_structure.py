@@ -79,9 +79,10 @@ def test_every_unsupported_place_is_reported_at_once() -> None:
     assert "fine" not in text
 
 
-def test_an_operator_newer_than_the_models_opset_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"Mish.*opset 13 has no such operator"):
-        import_onnx(build([node("Mish", ["x"], ["y"])], [X], ["y"], opset=13))
+@pytest.mark.parametrize("op", ["Mish", "GroupNormalization"])
+def test_an_operator_newer_than_the_models_opset_is_refused(op: str) -> None:
+    with pytest.raises(UnsupportedError, match=rf"{op}.*opset 13 has no such operator"):
+        import_onnx(build([node(op, ["x"], ["y"])], [X], ["y"], opset=13))
 
 
 def test_an_attribute_that_the_operator_does_not_have() -> None:
