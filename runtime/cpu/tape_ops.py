@@ -18,7 +18,7 @@ from cnnc.runtime.kernel import Target
 def step_function(target: Target) -> Any:
     """``run(opcode, dst, a, b, c, parameters, count)``: one op over ``count`` float32 at these addresses.
 
-    Whole vectors first, then a masked one: nothing is read or written behind ``count``. ``dst`` may be an operand.
+    Nothing is read or written behind ``count``. ``dst`` may be an operand.
     """
     return intrinsic(target, _emit_step, 7)
 
@@ -26,33 +26,45 @@ def step_function(target: Target) -> Any:
 def _emit_step(
     b: VectorBuilder, opcode: Any, dst: Any, first: Any, second: Any, third: Any, parameters: Any, count: Any
 ) -> None:
+    """Whole vectors in a first pass; in a second one the rest, which is copied to the stack and back.
+
+    The code of each op is there once for both passes: the tape is the kernel that takes longest to compile.
+    """
     alpha = b.float_bits(parameters)
     beta = b.float_bits(b.ir.lshr(parameters, b.index(32)))
+    whole, rest = b.ir.udiv(count, b.index(b.lanes)), b.ir.urem(count, b.index(b.lanes))
+    behind, mask = b.ir.mul(whole, b.index(b.target.vector_bytes)), b.tail_mask(rest)
+    places = [b.variable(address) for address in (dst, first, second, third)]
+    stack = [b.ir.ptrtoint(b.variable(b.zero()), I64) for _ in places]
+    vectors = b.variable(whole)
+    passes = b.ir.select(b.ir.icmp_unsigned("!=", rest, b.index(0)), b.index(2), b.index(1))
+    with b.loop(passes) as number:
+        is_rest = b.ir.icmp_unsigned("!=", number, b.index(0))
+        with b.when(is_rest):
+            for place, room, address in zip(places[1:], stack[1:], (first, second, third)):
+                b.store(b.load_masked(address, mask, behind), room)
+                b.set(place, room)
+            b.set(places[0], stack[0])
+            b.set(vectors, b.index(1))
+        _emit_switch(b, opcode, [b.get(place) for place in places], alpha, beta, b.get(vectors))
+        with b.when(is_rest):
+            b.store_masked(b.load(stack[0]), dst, mask, behind)
+
+
+def _emit_switch(b: VectorBuilder, opcode: Any, addresses: list[Any], alpha: Any, beta: Any, vectors: Any) -> None:
+    """The op over whole vectors: destination and operands at ``addresses``."""
     done = b.ir.append_basic_block("tape.done")
     switch = b.ir.switch(opcode, done)
     for name, number in OPCODES.items():
         block = b.ir.append_basic_block(f"tape.{name}")
         switch.add_case(I64(number), block)
         b.ir.position_at_end(block)
-        _emit_loop(b, name, dst, (first, second, third)[: ARITY[name]], alpha, beta, count)
+        with b.loop(vectors) as index:
+            offset = b.ir.mul(index, b.index(b.target.vector_bytes))
+            operands = [b.load(address, offset) for address in addresses[1 : 1 + ARITY[name]]]
+            b.store(emit_op(b, name, operands, alpha, beta), addresses[0], offset)
         b.ir.branch(done)
     b.ir.position_at_end(done)
-
-
-def _emit_loop(
-    b: VectorBuilder, name: str, dst: Any, operands: tuple[Any, ...], alpha: Any, beta: Any, count: Any
-) -> None:
-    lanes = b.index(b.lanes)
-    whole = b.ir.udiv(count, lanes)
-    with b.loop(whole) as number:
-        offset = b.ir.mul(number, b.index(b.target.vector_bytes))
-        b.store(emit_op(b, name, [b.load(address, offset) for address in operands], alpha, beta), dst, offset)
-    rest = b.ir.urem(count, lanes)
-    with b.when(b.ir.icmp_unsigned("!=", rest, b.index(0))):
-        offset = b.ir.mul(whole, b.index(b.target.vector_bytes))
-        mask = b.tail_mask(rest)
-        loaded = [b.load_masked(address, mask, offset) for address in operands]
-        b.store_masked(emit_op(b, name, loaded, alpha, beta), dst, mask, offset)
 
 
 def emit_op(b: VectorBuilder, name: str, operands: list[Any], alpha: Any, beta: Any) -> Any:
