@@ -76,26 +76,36 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
-    from cnnc.runtime.cpu.depthwise_tile import DEPTHWISE_ARGS, DepthwiseTile, emit_depthwise_tile
+    from cnnc.runtime.cpu.depthwise_tile import DEPTHWISE_ARGS, EVERY_COLUMN, DepthwiseTile, emit_depthwise_tile
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     tile_columns = constant(target, int(params["columns"]))
     vector_bytes = constant(target, target.vector_bytes)
 
-    def tile_function(border: bool) -> Any:
+    window, dilation = int(params["window"]), int(params["dilation"])
+
+    def tile_function(edge: int, partial: bool) -> Any:
         tile = DepthwiseTile(
             int(params["columns"]),
-            int(params["window"]),
+            window,
             int(params["stride"]),
-            int(params["dilation"]),
-            border,
+            dilation,
+            edge,
+            partial,
             str(params["activation"]),
             bool(params["residual"]),
         )
         return intrinsic(target, lambda b, *values: emit_depthwise_tile(b, tile, *values), len(DEPTHWISE_ARGS))
 
-    inner_tile, border_tile = tile_function(False), tile_function(True)
+    reach = (window - 1) * dilation if window else 0
+    # The edge tile serves the usual borders: full tiles that hang over by less than the window.
+    inner_tile, edge_tile, border_tile = (
+        tile_function(0, False),
+        tile_function(reach, False),
+        tile_function(EVERY_COLUMN, True),
+    )
+    edge_reach = constant(target, reach)
     memory = memory_ops(target)
     store_index, zero_vectors = memory.store_index, memory.zero_vectors
 
@@ -138,9 +148,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 for column in range(0, OW, COLUMNS):
                     first = column * SW - PW
                     offset = block_y + (row * OW + column) * BYTES
-                    inside = first >= 0 and first + span < W and column + COLUMNS <= OW
-                    if inside:
+                    full = column + COLUMNS <= OW
+                    over = max(-first, first + span - (W - 1))
+                    if full and over <= 0:
                         inner_tile(
+                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
+                            slopes + block * BYTES, residual + offset, y + offset, COLUMNS, zeros, alpha, beta,
+                        )  # fmt: skip
+                    elif full and over <= edge_reach():
+                        edge_tile(
                             block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
                             slopes + block * BYTES, residual + offset, y + offset, COLUMNS, zeros, alpha, beta,
                         )  # fmt: skip

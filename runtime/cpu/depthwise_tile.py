@@ -1,8 +1,7 @@
 """The register tile of depthwise convolution: neighbouring pixels of one row, one block of channels.
 
 It sums over a table of window rows (input offset, weight offset). Within a row a column is loaded once and used by
-every tap that reads it. The border variant reads zeros where a column lies outside the input, and stores valid pixels
-only.
+every tap that reads it. Columns outside the input are read as zeros.
 """
 
 from __future__ import annotations
@@ -15,17 +14,23 @@ from cnnc.runtime.cpu.epilogue import Activation, emit_output
 from cnnc.runtime.cpu.vector import VectorBuilder
 
 ROW_BYTES = 16
+EVERY_COLUMN = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class DepthwiseTile:
-    """``window``, ``stride``, ``dilation`` are horizontal; with window 0 all three are run-time arguments."""
+    """``window``, ``stride``, ``dilation`` are horizontal; with window 0 all three are run-time arguments.
+
+    The first and last ``edge`` columns that the tile reads may lie outside the input; EVERY_COLUMN: all of them. With
+    ``partial`` only ``columns_valid`` pixels are stored.
+    """
 
     columns: int
     window: int
     stride: int
     dilation: int
-    border: bool
+    edge: int
+    partial: bool
     activation: str
     residual: bool
 
@@ -68,14 +73,14 @@ def emit_depthwise_tile(b: VectorBuilder, tile: DepthwiseTile, *values: ir.Value
                 weight = b.load(weights, b.ir.mul(tap, vector_bytes))
                 for pixel in range(tile.columns):
                     column = b.ir.add(b.ir.mul(a["SW"], b.index(pixel)), b.ir.mul(tap, a["DW"]))
-                    value = _load_column(b, tile, a, row, column)
+                    value = _load_column(b, a, row, column, checked=tile.edge > 0)
                     b.set(sums[pixel], b.fma(weight, value, b.get(sums[pixel])))
     slope = b.load(a["slopes"]) if tile.activation == "prelu" else None
     activation = Activation(tile.activation, b.float_bits(a["alpha"]), b.float_bits(a["beta"]), slope)
     residual = a["residual"] if tile.residual else None
     for pixel, total in enumerate(sums):
         offset = pixel * b.target.vector_bytes
-        if not tile.border:
+        if not tile.partial:
             emit_output(b, activation, b.get(total), a["y"], residual, offset)
             continue
         with b.when(b.ir.icmp_signed("<", b.index(pixel), a["columns_valid"])):
@@ -96,17 +101,16 @@ def _emit_static_row(
         for tap in range(tile.window):
             readers.setdefault(pixel * tile.stride + tap * tile.dilation, []).append((pixel, tap))
     for column in sorted(readers):
-        value = _load_column(b, tile, a, row, b.index(column))
+        checked = column < tile.edge or column > max(readers) - tile.edge
+        value = _load_column(b, a, row, b.index(column), checked)
         for pixel, tap in readers[column]:
             b.set(sums[pixel], b.fma(taps[tap], value, b.get(sums[pixel])))
 
 
-def _load_column(
-    b: VectorBuilder, tile: DepthwiseTile, a: dict[str, ir.Value], row: ir.Value, column: ir.Value
-) -> ir.Value:
+def _load_column(b: VectorBuilder, a: dict[str, ir.Value], row: ir.Value, column: ir.Value, checked: bool) -> ir.Value:
     number = b.ir.add(a["first"], column)
     address = b.ir.add(row, b.ir.mul(number, b.index(b.target.vector_bytes)))
-    if tile.border:
+    if checked:
         # One unsigned comparison tests both ends.
         address = b.ir.select(b.ir.icmp_unsigned("<", number, a["W"]), address, a["zeros"])
     return b.load(address)

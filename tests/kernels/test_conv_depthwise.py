@@ -26,7 +26,7 @@ CASES = {
 }
 
 
-def run_depthwise(case, runtime_window=False, splits=1, item_rows=2, **run):
+def run_depthwise(case, runtime_window=False, splits=1, item_rows=2, residual=False, **run):
     rng = np.random.default_rng(3)
     rank = len(case["k"])
     stride, dilation = case.get("stride", (1,) * rank), case.get("dilation", (1,) * rank)
@@ -53,11 +53,18 @@ def run_depthwise(case, runtime_window=False, splits=1, item_rows=2, **run):
     y = to_blocked(np.zeros(expected.shape, np.float32), lanes)
     arrays = {"x": to_blocked(x, lanes), "weights": pack_depthwise(w, lanes), "y": y}
     arrays["bias"] = pack_channels(bias, channels, lanes)
+    slopes = np.full(channels, 0.1, np.float32)
+    if residual:
+        other = rng.standard_normal(expected.shape, np.float32)
+        expected = expected + other
+        slopes = rng.standard_normal(channels, np.float32)
+        arrays |= {"residual": to_blocked(other, lanes), "slopes": pack_channels(slopes, channels, lanes)}
     window = (0, 0, 0) if runtime_window else (case["k"][-1], stride[-1], dilation[-1])
-    options = dict(zip(("window", "stride", "dilation"), window)) | {"columns": columns, "residual": 0}
-    variant = Variant.of("conv.f32.blocked.depthwise", lanes=lanes, activation="leaky_relu", **options)
+    options = dict(zip(("window", "stride", "dilation"), window)) | {"columns": columns, "residual": int(residual)}
+    options["activation"] = "prelu" if residual else "leaky_relu"
+    variant = Variant.of("conv.f32.blocked.depthwise", lanes=lanes, **options)
     got = from_blocked(run_kernel(variant, arrays, sizes, splits=splits, **run)["y"], channels)
-    return got, np.where(expected < 0, 0.1 * expected, expected)
+    return got, np.where(expected < 0, slopes.reshape(-1, *(1,) * rank) * expected, expected)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -66,6 +73,11 @@ def run_depthwise(case, runtime_window=False, splits=1, item_rows=2, **run):
 def test_matches_definition(name, runtime_window, at_start):
     got, expected = run_depthwise(CASES[name], runtime_window, at_start=at_start)
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)
+
+
+def test_residual_and_slopes():
+    got, expected = run_depthwise(CASES["3x3 wide"], residual=True)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=4e-5)
 
 
 def test_any_split_gives_the_same_bits():

@@ -54,12 +54,16 @@ def _sizes(x_shape, w_shape, y_shape, stride, dilation, pads, lanes, packed, til
     return sizes | dict(zip(("row_tiles", "column_tiles", "oc_tiles"), tiles))
 
 
-def run_conv(case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1, plain=False, seed=0, **run):
+def run_conv(
+    case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1, plain=False, seed=0, poison=None, **run
+):
     rng = np.random.default_rng(seed)
     rank = len(case["x"]) - 2
     stride, dilation = case.get("stride", (1,) * rank), case.get("dilation", (1,) * rank)
     pads, groups = case.get("pads", (0,) * 2 * rank), case.get("groups", 1)
     x = rng.standard_normal(case["x"], np.float32)
+    if poison is not None:
+        x[(0, 1, *poison)] = np.nan
     w = rng.standard_normal(case["w"], np.float32)
     bias = rng.standard_normal(w.shape[0], np.float32)
     expected = reference.conv(x, w, stride, dilation, pads, groups) + bias.reshape(1, -1, *(1,) * rank)
@@ -105,6 +109,24 @@ def test_any_split_gives_the_same_bits(tiles, splits):
     whole, _, _ = run_conv(CASES["3x3"])
     split, _, _ = run_conv(CASES["3x3"], tiles=tiles, splits=splits)
     assert np.array_equal(whole, split)
+
+
+@pytest.mark.parametrize("name", ["3x3", "groups of blocks", "1x1 stride2"])
+def test_two_blocks_a_tile(name):
+    case = CASES[name]
+    even = {**case, "w": (32 * case.get("groups", 1), *case["w"][1:])}
+    got, expected, bound = run_conv(even, blocks=2)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
+
+
+def test_infinite_and_nan_inputs_stay_in_their_window():
+    case = {"x": (1, 3, 9, 9), "w": (5, 3, 3, 3), "pads": (1, 1, 1, 1)}
+    clean, _, _ = run_conv(case)
+    spoilt, _, _ = run_conv(case, poison=(4, 4))
+    touched = np.zeros(clean.shape, bool)
+    touched[..., 3:6, 3:6] = True
+    assert np.array_equal(clean[~touched], spoilt[~touched])
+    assert np.isnan(spoilt[touched]).all()
 
 
 def test_residual_and_clip():

@@ -38,7 +38,7 @@ CASES = {
 }
 
 
-def run_transpose(case, tiles=(2, 1, 1), **run):
+def run_transpose(case, tiles=(2, 1, 1), residual=False, **run):
     rng = np.random.default_rng(4)
     rank = len(case["x"]) - 2
     stride, dilation = case.get("stride", (1,) * rank), case.get("dilation", (1,) * rank)
@@ -49,7 +49,8 @@ def run_transpose(case, tiles=(2, 1, 1), **run):
     expected = reference.conv_transpose(x, w, stride, dilation, pads, extra, groups)
     oc = expected.shape[1]
     bias = rng.standard_normal(oc, np.float32)
-    expected = np.tanh(expected + bias.reshape(-1, *(1,) * rank))
+    other = rng.standard_normal(expected.shape, np.float32) * residual
+    expected = np.tanh(expected + bias.reshape(-1, *(1,) * rank) + other)
     packed = pack_weights(as_convolution(w, groups), lanes, 1, groups)
     sizes = {"N": x.shape[0], "XB": -(-x.shape[1] // lanes), "YB": -(-oc // lanes), "alpha": 0, "beta": 0}
     volumes = {
@@ -67,7 +68,9 @@ def run_transpose(case, tiles=(2, 1, 1), **run):
     sizes |= dict(zip(("row_tiles", "column_tiles", "oc_tiles"), tiles))
     arrays = {"x": to_blocked(x, lanes), "weights": packed.weights, "segments": packed.segments}
     arrays |= {"bias": pack_channels(bias, oc, lanes), "y": to_blocked(np.zeros(expected.shape, np.float32), lanes)}
-    options = {"rows": 2, "columns": 5, "blocks": 1, "activation": "tanh", "residual": 0, "lanes": lanes}
+    if residual:
+        arrays["residual"] = to_blocked(other.astype(np.float32), lanes)
+    options = {"rows": 2, "columns": 5, "blocks": 1, "activation": "tanh", "residual": int(residual), "lanes": lanes}
     variant = Variant.of("conv_transpose.f32.blocked", **options)
     return from_blocked(run_kernel(variant, arrays, sizes, **run)["y"], oc), expected
 
@@ -76,6 +79,11 @@ def run_transpose(case, tiles=(2, 1, 1), **run):
 @pytest.mark.parametrize("at_start", [False, True])
 def test_matches_definition(name, at_start):
     got, expected = run_transpose(CASES[name], at_start=at_start)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
+def test_residual():
+    got, expected = run_transpose(CASES["output padding"], residual=True)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
 
 
