@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnc.dims import Dim
+from cnnc.dims import Dim, product
 from cnnc.errors import InternalError
 from cnnc.ir import Array, Graph, Node, Value
+from cnnc.lower.channel_ranges import lanes_of, plan_channel_ranges
 from cnnc.ops import OPS
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.kernel import Target, Variant
@@ -38,11 +39,15 @@ from cnnc.types import TensorType
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value lies: its physical elements, dense, from byte ``offset`` of a buffer."""
+    """Where a value lies: its physical elements from byte ``offset`` of a buffer.
+
+    ``gap`` is not 0 for a range of channels of a larger tensor: the elements between one image's and the next.
+    """
 
     buffer: int
     type: TensorType
     offset: Dim = 0
+    gap: Dim = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class ProgramBuilder:
         self._constant_buffers: dict[tuple[str, bytes], int] = {}
         self._steps: list[Step] = []
         self._places: dict[Value, Place] = {}
-        self._current: Node | None = None
+        self._ranges = plan_channel_ranges(graph)
         for value in graph.inputs:
             self._places[value] = Place(self._buffer(value.name, "input", value.type.bytes), value.type)
 
@@ -101,21 +106,46 @@ class ProgramBuilder:
         return place
 
     def allocate(self, value: Value) -> Place:
-        """New storage for an output of the node being lowered."""
-        place = Place(self._buffer(value.name, "arena", value.type.bytes), value.type)
+        """Storage for an output of the node being lowered: new, or its range of the tensor that it lies in."""
+        if value in self._places:
+            return self._places[value]
+        found = self._ranges.get(value)
+        if found is None:
+            place = Place(self._buffer(value.name, "arena", value.type.bytes), value.type)
+        else:
+            place = self._within(self.allocate(found.root), value, found.first_lane)
         self._places[value] = place
         return place
+
+    def _within(self, root: Place, value: Value, first_lane: int) -> Place:
+        """Lanes ``first_lane ...`` of each image of ``root``."""
+        pixels = product(value.type.shape[2:])
+        channels = root.type.shape[1]
+        assert isinstance(channels, int)
+        gap = (root.type.layout.physical_channels(channels) - lanes_of(value)) * pixels + root.gap
+        return Place(root.buffer, value.type, root.offset + pixels * (first_lane * value.type.dtype.size), gap)
+
+    def place_within(self, value: Value, source: Value, first_lane: int) -> None:
+        """``value`` is lanes ``first_lane ...`` of ``source``: no step."""
+        self._places[value] = self._within(self.place(source), value, first_lane)
+
+    def has_gaps(self, value: Value) -> bool:
+        """Whether the images of ``value`` lie apart; also known for an output that is not allocated yet."""
+        if value in self._ranges:
+            return True
+        place = self._places.get(value)
+        return place is not None and place.gap != 0
+
+    def gap(self, value: Value) -> Dim:
+        """Elements between the images of a value that has a place, beyond its own."""
+        return self.place(value).gap
 
     def alias(self, output: Value, source: Value, offset: Dim = 0) -> None:
         """``output`` is the elements of ``source`` from byte ``offset`` on, under another shape."""
         place = self.place(source)
+        if place.gap != 0:
+            raise InternalError(f"%{source.name} is a range of channels and cannot be renamed")
         self._places[output] = Place(place.buffer, output.type, place.offset + offset)
-
-    def adopt(self, value: Value, buffer: int, offset: Dim) -> Place:
-        """``value`` lies inside a buffer that was made before."""
-        place = Place(buffer, value.type, offset)
-        self._places[value] = place
-        return place
 
     def constant(self, array: Array, name: str = "packed") -> int:
         """Buffer index of constant content; equal bytes are stored once."""
@@ -149,10 +179,21 @@ class ProgramBuilder:
 
     # ---- steps ------------------------------------------------------------------------------------------------------
 
-    def argument(self, value: Value) -> BufferArg:
-        """Address of a value's first element, as a kernel argument."""
+    def argument(self, value: Value, *, gaps: bool = False) -> BufferArg:
+        """Address of a value's first element; ``gaps`` says that the kernel steps over them.
+
+        Raises:
+            InternalError: the value has gaps and the kernel would not step over them.
+        """
         place = self.place(value)
+        if place.gap != 0 and not gaps:
+            raise InternalError(f"%{value.name} is a range of channels, which its reader or writer cannot step over")
         return BufferArg(place.buffer, place.offset)
+
+    def result(self, value: Value, *, gaps: bool = False) -> BufferArg:
+        """Address of an output of the node being lowered, which is allocated now."""
+        self.allocate(value)
+        return self.argument(value, gaps=gaps)
 
     def call(self, variant: Variant, buffers: Mapping[str, BufferArg | int], sizes: Mapping[str, Dim]) -> Call:
         """A kernel call from named arguments; items and scratch come from the kernel's own definition."""

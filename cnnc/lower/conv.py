@@ -67,7 +67,7 @@ def epilogue_buffers(node: Node, builder: ProgramBuilder) -> dict[str, BufferArg
     return {
         "bias": BufferArg(bias),
         "slopes": 0 if slopes is None else BufferArg(builder.constant(channel_lanes(slopes, output), "slopes")),
-        "residual": 0 if residual is None else builder.argument(residual),
+        "residual": 0 if residual is None else builder.argument(residual, gaps=True),
     }
 
 
@@ -123,6 +123,16 @@ def conv_shapes(node: Node) -> _Shapes:
     )
 
 
+def gap_sizes(node: Node, builder: ProgramBuilder) -> dict[str, Dim]:
+    """Argument slots of the gaps of operands that are ranges of channels; the output has its place by now."""
+    residual = node.optional(3)
+    return {
+        "x_gap": builder.gap(node.input(0)),
+        "y_gap": builder.gap(node.output),
+        "residual_gap": 0 if residual is None else builder.gap(residual),
+    }
+
+
 def window_sizes(shapes: _Shapes) -> dict[str, Dim]:
     """Argument slots of sizes and window."""
     return (
@@ -148,16 +158,16 @@ def _packed(
         weights, shapes.lanes, blocks, conv_attrs(node).group, lane_of, input_block=shapes.input_block
     )
     buffers: dict[str, BufferArg | int] = {
-        "x": builder.argument(node.input(0)),
+        "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
         "segments": BufferArg(builder.constant(packed.segments, f"{node.name}.segments")),
         **epilogue_buffers(node, builder),
     }
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size}
-    return buffers, sizes | activation_bits(conv_attrs(node).activation)
+    return buffers, sizes | gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation)
 
 
 def _emit_direct(node: Node, builder: ProgramBuilder) -> None:
@@ -244,13 +254,13 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder) -> None:
     height = typical(shapes.result[1])
     item_rows = max(1, min(height, -(-height * planes // _DEPTHWISE_ITEMS)))
     buffers: dict[str, BufferArg | int] = {
-        "x": builder.argument(node.input(0)),
+        "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed, f"{node.name}.weights")),
         **epilogue_buffers(node, builder),
     }
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "CB": shapes.blocks_out, "item_rows": item_rows}
-    sizes |= window_sizes(shapes) | activation_bits(conv_attrs(node).activation)
+    sizes |= window_sizes(shapes) | gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation)
     variant = Variant.of(
         "conv.f32.blocked.depthwise",
         columns=choose_depthwise_columns(typical(shapes.result[2]), shapes.lanes),

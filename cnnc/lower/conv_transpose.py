@@ -64,18 +64,19 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
     )
     bias = node.optional(2)
     buffers: dict[str, BufferArg | int] = {
-        "x": builder.argument(node.input(0)),
+        "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
         "segments": BufferArg(builder.constant(packed.segments, f"{node.name}.segments")),
         "bias": BufferArg(builder.constant(channel_lanes(None if bias is None else bias.array, y), "bias")),
         "residual": 0,
         "slopes": 0,
     }
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": y.shape[0], "XB": blocks_in, "YB": blocks_out}
     sizes |= sizes_of("D H W", volume(x.shape[2:], 1)) | sizes_of("OD OH OW", result)
     sizes |= sizes_of("KD KH KW", kernel) | sizes_of("SD SH SW", strides) | sizes_of("DD DH DW", dilations)
     sizes |= sizes_of("PD PH PW", volume(window.begins, 0))
+    sizes |= {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output), "residual_gap": 0}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size, "row_tiles": tiling.row_tiles}
     sizes |= {"column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}

@@ -90,7 +90,7 @@ class _Read:
     kind: str
 
 
-def _operand(value: Value, output: TensorType) -> _Read | float | str:
+def _operand(value: Value, output: TensorType, builder: ProgramBuilder) -> _Read | float | str:
     """How the tape reads ``value``: a constant number, strided memory, or a sentence why it cannot."""
     if value.array is not None and value.array.size == 1 and value.type.dtype in (DType.F32, DType.BOOL):
         return float(value.array.reshape(-1)[0])
@@ -116,10 +116,15 @@ def _operand(value: Value, output: TensorType) -> _Read | float | str:
     if value.type.layout == output.layout:
         strides = _strides(value.type.physical_shape, shape)
         if strides is not None:
-            return _Read(value, Operand(strides, size), kind)
+            return _Read(value, Operand(_over_gaps(strides, builder.gap(value)), size), kind)
     if all(dim == 1 for dim in value.type.shape):
         return _Read(value, Operand((0,) * len(shape), size), kind)
     return f"%{value.name} has another layout than the result"
+
+
+def _over_gaps(strides: tuple[Dim, ...], gap: Dim) -> tuple[Dim, ...]:
+    """Strides of a tensor whose images lie ``gap`` elements further apart than they need."""
+    return strides if gap == 0 else (strides[0] + gap, *strides[1:])
 
 
 def _strides(shape: Sequence[Dim], over: Sequence[Dim]) -> tuple[Dim, ...] | None:
@@ -129,13 +134,13 @@ def _strides(shape: Sequence[Dim], over: Sequence[Dim]) -> tuple[Dim, ...] | Non
     return broadcast_strides(shape, over)
 
 
-def _reads(node: Node) -> list[_Read | float] | str:
+def _reads(node: Node, builder: ProgramBuilder) -> list[_Read | float] | str:
     reads: list[_Read | float] = []
     for value in node.inputs:
         if value is None:
             reads.append(0.0)
             continue
-        read = _operand(value, node.output.type)
+        read = _operand(value, node.output.type, builder)
         if isinstance(read, str):
             return read
         reads.append(read)
@@ -148,7 +153,7 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     output = node.output.type
     if output.dtype not in (DType.F32, DType.BOOL):
         return f"the result is {output.dtype.value}, not f32 or bool"
-    reads = _reads(node)
+    reads = _reads(node, builder)
     if isinstance(reads, str):
         return reads
     if not any(isinstance(read, _Read) for read in reads):
@@ -171,22 +176,23 @@ def emit_tape(node: Node, builder: ProgramBuilder, reads: Sequence[_Read | float
     output = node.output.type
     words = encode_tape([read.kind for read in memory], tape.steps, [(result, output.dtype.value)])
     shape = output.physical_shape
-    target = Operand(broadcast_strides(shape, shape), output.dtype.size)
+    y = builder.result(node.output, gaps=True)
+    target = Operand(_over_gaps(broadcast_strides(shape, shape), builder.gap(node.output)), output.dtype.size)
     sizes = elementwise_tape.arguments(shape, [read.operand for read in memory], [target], len(words))
     buffers: dict[str, BufferArg | int] = {f"x{index}": 0 for index in range(MAX_INPUTS)}
     buffers |= {f"y{index}": 0 for index in range(MAX_OUTPUTS)}
     for index, read in enumerate(memory):
         if isinstance(read.source, Value):
-            buffers[f"x{index}"] = builder.argument(read.source)
+            buffers[f"x{index}"] = builder.argument(read.source, gaps=True)
         else:
             buffers[f"x{index}"] = BufferArg(builder.constant(read.source, f"{node.name}.lanes"))
     buffers["tape"] = BufferArg(builder.constant(words, f"{node.name}.tape"))
-    buffers["y0"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y0"] = y
     builder.kernel_step(node, [builder.call(Variant.of("elementwise.tape"), buffers, sizes)])
 
 
 def _emit(node: Node, builder: ProgramBuilder) -> None:
-    reads = _reads(node)
+    reads = _reads(node, builder)
     assert not isinstance(reads, str)
     emit_tape(node, builder, reads, chain_steps(node))
 
@@ -232,7 +238,7 @@ def activation_steps(activation: Activation, operand: int) -> tuple[ChainStep, .
 
 def _emit_scale_shift(node: Node, builder: ProgramBuilder) -> None:
     output = node.output.type
-    x = _operand(node.input(0), output)
+    x = _operand(node.input(0), output, builder)
     assert isinstance(x, _Read)
     reads: list[_Read | float] = [x, _channel_vector(node.input(1), output), _channel_vector(node.input(2), output)]
     steps = [ChainStep("fma", (0, 1, 2))]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cnnc.dims import Dim, product
 from cnnc.ir import Node, Value
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.channel_ranges import aligned_pieces, lanes_of, may_be_read_in_range
 from cnnc.lower.movement import Copy, copy_call
 from cnnc.lower.rules import LoweringRule
 from cnnc.ops.blocking import sliced_channels
@@ -63,7 +64,7 @@ def _emit_conversion(node: Node, builder: ProgramBuilder) -> None:
     )
     kernel = "layout.plain_to_blocked" if target.layout.is_blocked else "layout.blocked_to_plain"
     x = builder.argument(node.input(0))
-    buffers = {"x": x, "y": BufferArg(builder.allocate(node.output).buffer), "map": table}
+    buffers = {"x": x, "y": builder.result(node.output), "map": table}
     builder.kernel_step(node, [builder.call(Variant.of(kernel, lanes=lanes), buffers, sizes)])
 
 
@@ -85,7 +86,7 @@ def gather_call(builder: ProgramBuilder, source: Value, target: Value, channels:
     )
     buffers = {
         "x": x,
-        "y": BufferArg(builder.allocate(target).buffer),
+        "y": builder.result(target),
         "map": BufferArg(builder.constant(wanted, "lanes")),
     }
     return builder.call(Variant.of("layout.blocked_lanes", lanes=lanes), buffers, sizes)
@@ -140,21 +141,50 @@ def _pieces(value: Value) -> tuple[int, ...]:
 
 
 def _emit_concat(node: Node, builder: ProgramBuilder) -> None:
-    """Every piece starts on a block: one copy of whole blocks a piece."""
-    target = builder.allocate(node.output)
+    """Every piece starts on a block: one copy of whole blocks for each piece that was not written in its place."""
+    target = builder.result(node.output, gaps=True)
     output = node.output.type
     pixels = product(output.shape[2:])
-    image = output.layout.physical_channels(_channels(output)) * pixels
+    image = lanes_of(node.output) * pixels + builder.gap(node.output)
     offset: Dim = 0
     calls = []
     for value in node.inputs:
         assert value is not None
-        lanes = value.type.layout.physical_channels(_channels(value.type)) * pixels
-        copy = Copy(value, (output.shape[0], lanes), (lanes, 1), (image, 1), target_offset=offset)
-        calls.append(copy_call(builder, copy, BufferArg(target.buffer), output.dtype.size))
+        lanes = lanes_of(value) * pixels
+        place = builder.place(value)
+        size = output.dtype.size
+        if (place.buffer, place.offset) != (target.buffer, target.offset + offset * size):
+            strides = (lanes + place.gap, 1)
+            copy = Copy(
+                value, (output.shape[0], lanes), strides, (image, 1), target_offset=offset, steps_over_gaps=True
+            )
+            calls.append(copy_call(builder, copy, target, size))
         offset = offset + lanes
-    builder.kernel_step(node, calls)
+    if calls:
+        builder.kernel_step(node, calls)
 
+
+# ---- views of channels ----------------------------------------------------------------------------------------------
+
+
+def _range_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = _blocked(node)
+    if reason is not None:
+        return reason
+    if aligned_pieces(node) is None:
+        return "a piece does not start on a block"
+    readers = [value for value in node.outputs if not may_be_read_in_range(builder.graph, value)]
+    return f"a reader of %{readers[0].name} cannot step over other channels" if readers else None
+
+
+def _emit_range(node: Node, builder: ProgramBuilder) -> None:
+    firsts = aligned_pieces(node)
+    assert firsts is not None
+    for value, first in zip(node.outputs, firsts):
+        builder.place_within(value, node.input(0), first)
+
+
+_RANGE = LoweringRule("view", _range_refusal, _emit_range)
 
 RULES = {
     "convert_layout": (LoweringRule("layout", _conversion_refusal, _emit_conversion),),
@@ -165,7 +195,13 @@ RULES = {
             lambda node, builder: _emit_gather(node, builder, _shuffle_channels(node)),
         ),
     ),
-    "split": (LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_split),),
-    "slice": (LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_slice),),
+    "split": (
+        _RANGE,
+        LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_split),
+    ),
+    "slice": (
+        _RANGE,
+        LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_slice),
+    ),
     "concat": (LoweringRule("copy.strided", _concat_refusal, _emit_concat),),
 }

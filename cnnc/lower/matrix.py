@@ -144,7 +144,7 @@ def _emit_constant(node: Node, builder: ProgramBuilder) -> None:
         "residual": 0,
         "slopes": 0,
     }
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y"] = builder.result(node.output)
     variant = Variant.of(
         "gemm.f32",
         rows=tiling.rows,
@@ -192,7 +192,7 @@ def _emit_general(node: Node, builder: ProgramBuilder) -> None:
         "b": builder.argument(node.input(1)),
         "bias": 0 if bias is None else builder.argument(bias),
     }
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y"] = builder.result(node.output)
     variant = Variant.of(
         "matmul.f32",
         rows=tiling.rows,

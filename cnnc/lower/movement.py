@@ -18,7 +18,10 @@ from cnnc.runtime.program import BufferArg, Call
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """``shape`` elements from ``source`` to the output, strides and offsets in elements."""
+    """``shape`` elements from ``source`` to the output, strides and offsets in elements.
+
+    ``steps_over_gaps``: the source strides account for a source that is a range of channels.
+    """
 
     source: Value
     shape: tuple[Dim, ...]
@@ -26,6 +29,7 @@ class Copy:
     target_strides: tuple[Dim, ...]
     source_offset: Dim = 0
     target_offset: Dim = 0
+    steps_over_gaps: bool = False
 
 
 def row_major(shape: Sequence[Dim]) -> tuple[Dim, ...]:
@@ -35,7 +39,7 @@ def row_major(shape: Sequence[Dim]) -> tuple[Dim, ...]:
 
 def copy_call(builder: ProgramBuilder, copy: Copy, target: BufferArg, size: int) -> Call:
     """One ``copy.strided`` call; ``size`` is bytes an element."""
-    source = builder.argument(copy.source)
+    source = builder.argument(copy.source, gaps=copy.steps_over_gaps)
     buffers = {
         "x": BufferArg(source.buffer, source.offset + copy.source_offset * size),
         "y": BufferArg(target.buffer, target.offset + copy.target_offset * size),
@@ -312,7 +316,7 @@ def _emit_gather(node: Node, builder: ProgramBuilder) -> None:
     buffers = {
         "x": builder.argument(x),
         "indices": BufferArg(builder.constant(indices.astype(np.int64).reshape(-1), "indices")),
-        "y": BufferArg(builder.allocate(node.output).buffer),
+        "y": builder.result(node.output),
     }
     variant = Variant.of("gather", size=node.output.type.dtype.size)
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])

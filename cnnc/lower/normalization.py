@@ -25,7 +25,7 @@ def _step(node: Node, builder: ProgramBuilder, variant: Variant, sizes: dict[str
     for position, name in enumerate(vectors, 1):
         value = node.optional(position)
         buffers[name] = 0 if value is None else builder.argument(value)
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y"] = builder.result(node.output)
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
@@ -68,7 +68,7 @@ def _emit_instance_blocked(node: Node, builder: ProgramBuilder) -> None:
         BufferArg(builder.constant(channel_lanes(node.input(position).array, type), "lanes")) for position in (1, 2)
     )
     x = builder.argument(node.input(0))
-    buffers = {"x": x, "scale": scale, "bias": bias, "y": BufferArg(builder.allocate(node.output).buffer)}
+    buffers = {"x": x, "scale": scale, "bias": bias, "y": builder.result(node.output)}
     variant = Variant.of("norm.instance_blocked", lanes=type.layout.block)
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 

@@ -44,10 +44,12 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
         window.ends,
         bool(getattr(node.attrs, "count_include_pad", 0)),
     )
-    buffers: dict[str, BufferArg | int] = {"x": builder.argument(node.input(0))}
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers: dict[str, BufferArg | int] = {"x": builder.argument(node.input(0), gaps=True)}
+    buffers["y"] = builder.result(node.output, gaps=True)
+    sizes |= {"image_planes": x.physical_shape[1]}
+    sizes |= {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output)}
     if len(node.outputs) > 1:
-        buffers["indices"] = BufferArg(builder.allocate(node.outputs[1]).buffer)
+        buffers["indices"] = builder.result(node.outputs[1])
         sizes = pool_plain_indices.arguments(sizes, bool(getattr(node.attrs, "storage_order", 0)))
         variant = Variant.of("pool.plain_indices")
     elif y.layout.is_blocked:

@@ -12,7 +12,6 @@ from cnnc.runtime.cpu.arg_reduce import LARGEST_AXIS
 from cnnc.runtime.cpu.axis_view import axis_view
 from cnnc.runtime.cpu.reduce import KINDS
 from cnnc.runtime.kernel import Variant
-from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
 _GLOBAL_POOLS = {"global_average_pool": "mean", "global_max_pool": "max"}
@@ -42,7 +41,7 @@ def _not_float(node: Node) -> str | None:
 
 def _emit(node: Node, builder: ProgramBuilder, variant: Variant, sizes: dict[str, Dim]) -> None:
     x = builder.argument(node.input(0))
-    y = BufferArg(builder.allocate(node.output).buffer)
+    y = builder.result(node.output)
     builder.kernel_step(node, [builder.call(variant, {"x": x, "y": y}, sizes)])
 
 

@@ -100,7 +100,7 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
         calls.append(builder.call(Variant.of("resize.table"), {"y": table}, sizes))
         buffers[f"table_{name}"] = table
         taps.append(2 if linear else 1)
-    buffers["y"] = BufferArg(builder.allocate(node.output).buffer)
+    buffers["y"] = builder.result(node.output)
     sizes = resize_axes.arguments(product(x.physical_shape[:2]), x.shape[2:], y.shape[2:], taps)
     if y.layout.is_blocked:
         variant = Variant.of("resize.blocked", lanes=y.layout.block)

@@ -188,3 +188,15 @@ def sliced_channels(node: Node) -> list[int] | None:
         return None
     cut = slice(int(starts[0]), int(ends[0]), int(steps[0]) if steps else 1)
     return list(range(channels))[cut] if cut.step > 0 else None
+
+
+def channel_runs(node: Node) -> list[tuple[int, int]] | None:
+    """(first channel, count) of each output of a split or slice of channels; None where they are not runs."""
+    if node.op == "split":
+        counts = [value.type.shape[1] for value in node.outputs]
+        known = [count for count in counts if isinstance(count, int)]
+        return [(sum(known[:index]), count) for index, count in enumerate(known)] if known == counts else None
+    channels = sliced_channels(node)
+    if not channels or channels != list(range(channels[0], channels[0] + len(channels))):
+        return None
+    return [(channels[0], len(channels))]

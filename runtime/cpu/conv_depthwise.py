@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div, round_up
+from cnnc.runtime.cpu.conv_footprint import GAPS, images_access
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.depthwise"
@@ -21,6 +22,7 @@ SIZES = (
     *("N", "CB", "D", "H", "W", "OD", "OH", "OW"),
     *("KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW", "PD", "PH", "PW"),
     *("item_rows", "alpha", "beta"),
+    *GAPS,
 )
 """CB: channel blocks. P*: padding before. item_rows: output rows of one work item. residual and slopes are 0 where the
 variant has none. Variant parameters: columns (pixels of a tile), window, stride, dilation (horizontal; window 0 takes
@@ -61,15 +63,15 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     block_bytes = s["CB"] * int(params["lanes"]) * 4
-    y_bytes = s["N"] * s["OD"] * s["OH"] * s["OW"] * block_bytes
+    y_image = s["OD"] * s["OH"] * s["OW"] * block_bytes
     accesses = [
-        Access("x", 0, s["N"] * s["D"] * s["H"] * s["W"] * block_bytes, False),
+        images_access("x", s, s["D"] * s["H"] * s["W"] * block_bytes, False),
         Access("weights", 0, s["KD"] * s["KH"] * s["KW"] * block_bytes, False),
         Access("bias", 0, block_bytes, False),
-        Access("y", 0, y_bytes, True),
+        images_access("y", s, y_image, True),
     ]
     if params["residual"]:
-        accesses.append(Access("residual", 0, y_bytes, False))
+        accesses.append(images_access("residual", s, y_image, False))
     if params["activation"] == "prelu":
         accesses.append(Access("slopes", 0, block_bytes, False))
     return tuple(accesses)
@@ -116,6 +118,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         KD, KH, KW, SD, SH, SW = args[14], args[15], args[16], args[17], args[18], args[19]
         DD, DH, DW, PD, PH, PW = args[20], args[21], args[22], args[23], args[24], args[25]
         item_rows, alpha, beta = args[26], args[27], args[28]
+        x_gap, y_gap, residual_gap = args[29] * 4, args[30] * 4, args[31] * 4
 
         zeros = scratch
         table = scratch + 64
@@ -129,7 +132,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             depth = rest % OD
             rest = rest // OD  # image * CB + block
             block = rest % CB
-            block_x = x + rest * D * H * W * BYTES
+            image = rest // CB
+            block_x = x + image * x_gap + rest * D * H * W * BYTES
+            image_y = y + image * y_gap
+            image_residual = residual + image * residual_gap
             block_y = ((rest * OD + depth) * OH) * OW * BYTES
             block_weights = weights + block * KD * KH * KW * BYTES
             for row in range(row_begin, row_end):
@@ -153,7 +159,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     if full and over <= 0:
                         inner_tile(
                             block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
-                            slopes + block * BYTES, residual + offset, y + offset, COLUMNS, zeros, alpha, beta,
+                            slopes + block * BYTES, image_residual + offset, image_y + offset,
+                            COLUMNS, zeros, alpha, beta,
                         )  # fmt: skip
                     elif full and over <= edge_reach():
                         edge_tile(
@@ -163,7 +170,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     else:
                         border_tile(
                             block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
-                            slopes + block * BYTES, residual + offset, y + offset, OW - column, zeros, alpha, beta,
+                            slopes + block * BYTES, image_residual + offset, image_y + offset,
+                            OW - column, zeros, alpha, beta,
                         )  # fmt: skip
 
     return kernel

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
-from cnnc.runtime.cpu.conv_footprint import conv_footprint
+from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.direct"
@@ -28,6 +28,7 @@ SIZES = (
     *("N", "XB", "D", "H", "W", "YB", "OD", "OH", "OW"),
     *("KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW", "PD", "PH", "PW"),
     *("segment_count", "segment_rows", "weight_floats", "row_tiles", "column_tiles", "oc_tiles", "alpha", "beta"),
+    *GAPS,
 )
 """XB, YB: channel blocks of x and y. P*: padding before. row_tiles, column_tiles, oc_tiles: tiles of one work item.
 segment_count: the most segments that one output tile has. segment_rows, weight_floats: sizes of the packed arrays.
@@ -53,8 +54,8 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    x_bytes = s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * int(params["input_block"]) * 4
-    return conv_footprint(s, params, x_bytes, s["N"] * s["OD"] * s["OH"] * s["OW"])
+    x_image = s["XB"] * s["D"] * s["H"] * s["W"] * int(params["input_block"]) * 4
+    return conv_footprint(s, params, x_image, s["OD"] * s["OH"] * s["OW"])
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -86,6 +87,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         DD, DH, DW, PD, PH, PW = args[22], args[23], args[24], args[25], args[26], args[27]
         segment_count, row_tiles, column_tiles, oc_tiles = args[28], args[31], args[32], args[33]
         alpha, beta = args[34], args[35]
+        x_gap, y_gap, residual_gap = args[36] * 4, args[37] * 4, args[38] * 4
 
         table = scratch
         slab = scratch + (segment_count * KD * KH * KW * 24 + 63) // 64 * 64
@@ -143,7 +145,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         if z < 0 or z >= D:
                             continue
                         plane = slab + ((block - first_block) * KD + kd) * slab_plane + phase * pitch * INPUT_BYTES
-                        source = x + (((image * XB + block) * D + z) * H * W + left) * INPUT_BYTES
+                        source = x + image * x_gap + (((image * XB + block) * D + z) * H * W + left) * INPUT_BYTES
                         for row in range(used_rows):
                             used = every_row
                             if not every_row:
@@ -201,8 +203,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                             entries,
                             bias + lanes_offset,
                             slopes + lanes_offset,
-                            residual + pixel * BYTES,
-                            y + pixel * BYTES,
+                            residual + image * residual_gap + pixel * BYTES,
+                            y + image * y_gap + pixel * BYTES,
                             BYTES,
                             OW * BYTES,
                             y_block,

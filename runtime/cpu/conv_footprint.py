@@ -1,4 +1,8 @@
-"""What the convolution kernels on register tiles touch: whole operands, as far as the variant has them."""
+"""What the convolution kernels touch: whole operands, as far as the variant has them.
+
+x, y and the residual may be ranges of channels of larger tensors: ``x_gap``, ``y_gap`` and ``residual_gap`` are the
+elements between the end of one image's channels and the beginning of the next image's (0 for a tensor of its own).
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,30 @@ from collections.abc import Mapping
 
 from cnnc.runtime.kernel import Access, Params
 
+GAPS = ("x_gap", "y_gap", "residual_gap")
+"""Size slots that every convolution kernel ends with."""
 
-def conv_footprint(s: Mapping[str, int], params: Params, x_bytes: int, y_pixels: int) -> tuple[Access, ...]:
-    """``x_bytes``: size of x; ``y_pixels``: N times the output's pixels. YB blocks of channels, packed weights and
-    segments as ``conv_packing`` gives them."""
+
+def images_access(buffer: str, s: Mapping[str, int], image_bytes: int, writes: bool) -> Access:
+    """N images of ``image_bytes`` bytes with the buffer's gap between them."""
+    images = s["N"] * image_bytes + (s["N"] - 1) * s[f"{buffer}_gap"] * 4
+    return Access(buffer, 0, images if s["N"] and image_bytes else 0, writes)
+
+
+def conv_footprint(s: Mapping[str, int], params: Params, x_image: int, y_pixels: int) -> tuple[Access, ...]:
+    """``x_image``: bytes of one image of x; ``y_pixels``: pixels of one image of y. YB blocks of channels, packed
+    weights and segments as ``conv_packing`` gives them."""
     lane_bytes = int(params["lanes"]) * 4
-    y_bytes = y_pixels * s["YB"] * lane_bytes
+    y_image = y_pixels * s["YB"] * lane_bytes
     accesses = [
-        Access("x", 0, x_bytes, False),
+        images_access("x", s, x_image, False),
         Access("weights", 0, s["weight_floats"] * 4, False),
         Access("segments", 0, s["segment_rows"] * 24, False),
         Access("bias", 0, s["YB"] * lane_bytes, False),
-        Access("y", 0, y_bytes, True),
+        images_access("y", s, y_image, True),
     ]
     if params["residual"]:
-        accesses.append(Access("residual", 0, y_bytes, False))
+        accesses.append(images_access("residual", s, y_image, False))
     if params["activation"] == "prelu":
         accesses.append(Access("slopes", 0, s["YB"] * lane_bytes, False))
     return tuple(accesses)

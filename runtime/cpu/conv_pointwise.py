@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
-from cnnc.runtime.cpu.conv_footprint import conv_footprint
+from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.pointwise"
@@ -18,6 +18,7 @@ BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y")
 SIZES = (
     *("N", "XB", "YB", "pixels", "segment_count", "segment_rows", "weight_floats"),
     *("pixel_tiles", "oc_tiles", "alpha", "beta"),
+    *GAPS,
 )
 """XB, YB: channel blocks of x and y. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. segment_count,
 segment_rows, weight_floats: as ``conv_packing`` gives them; residual and slopes are 0 where the variant has none.
@@ -35,8 +36,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    x_bytes = s["N"] * s["XB"] * s["pixels"] * int(params["lanes"]) * 4
-    return conv_footprint(s, params, x_bytes, s["N"] * s["pixels"])
+    return conv_footprint(s, params, s["XB"] * s["pixels"] * int(params["lanes"]) * 4, s["pixels"])
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -58,6 +58,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         residual, slopes, y = args[4], args[5], args[6]
         XB, YB, pixels, segment_count = args[8], args[9], args[10], args[11]
         pixel_tiles, oc_tiles, alpha, beta = args[14], args[15], args[16], args[17]
+        x_gap, y_gap, residual_gap = args[18] * 4, args[19] * 4, args[20] * 4
 
         table = scratch
         tail = scratch + (segment_count * 48 + 63) // 64 * 64
@@ -72,7 +73,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             image = rest // pixel_groups
             pixel_begin = (rest - image * pixel_groups) * pixel_tiles * COLUMNS
             pixel_end = min(pixel_begin + pixel_tiles * COLUMNS, pixels)
-            image_x = x + image * XB * pixels * BYTES
+            image_x = x + image * (XB * pixels * BYTES + x_gap)
             tail_begin = pixel_begin + (pixel_end - pixel_begin) // COLUMNS * COLUMNS
             if tail_begin < pixel_end:
                 for block in range(XB):
@@ -113,8 +114,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         entries,
                         bias + lanes_offset,
                         slopes + lanes_offset,
-                        residual + y_offset,
-                        y + y_offset,
+                        residual + image * residual_gap + y_offset,
+                        y + image * y_gap + y_offset,
                         BYTES,
                         0,
                         pixels * BYTES,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
-from cnnc.runtime.cpu.conv_footprint import conv_footprint
+from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv_transpose.f32.blocked"
@@ -24,6 +24,7 @@ SIZES = (
     *("N", "XB", "D", "H", "W", "YB", "OD", "OH", "OW"),
     *("KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW", "PD", "PH", "PW"),
     *("segment_count", "segment_rows", "weight_floats", "row_tiles", "column_tiles", "oc_tiles", "alpha", "beta"),
+    *GAPS,
 )
 """XB, YB: channel blocks of x and y. P*: ONNX's pads at the beginning; those at the end and output_padding only show in
 OD, OH, OW. row_tiles, column_tiles: tiles of one phase in one work item, over maps of ceil(OH/SH) x ceil(OW/SW).
@@ -62,8 +63,8 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    x_bytes = s["N"] * s["XB"] * s["D"] * s["H"] * s["W"] * int(params["lanes"]) * 4
-    return conv_footprint(s, params, x_bytes, s["N"] * s["OD"] * s["OH"] * s["OW"])
+    x_image = s["XB"] * s["D"] * s["H"] * s["W"] * int(params["lanes"]) * 4
+    return conv_footprint(s, params, x_image, s["OD"] * s["OH"] * s["OW"])
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -89,6 +90,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         DD, DH, DW, PD, PH, PW = args[22], args[23], args[24], args[25], args[26], args[27]
         segment_count, row_tiles, column_tiles, oc_tiles = args[28], args[31], args[32], args[33]
         alpha, beta = args[34], args[35]
+        x_gap, y_gap, residual_gap = args[36] * 4, args[37] * 4, args[38] * 4
 
         table = scratch
         slab = scratch + (segment_count * KD * KH * KW * 24 + 63) // 64 * 64
@@ -138,7 +140,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     if z < 0 or z >= D or z * SD != depth + PD - kd * DD:
                         continue
                     plane = slab + ((block - first_block) * KD + kd) * slab_plane
-                    source = x + (((image * XB + block) * D + z) * H * W + left) * BYTES
+                    source = x + image * x_gap + (((image * XB + block) * D + z) * H * W + left) * BYTES
                     for row in range(slab_rows):
                         iy = row_begin + least_row + row
                         if iy < 0 or iy >= H:
@@ -192,8 +194,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                 entries,
                                 bias + lanes_offset,
                                 slopes + lanes_offset,
-                                residual + pixel * BYTES,
-                                y + pixel * BYTES,
+                                residual + image * residual_gap + pixel * BYTES,
+                                y + image * y_gap + pixel * BYTES,
                                 SW * BYTES,
                                 SH * OW * BYTES,
                                 OD * OH * OW * BYTES,

@@ -47,7 +47,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         dilation_d, dilation_h, dilation_w = args[15], args[16], args[17]
         begin_d, begin_h, begin_w = args[18], args[19], args[20]
         end_d, end_h, end_w = args[21], args[22], args[23]
-        include_pad = args[24]
+        include_pad, image_planes, x_gap, y_gap = args[24], args[25], args[26] * 4, args[27] * 4
         for item in range(begin, end):
             rest, row = item // out_h, item % out_h
             plane, slab = rest // out_d, rest % out_d
@@ -58,7 +58,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             if include_pad != 0:
                 rows_counted = tap_stop(front, dilation_d, kernel_d, depth + end_d)
                 rows_counted *= tap_stop(top, dilation_h, kernel_h, height + end_h)
-            image = x + plane * depth * height * width * pixel
+            image = x + plane * depth * height * width * pixel + plane // image_planes * x_gap
+            out = y + plane // image_planes * y_gap
             # Columns whose windows lie inside the row go four at a time: they share the loops over the taps.
             inner_first = min((begin_w + stride_w - 1) // stride_w, out_w)
             inner_last = (width + begin_w - (kernel_w - 1) * dilation_w - 1) // stride_w
@@ -79,7 +80,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 if not is_max:
                     divisor = splat(np.float32(rows_counted * kernel_w))
                     a, b, c, d = a / divisor, b / divisor, c / divisor, d / divisor
-                result = y + (item * out_w + column) * pixel
+                result = out + (item * out_w + column) * pixel
                 store(result, a)
                 store(result + pixel, b)
                 store(result + 2 * pixel, c)
@@ -99,7 +100,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     if include_pad != 0:
                         counted = tap_stop(left, dilation_w, kernel_w, width + end_w)
                     total = total / splat(np.float32(rows_counted * counted))
-                store(y + (item * out_w + column) * pixel, total)
+                store(out + (item * out_w + column) * pixel, total)
 
     return pool_blocked
 

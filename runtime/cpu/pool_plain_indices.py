@@ -38,7 +38,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         stride_d, stride_h, stride_w = args[13], args[14], args[15]
         dilation_d, dilation_h, dilation_w = args[16], args[17], args[18]
         begin_d, begin_h, begin_w = args[19], args[20], args[21]
-        column_major = args[26]
+        column_major = args[29]
         for item in range(begin, end):
             rest, row = item // out_h, item % out_h
             plane, slab = rest // out_d, rest % out_d

@@ -25,7 +25,12 @@ SIZES = (
     *(f"begin_{axis}" for axis in _AXES),
     *(f"end_{axis}" for axis in _AXES),
     "include_pad",
+    "image_planes",
+    "x_gap",
+    "y_gap",
 )
+"""x_gap, y_gap: elements between one image's planes and the next's, for ranges of channels of larger tensors;
+``image_planes`` counts the planes of an image. Only ``pool.blocked`` reads these three."""
 
 
 def arguments(
@@ -44,6 +49,7 @@ def arguments(
     ``include_pad`` makes an average's divisor count padding (never what ceil_mode reaches beyond it).
     """
     sizes: dict[str, Dim] = {"planes": planes, "include_pad": int(include_pad)}
+    sizes |= {"image_planes": 1, "x_gap": 0, "y_gap": 0}
     for prefix, values, fill in (
         ("", source, 1),
         ("out_", result, 1),
@@ -68,8 +74,12 @@ def accesses(sizes: Mapping[str, int], lanes: int, index_bytes: int = 0) -> tupl
     results = product([sizes["planes"], sizes["out_d"], sizes["out_h"], sizes["out_w"]])
     sources = product([sizes["planes"], sizes["d"], sizes["h"], sizes["w"]])
     assert isinstance(results, int) and isinstance(sources, int)
+    gaps = max(sizes["planes"] // max(sizes["image_planes"], 1) - 1, 0)
     # Without a window position nothing is read.
-    ranges = [Access("y", 0, 4 * lanes * results, True), Access("x", 0, 4 * lanes * sources if results else 0, False)]
+    ranges = [
+        Access("y", 0, 4 * (lanes * results + gaps * sizes["y_gap"]) if results else 0, True),
+        Access("x", 0, 4 * (lanes * sources + gaps * sizes["x_gap"]) if results else 0, False),
+    ]
     if index_bytes:
         ranges.append(Access("indices", 0, index_bytes * results, True))
     return tuple(ranges)

@@ -52,6 +52,8 @@ def run_kernel(
     Buffers are exactly as large as the footprint, so an array larger than that is an error, and so is an access beyond.
     """
     kernel = kernel_def(variant.kernel)
+    # Tensors of their own unless a test says otherwise.
+    sizes = {name: 0 for name in kernel.sizes if name.endswith("_gap")} | dict(sizes)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(load_kernel(variant))
     stops = dict.fromkeys(kernel.buffers, 0)
     for access in kernel.footprint(sizes, variant.options):
