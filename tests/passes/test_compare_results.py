@@ -43,6 +43,12 @@ def test_differences(old: object, new: object, numerics: str, same: bool) -> Non
     assert same or "'y'" in str(reason)
 
 
+def test_a_network_that_amplifies_rounding_is_judged_by_its_own_error() -> None:
+    old, new = {"y": _NOISE}, {"y": _NOISE + 5e-4}
+    assert difference(old, new, "rounding", {"y": (_NOISE + 3e-4).astype(np.float32)}) is None
+    assert difference(old, new, "rounding", {"y": (_NOISE + 1e-4).astype(np.float32)}) is not None
+
+
 def test_missing_outputs_are_differences() -> None:
     assert difference({"a": np.ones(1)}, {"b": np.ones(1)}, "rounding") is not None
 
