@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,9 @@ def note(text: str) -> None:
 @contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
     """Show a spinner with ``what`` on a terminal; yields a function that changes the text."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
     with _stderr().status(what, spinner="line") as status:
         yield lambda text: status.update(text)
 
@@ -71,6 +75,9 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal; yields a function of (done, total)."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
     from rich.progress import Progress
 
     with Progress(console=_stderr(), transient=True) as progress:

@@ -1,0 +1,225 @@
+"""``cnnc bench``: how fast the model runs, against other engines and against the machine's peak."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnc.cli.console import counting, note, print_json, print_table
+from cnnc.cli.failures import Evidence
+from cnnc.cli.input_options import input_options
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, CompileRequest, compile_model
+from cnnc.cli.outputs import check_writable, write_text
+from cnnc.errors import OptionError
+
+if TYPE_CHECKING:
+    from cnnc.cli.bench_worker import BenchWorker
+    from cnnc.cli.images import ImageSettings
+
+_HELP = """Measure MODEL (.onnx; alone also .cnnc and .ir) in cnnc and other engines.
+
+Each engine runs in a process of its own; the engines take turns in short slices, so that a slow phase of the machine
+hits all of them. Shown are the median over the rounds, the fastest and slowest round, and the ratio to cnnc: above 1
+means that cnnc is faster.
+
+\b
+  cnnc bench model.onnx --against onnxruntime,openvino --threads 1,2 --json out.json
+  cnnc bench model.onnx --shape input=8,3,224,224
+  cnnc bench model.onnx --profile                     time, GFLOP/s and share of the peak of every layer
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineResult:
+    """One engine at one number of threads; times are the medians of the rounds, in seconds."""
+
+    engine: str
+    version: str
+    threads: int
+    load_seconds: float
+    rounds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rounds)
+
+    def ratio(self, base: EngineResult) -> tuple[float, float, float]:
+        """(ratio of medians, lowest, highest ratio of a round) of this engine's time to ``base``'s."""
+        ratios = [mine / theirs for mine, theirs in zip(self.rounds, base.rounds, strict=True)]
+        return self.median / base.median, min(ratios), max(ratios)
+
+
+@click.command("bench", help=_HELP, short_help="Measure against other engines, or layer by layer.")
+@MODEL
+@input_options
+@click.option("--against", default="", metavar="ENGINE,...", help="Other engines: onnxruntime, openvino.")
+@click.option("--threads", default="1", show_default=True, metavar="N,...", help="Most threads, one or several.")
+@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Turns of each engine.")
+@click.option(
+    "--slice", "seconds", type=click.FloatRange(0.001, 60), default=0.15, show_default=True, help="Seconds of a turn."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
+@click.option("--profile", is_flag=True, help="Also show each layer's time and rate.")
+@click.option("--json", "json_file", type=click.Path(), help="Write the numbers to this file; - prints them instead.")
+@LEVEL
+@SHAPES
+@click.pass_obj
+def command(
+    evidence: Evidence,
+    model: Path,
+    inputs: tuple[str, ...],
+    images: ImageSettings,
+    against: str,
+    threads: str,
+    rounds: int,
+    seconds: float,
+    seed: int,
+    profile: bool,
+    json_file: str | None,
+    level: int,
+    shapes: tuple[str, ...],
+) -> None:
+    """See ``_HELP``."""
+    import numpy as np
+
+    from cnnc.cli.engines import find_engine
+    from cnnc.cli.inputs import fill_randomly, read_feeds
+
+    peers = [find_engine(name.strip()).name for name in against.split(",") if name.strip()]
+    if peers and model.suffix in (".cnnc", ".ir"):
+        raise OptionError("other engines cannot read it", where=str(model), hint="give the .onnx file")
+    counts = _thread_counts(threads)
+    if json_file not in (None, "-"):
+        check_writable(Path(json_file), "--json")
+    compiled = compile_model(CompileRequest(model, level, shapes), evidence)
+    ports = compiled.lowered.program.inputs
+    feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)
+    results: list[EngineResult] = []
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="cnnc-bench-") as folder:
+        artifact, arrays = Path(folder) / "model.cnnc", Path(folder) / "feeds.npz"
+        compiled.save(artifact, portable=False)
+        np.savez(arrays, **feeds)  # type: ignore[arg-type]
+        models = {"cnnc": artifact, **dict.fromkeys(peers, model)}
+        for count in counts:
+            notes += _scaling_notes(count)
+            results += _measure(models, arrays, count, rounds, seconds)
+    for text in notes:
+        note(f"note: {text}")
+    report: dict[str, Any] = {
+        "model": model.name,
+        "level": level,
+        "seed": None if inputs else seed,
+        "inputs": {name: list(array.shape) for name, array in feeds.items()},
+        "results": [_as_json(result, results) for result in results],
+        "notes": notes,
+    }
+    if profile:
+        from cnnc.cli.layer_profile import profile_layers
+
+        report["profile"] = profile_layers(compiled, feeds, counts[0])
+    if json_file == "-":
+        print_json(report)
+        return
+    if json_file is not None:
+        write_text(Path(json_file), json.dumps(report, indent=2, allow_nan=False) + "\n")
+    _show(report)
+
+
+def _thread_counts(text: str) -> list[int]:
+    from cnnc.runtime.cpu_limits import available_threads
+
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise OptionError(f"cannot read {text!r}", where="--threads", hint="write 1 or 1,2") from error
+    most = available_threads()
+    if any(count < 1 or count > most for count in counts):
+        raise OptionError(
+            f"{text!r} is not between 1 and {most}, the CPUs of this process", where="--threads", hint="write 1 or 1,2"
+        )
+    return counts
+
+
+def _scaling_notes(threads: int) -> list[str]:
+    """A warning if the machine does not give several threads a core each just now."""
+    if threads == 1:
+        return []
+    from cnnc.cli.machine_peak import MachinePeak
+
+    scaling = MachinePeak().scaling(threads)
+    if scaling >= 0.85 * threads:
+        return []
+    return [
+        f"{threads} threads of pure multiply-adds run {scaling:.2f} times as fast as one, not {threads} times: the host "
+        f"is busy, so timings with {threads} threads say little"
+    ]
+
+
+def _measure(models: dict[str, Path], feeds: Path, threads: int, rounds: int, seconds: float) -> list[EngineResult]:
+    """All engines at one number of threads, in turns; another one begins each round."""
+    from cnnc.cli.bench_worker import BenchWorker
+
+    with ExitStack() as stack, counting(f"measuring, {threads} thread{'s' * (threads > 1)}") as count:
+        workers: list[BenchWorker] = []
+        for name, path in models.items():
+            worker = BenchWorker(name, path, feeds, threads)
+            stack.callback(worker.close)
+            workers.append(worker)
+        times: dict[str, list[float]] = {name: [] for name in models}
+        for turn in range(rounds):
+            first = turn % len(workers)
+            for worker in (*workers[first:], *workers[:first]):
+                times[worker.engine].append(statistics.median(worker.times(seconds)))
+            count(turn + 1, rounds)
+        return [
+            EngineResult(worker.engine, worker.version, threads, worker.load_seconds, tuple(times[worker.engine]))
+            for worker in workers
+        ]
+
+
+def _as_json(result: EngineResult, results: Sequence[EngineResult]) -> dict[str, Any]:
+    [base] = [other for other in results if other.engine == "cnnc" and other.threads == result.threads]
+    ratio, lowest, highest = result.ratio(base)
+    return {
+        "engine": result.engine,
+        "version": result.version,
+        "threads": result.threads,
+        "load_seconds": result.load_seconds,
+        "median_ms": result.median * 1e3,
+        "min_ms": min(result.rounds) * 1e3,
+        "max_ms": max(result.rounds) * 1e3,
+        "ratio": ratio,
+        "ratio_min": lowest,
+        "ratio_max": highest,
+        "rounds_ms": [value * 1e3 for value in result.rounds],
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    rows = [
+        (
+            f"{row['engine']} {row['version']}",
+            row["threads"],
+            f"{row['median_ms']:.3f}",
+            f"{row['min_ms']:.3f} .. {row['max_ms']:.3f}",
+            f"{row['ratio']:.2f}",
+            f"{row['ratio_min']:.2f} .. {row['ratio_max']:.2f}",
+        )
+        for row in report["results"]
+    ]
+    shapes = ", ".join(f"{name} {shape}" for name, shape in report["inputs"].items())
+    columns = ["engine", "threads>", "median ms>", "min .. max ms>", "time / cnnc>", "min .. max>"]
+    print_table(columns, rows, title=f"{report['model']}, -O{report['level']}, {shapes}")
+    if "profile" in report:
+        from cnnc.cli.layer_profile import show_profile
+
+        show_profile(report["profile"])

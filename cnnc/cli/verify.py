@@ -1,0 +1,197 @@
+"""``cnnc verify``: cnnc against onnxruntime on the same inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnc.cli.console import note, print_json, print_table, say, working
+from cnnc.cli.failures import Evidence
+from cnnc.cli.input_options import input_options
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, CompileRequest, compile_model, load_graph
+from cnnc.errors import OptionError
+
+if TYPE_CHECKING:
+    from cnnc.cli.accuracy import OutputCheck
+    from cnnc.cli.images import ImageSettings
+    from cnnc.cli.inputs import Array
+    from cnnc.compiler import CompiledModel
+
+_HELP = """Run MODEL (.onnx) in cnnc and in onnxruntime on the same inputs and compare the outputs.
+
+onnxruntime runs with its graph optimisations disabled. The error of an output is its largest absolute difference over
+the standard deviation of the reference; it may be 1e-4 at -O0 and -O1, 1e-3 at -O2 and -O3. Integers must be equal.
+With --exact the reference is a float64 evaluation of the same graph, slow, and the limit grows with onnxruntime's own
+error. The exit code is 1 if an output is off.
+
+\b
+  cnnc verify model.onnx                            seeded random inputs
+  cnnc verify model.onnx --input x=photo.png -O1
+  cnnc verify model.onnx --layers                   finds the first layer that drifts
+  cnnc verify model.onnx --exact                    float64 decides
+"""
+
+
+@click.command("verify", help=_HELP, short_help="Compare with onnxruntime, layer by layer on request.")
+@MODEL
+@input_options
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
+@click.option("--layers", is_flag=True, help="Compare intermediate tensors too, in the order of the model.")
+@click.option("--exact", is_flag=True, help="Judge against a float64 evaluation of the graph.")
+@click.option("--no-onnxruntime", is_flag=True, help="With --exact: compare with float64 alone.")
+@click.option("--limit", type=click.FloatRange(min=0, min_open=True), help="Allow this error instead of the level's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@LEVEL
+@SHAPES
+@click.pass_obj
+def command(
+    evidence: Evidence,
+    model: Path,
+    inputs: tuple[str, ...],
+    images: ImageSettings,
+    seed: int,
+    layers: bool,
+    exact: bool,
+    no_onnxruntime: bool,
+    limit: float | None,
+    as_json: bool,
+    level: int,
+    shapes: tuple[str, ...],
+) -> int:
+    """See ``_HELP``."""
+    from cnnc.cli.inputs import fill_randomly, read_feeds
+
+    if no_onnxruntime and not exact:
+        raise OptionError("there is nothing to compare with", where="--no-onnxruntime", hint="add --exact")
+    if no_onnxruntime and layers:
+        raise OptionError("layers are compared with onnxruntime's", where="--layers", hint="leave one of both out")
+    if model.suffix == ".cnnc":
+        raise OptionError("onnxruntime cannot read a .cnnc file", where=str(model), hint="give the .onnx file")
+    if not no_onnxruntime:
+        from cnnc.cli.onnxruntime_reference import import_onnxruntime
+
+        import_onnxruntime()
+    request = CompileRequest(model, level, shapes)
+    compiled = compile_model(request, evidence)
+    ports = compiled.lowered.program.inputs
+    feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)
+    comparison = _Comparison(request, compiled, feeds, limit)
+    rows = comparison.layers(evidence) if layers else comparison.outputs(evidence, exact, not no_onnxruntime)
+    bad = [row for row in rows if row.problem]
+    if as_json:
+        print_json({"ok": not bad, "seed": seed, "level": level, "checks": [_as_json(row) for row in rows]})
+        return 1 if bad else 0
+    table = [_cells(row) for row in rows]
+    first = "tensor" if layers else "output"
+    print_table([first, "max error>", "mean error>", "max difference>", "limit>", ""], table)
+    given = "given inputs" if inputs else f"random inputs, seed {seed}"
+    if not bad:
+        say(f"{model.name} agrees at -O{level} on {given}")
+        return 0
+    what = f"the first to drift is {bad[0].name!r}" if layers else f"{len(bad)} of {len(rows)} outputs are off"
+    say(f"{model.name} does not agree at -O{level} on {given}: {what}")
+    if not layers:
+        note("next step: --layers finds the first layer that drifts" + ("" if exact else "; --exact asks float64"))
+    return 1
+
+
+class _Comparison:
+    """One model on one set of inputs."""
+
+    def __init__(
+        self, request: CompileRequest, compiled: CompiledModel, feeds: Mapping[str, Array], limit: float | None
+    ) -> None:
+        from cnnc.cli.accuracy import QUANTIZED_OPS
+
+        self.request = request
+        self.compiled = compiled
+        self.feeds = feeds
+        self.limit = limit
+        self.is_quantized = any(node.op in QUANTIZED_OPS for node in compiled.graph.nodes)
+
+    def outputs(self, evidence: Evidence, exact: bool, with_onnxruntime: bool) -> list[OutputCheck]:
+        """One check an output."""
+        from cnnc.cli.accuracy import errors_of
+        from cnnc.cli.onnxruntime_reference import reference_results
+
+        with working("running cnnc"):
+            got = self.compiled.run(self.feeds)
+        reference: Mapping[str, Array] = {}
+        if with_onnxruntime:
+            with working("running onnxruntime"):
+                reference = reference_results(self.request.path, self.feeds)
+        own = dict.fromkeys(got, 0.0)
+        if exact:
+            truth = self._float64(evidence)
+            own |= {
+                name: errors_of(array, truth[name])[0]
+                for name, array in reference.items()
+                if array.shape == truth[name].shape
+            }
+            reference = truth
+        return self._checks(got, reference, own)
+
+    def layers(self, evidence: Evidence) -> list[OutputCheck]:
+        """One check for every tensor that exists in both, in the model's order."""
+        from cnnc.cli.onnxruntime_reference import node_outputs, reference_results
+
+        source = load_graph(self.request.path, self.request.shapes, evidence)
+        kept = {value.name for node in self.compiled.graph.nodes for value in node.outputs}
+        names = [name for name in node_outputs(self.request.path) if name in kept and source.has_value(name)]
+        hidden = tuple(name for name in names if name not in source.output_names)
+        evidence.graph = self.compiled.graph
+        with working("compiling with all tensors as outputs"):
+            compiled = self.compiled.with_outputs(hidden)
+        with working("running cnnc"):
+            got = compiled.run(self.feeds)
+        with working("running onnxruntime"):
+            reference = reference_results(self.request.path, self.feeds, hidden)
+        order = [*names, *(name for name in got if name not in names)]
+        return self._checks({name: got[name] for name in order}, reference, dict.fromkeys(got, 0.0))
+
+    def _float64(self, evidence: Evidence) -> dict[str, Array]:
+        from cnnc import interp
+
+        graph = load_graph(self.request.path, self.request.shapes, evidence)
+        with working("evaluating in float64"):
+            return interp.run(graph, self.feeds, float64=True)
+
+    def _checks(
+        self, got: Mapping[str, Array], reference: Mapping[str, Array], own: Mapping[str, float]
+    ) -> list[OutputCheck]:
+        from cnnc.cli.accuracy import check_output, limits_by_output
+
+        limits = limits_by_output(self.request.level, own)
+        return [
+            check_output(name, array, reference[name], self.limit or limits[name], quantized=self.is_quantized)
+            for name, array in got.items()
+        ]
+
+
+def _cells(row: OutputCheck) -> tuple[str, ...]:
+    numbers = map(_number, (row.max_error, row.mean_error, row.max_difference))
+    return row.name, *numbers, f"{row.limit:.1e}", row.problem or "ok"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2e}"
+
+
+def _as_json(row: OutputCheck) -> dict[str, Any]:
+    import math
+
+    def finite(value: float | None) -> float | None:
+        return value if value is not None and math.isfinite(value) else None
+
+    return {
+        "name": row.name,
+        "ok": not row.problem,
+        "problem": row.problem,
+        "max_error": finite(row.max_error),
+        "mean_error": finite(row.mean_error),
+        "max_difference": finite(row.max_difference),
+        "limit": row.limit,
+    }
