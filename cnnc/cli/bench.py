@@ -159,8 +159,8 @@ def _scaling_notes(threads: int) -> list[str]:
     if scaling >= 0.85 * threads:
         return []
     return [
-        f"{threads} threads of pure multiply-adds run {scaling:.2f} times as fast as one, not {threads} times: the host "
-        f"is busy, so timings with {threads} threads say little"
+        f"{threads} threads of pure multiply-adds run {scaling:.2f} times as fast as one, not {threads} times: the "
+        f"host is busy, so timings with {threads} threads say little"
     ]
 
 

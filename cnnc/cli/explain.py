@@ -1,0 +1,109 @@
+"""``cnnc explain``: what the compiler did with each node, and what it refused to do, with reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnc.cli.console import print_json, print_table, say
+from cnnc.cli.failures import Evidence
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, CompileRequest, check_options, compile_model
+
+if TYPE_CHECKING:
+    from cnnc.compiler import CompiledModel
+
+_HELP = """Compile MODEL and say what became of it: which nodes were fused, which kernel runs each, which better kernels
+and rewrites were refused and why, and what runs on the host in NumPy.
+
+\b
+  cnnc explain model.onnx
+  cnnc explain model.onnx --node conv1      one node, everything known of it
+  cnnc explain model.onnx --json
+"""
+
+
+@click.command("explain", help=_HELP, short_help="Say what fused, which kernels run, and why.")
+@MODEL
+@LEVEL
+@SHAPES
+@check_options
+@click.option("--node", "wanted", metavar="TEXT", help="Only nodes whose name, op or origins contain this.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    evidence: Evidence,
+    model: Path,
+    level: int,
+    shapes: tuple[str, ...],
+    check_passes: bool,
+    on_bad_pass: str,
+    rewrite_limit: int | None,
+    wanted: str | None,
+    as_json: bool,
+) -> None:
+    """See ``_HELP``."""
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit)
+    report = _report(compile_model(request, evidence, kernels=False), wanted or "")
+    if as_json:
+        print_json(report)
+        return
+    _show(report)
+
+
+def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
+    nodes = [
+        {
+            "node": decision.node,
+            "op": decision.op,
+            "origins": list(decision.loc),
+            "kernel": decision.chosen,
+            "refused": [{"kernel": rule, "reason": reason} for rule, reason in decision.refused],
+        }
+        for decision in compiled.lowered.decisions
+        if wanted in decision.node or wanted in decision.op or any(wanted in origin for origin in decision.loc)
+    ]
+    notes = compiled.notes
+    refusals = [
+        {"pass": refusal.rule, "node": refusal.node, "reason": refusal.reason}
+        for refusal in notes.refusals.values()
+        if wanted in refusal.node
+    ]
+    fired: dict[str, int] = {}
+    for rule, _ in notes.fired:
+        fired[rule] = fired.get(rule, 0) + 1
+    return {
+        "level": compiled.options.level,
+        "nodes": nodes,
+        "rewrites": fired,
+        "refused_rewrites": refusals,
+        "undone_passes": [{"pass": name, "reason": reason} for name, reason in notes.undone],
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    rows = [
+        (
+            node["node"],
+            node["op"],
+            " + ".join(node["origins"][1:]),
+            node["kernel"],
+            "\n".join(f"{item['kernel']}: {item['reason']}" for item in node["refused"]),
+        )
+        for node in report["nodes"]
+    ]
+    title = f"nodes of the program at -O{report['level']}"
+    print_table(["node", "op", "fused into it", "kernel", "refused kernels"], rows, title=title)
+    if report["rewrites"]:
+        print_table(["pass", "rewrites>"], sorted(report["rewrites"].items()), title="rewrites that were done")
+    if report["refused_rewrites"]:
+        refused = [(item["pass"], item["node"], item["reason"]) for item in report["refused_rewrites"]]
+        print_table(["pass", "node", "reason"], refused, title="rewrites that were refused")
+    for item in report["undone_passes"]:
+        say(f"pass {item['pass']} was undone: {item['reason']}")
+    hosts = [f"{node['op']} {node['node']!r}" for node in report["nodes"] if node["kernel"] == "host"]
+    if hosts:
+        say("on the host, in NumPy: " + ", ".join(hosts))
+    else:
+        say("nothing runs on the host: every node has a compiled kernel")
