@@ -27,8 +27,18 @@ __all__ = [
 PIPELINE: tuple[tuple[int, str, str], ...] = (
     (0, "decompose-ops", "first: it rids the graph of ops that nothing after it knows"),
     (0, "widen-half", "kernels compute in float32; before constants fold, so that they fold in float32 too"),
-    (0, "fold-constants", "before no-ops, which ask for known operands; weights often come through Identity or Cast"),
+    (
+        0,
+        "fold-constants{dequantize=false}",
+        "before no-ops, which ask for known operands; weights often come through Identity or Cast",
+    ),
     (0, "eliminate-no-ops", "at every level: no stage after the import has Identity or Dropout"),
+    (
+        0,
+        "fuse-quantized-ops",
+        "at every level: integer arithmetic is what a quantized model means; before its weights fold to floats",
+    ),
+    (0, "fold-constants", "again: the dequantized weights of what is left in floats"),
     (0, "resolve-auto-pad", "before anything that reads pads; kernels only know numbers"),
     (0, "fold-shapes", "shape arithmetic becomes expressions, which need no kernel and follow the input's size"),
     (0, "eliminate-dead-code", "the chains that fold-shapes and fold-constants cut off"),

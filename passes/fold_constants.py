@@ -16,7 +16,8 @@ Conditions:
 1. the content of every output is known from type inference, or every operand is a constant;
 2. the op is deterministic (random numbers are drawn at run time);
 3. the result has at most ``max_elements`` elements, or no more than the operands have together: a constant expanded
-   to a large tensor stays an instruction.
+   to a large tensor stays an instruction;
+4. with ``dequantize=false``: it is no dequantize_linear. Weights of a quantized model then stay integers.
 
 Numerics: exact, the interpreter's functions are used.
 """
@@ -38,6 +39,7 @@ class FoldConstants(Pass):
 
     name: ClassVar[str] = "fold-constants"
     max_elements: int = 1 << 16
+    dequantize: bool = True
 
     def run(self, graph: Graph, notes: Notes) -> bool:
         changed = False
@@ -56,6 +58,8 @@ class FoldConstants(Pass):
     def _fold(self, graph: Graph, node: Node, notes: Notes) -> tuple[Array, ...] | None:
         op = graph.table[node.op]
         if not isinstance(op, OpDef) or not op.deterministic:
+            return None
+        if node.op == "dequantize_linear" and not self.dequantize:
             return None
         known = tuple(value.fact.array for value in node.outputs)
         found = tuple(array for array in known if array is not None)

@@ -34,6 +34,7 @@ _NAMES = (
     "fuse-conv-residual",
     "fuse-elementwise",
     "fuse-matmul-add",
+    "fuse-quantized-ops",
     "lower-batch-norm",
     "mark-optimised",
     "merge-common-subexpressions",

@@ -1,6 +1,7 @@
 """Ops on quantized tensors: ONNX's ConvInteger, QLinearConv and QLinearMatMul, and com.microsoft's QLinear family.
 
-``q_linear_add`` and the rest of the com.microsoft ops take inputs and attributes as onnxruntime documents them.
+``q_linear_add`` and the rest of the com.microsoft ops take inputs and attributes as onnxruntime documents them;
+``q_linear_gemm`` is its QGemm. ``requantize`` is the IR's own: dequantize_linear and quantize_linear in one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from cnnc.dims import Dim, product
 from cnnc.errors import ModelError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Fact, Operands
-from cnnc.ops.conv import check_conv_operands, check_length
+from cnnc.ops.conv import check_broadcasts_to, check_conv_operands, check_length
 from cnnc.ops.opdef import OpDef, broadcast_shapes, normalize_axis, require_dtype
 from cnnc.ops.quantization import check_pair
 from cnnc.ops.window import window_of
@@ -32,6 +33,15 @@ class QuantizedConvAttrs(Attrs):
     kernel_shape: tuple[int, ...] = ()
     pads: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QLinearGemmAttrs(Attrs):
+    """com.microsoft.QGemm."""
+
+    alpha: float = 1.0
+    transA: int = 0  # noqa: N815
+    transB: int = 0  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,35 @@ def _infer_mat_mul(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     return (TensorType(shape, zero_point.dtype),)
 
 
+def _infer_gemm(attrs: QLinearGemmAttrs, operands: Operands) -> tuple[TensorType, ...]:
+    a, b, c, zero_point = operands.need(0), operands.need(3), operands[6], operands.need(8)
+    for name, fact in (("a", a), ("b", b)):
+        require_dtype(fact, _BYTES, name)
+        if fact.rank != 2:
+            raise ModelError(f"{name} must be a matrix, got {fact.type}")
+    require_dtype(zero_point, _BYTES, "the zero point of y")
+    _tensor("a", operands, 0, axis=None)
+    _tensor("b", operands, 3, axis=0 if attrs.transB else 1)
+    _scale("y", operands, 7)
+    rows, inner = a.shape[::-1] if attrs.transA else a.shape
+    depth, columns = b.shape[::-1] if attrs.transB else b.shape
+    if isinstance(inner, int) and isinstance(depth, int) and inner != depth:
+        raise ModelError(f"a {a.type} has {inner} columns, but b {b.type} {depth} rows")
+    if c is not None:
+        require_dtype(c, (DType.I32,), "c")
+        check_broadcasts_to("c", c, (rows, columns))
+    return (TensorType((rows, columns), zero_point.dtype),)
+
+
+def _infer_requantize(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
+    x = _tensor("x", operands, 0, None)
+    _scale("y", operands, 3)
+    zero_point = operands[4]
+    if zero_point is not None:
+        require_dtype(zero_point, _ELEMENTS, "the zero point of y")
+    return (TensorType(x.shape, x.dtype if zero_point is None else zero_point.dtype),)
+
+
 def _infer_binary(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     a, b = _tensor("a", operands, 0, None), _tensor("b", operands, 3, None)
     _scale("c", operands, 6)
@@ -194,10 +233,17 @@ def _mat_mul_macs(attrs: Attrs, inputs: Sequence[TensorType | None], outputs: Se
     return outputs[0].elements * inputs[0].shape[-1]
 
 
+def _gemm_macs(attrs: QLinearGemmAttrs, inputs: Sequence[TensorType | None], outputs: Sequence[TensorType]) -> Dim:
+    assert inputs[0] is not None
+    return outputs[0].elements * inputs[0].shape[0 if attrs.transA else 1]
+
+
 OPS = (
     OpDef("conv_integer", _infer_conv_integer, attrs=QuantizedConvAttrs, inputs=(2, 4), macs=_conv_macs),
     OpDef("q_linear_conv", _infer_q_linear_conv, attrs=QuantizedConvAttrs, inputs=(8, 9), macs=_conv_macs),
     OpDef("q_linear_matmul", _infer_mat_mul, inputs=(8, 8), macs=_mat_mul_macs),
+    OpDef("q_linear_gemm", _infer_gemm, attrs=QLinearGemmAttrs, inputs=(9, 9), macs=_gemm_macs),
+    OpDef("requantize", _infer_requantize, inputs=(4, 5)),
     OpDef("q_linear_add", _infer_binary, inputs=(7, 8)),
     OpDef("q_linear_mul", _infer_binary, inputs=(7, 8)),
     OpDef("q_linear_concat", _infer_concat, attrs=QLinearConcatAttrs, inputs=(5, None)),

@@ -1,6 +1,8 @@
-"""Ops on quantized tensors: exact integer sums, then one multiply in the scale's dtype, rounding and saturation.
+"""Ops on quantized tensors: exact integer sums, then scales applied in float64, rounding and saturation.
 
-Sums run through float64 matrix products, which are exact below 2^53: a sum of 2^36 products of two bytes.
+Sums run through float64 matrix products, which are exact below 2^53: a sum of 2^36 products of two bytes. Scales are
+applied in the order in which dequantize, op and quantize would apply them, in float64: so a tie is a tie here too, and
+rounds to even. (onnxruntime multiplies by one float32 factor, which moves about one result in 10^5 by a step.)
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from numpy.typing import NDArray
 from cnnc.runtime.host.activation import sigmoid
 from cnnc.runtime.host.conv import correlate
 from cnnc.runtime.host.pool import average_pool
-from cnnc.runtime.host.precision import widen
 from cnnc.runtime.host.quantization import along_axis, centered, round_to
 from cnnc.runtime.host.window import resolve_window
 
@@ -56,7 +57,7 @@ def q_linear_conv(
     pads: Sequence[int] = (),
     strides: Sequence[int] = (),
 ) -> Array:
-    """rint(sum * (x_scale * w_scale / y_scale)) + y_zero_point, saturated; scale of w in all or per output channel.
+    """rint(sum * x_scale * w_scale / y_scale) + y_zero_point, saturated; scale of w in all or per output channel.
 
     The ONNX reference implementation adds the zero point before it rounds; here, as QuantizeLinear says (and
     onnxruntime does), rounding comes first.
@@ -83,6 +84,45 @@ def q_linear_matmul(
     return _requantize(total, _rows(a_scale), b_scale, y_scale, y_zero_point)
 
 
+def q_linear_gemm(
+    a: Array,
+    a_scale: Array,
+    a_zero_point: Array,
+    b: Array,
+    b_scale: Array,
+    b_zero_point: Array,
+    c: Array | None,
+    y_scale: Array,
+    y_zero_point: Array,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
+) -> Array:
+    """rint((a b + c) * alpha * a_scale * b_scale / y_scale) + y_zero_point, saturated (com.microsoft.QGemm).
+
+    Args:
+        a: [M, K], or [K, M] with ``transA``.
+        b: [K, N], or [N, K] with ``transB``; scale and zero point in all or per column [N].
+        c: int32 that broadcasts to [M, N], in steps of ``alpha * a_scale * b_scale``.
+    """
+    left = centered(a.T if transA else a, a_zero_point)
+    right = centered(b.T if transB else b, b_zero_point)
+    total = np.matmul(left, right)
+    if c is not None:
+        total = total + c
+    real = total * (_wide(a_scale) * _wide(b_scale)) * alpha
+    return _stored(real, y_scale, y_zero_point, y_zero_point.dtype)
+
+
+def requantize(
+    x: Array, x_scale: Array, x_zero_point: Array | None, y_scale: Array, y_zero_point: Array | None = None
+) -> Array:
+    """The same real values with another scale and zero point, whose dtype the result has."""
+    dtype = x.dtype if y_zero_point is None else y_zero_point.dtype
+    return _stored(_real(x, x_scale, x_zero_point), y_scale, y_zero_point, dtype)
+
+
 def q_linear_add(
     a: Array,
     a_scale: Array,
@@ -95,7 +135,7 @@ def q_linear_add(
 ) -> Array:
     """Quantized a + b with broadcasting (com.microsoft.QLinearAdd)."""
     real = _real(a, a_scale, a_zero_point) + _real(b, b_scale, b_zero_point)
-    return round_to(real / c_scale, c_zero_point, a.dtype)
+    return _stored(real, c_scale, c_zero_point, a.dtype)
 
 
 def q_linear_mul(
@@ -110,7 +150,7 @@ def q_linear_mul(
 ) -> Array:
     """Quantized a * b with broadcasting (com.microsoft.QLinearMul)."""
     real = _real(a, a_scale, a_zero_point) * _real(b, b_scale, b_zero_point)
-    return round_to(real / c_scale, c_zero_point, a.dtype)
+    return _stored(real, c_scale, c_zero_point, a.dtype)
 
 
 def q_linear_concat(y_scale: Array, y_zero_point: Array, *pieces: Array, axis: int) -> Array:
@@ -120,7 +160,7 @@ def q_linear_concat(y_scale: Array, y_zero_point: Array, *pieces: Array, axis: i
         if scale == y_scale and zero_point == y_zero_point:
             parts.append(tensor)
         else:
-            parts.append(round_to(_real(tensor, scale, zero_point) / y_scale, y_zero_point, y_zero_point.dtype))
+            parts.append(_stored(_real(tensor, scale, zero_point), y_scale, y_zero_point, y_zero_point.dtype))
     return np.concatenate(parts, axis=axis)
 
 
@@ -135,14 +175,14 @@ def q_linear_leaky_relu(
 ) -> Array:
     """Quantized LeakyRelu (com.microsoft.QLinearLeakyRelu)."""
     real = _real(x, x_scale, x_zero_point)
-    return round_to(np.where(real < 0, real * real.dtype.type(alpha), real) / y_scale, y_zero_point, x.dtype)
+    return _stored(np.where(real < 0, real * alpha, real), y_scale, y_zero_point, x.dtype)
 
 
 def q_linear_sigmoid(
     x: Array, x_scale: Array, x_zero_point: Array | None, y_scale: Array, y_zero_point: Array | None = None
 ) -> Array:
     """Quantized Sigmoid (com.microsoft.QLinearSigmoid)."""
-    return round_to(sigmoid(_real(x, x_scale, x_zero_point)) / y_scale, y_zero_point, x.dtype)
+    return _stored(sigmoid(_real(x, x_scale, x_zero_point)), y_scale, y_zero_point, x.dtype)
 
 
 def q_linear_global_average_pool(
@@ -157,9 +197,8 @@ def q_linear_global_average_pool(
     """Quantized mean over the spatial axes of x [N, C, ...], or [N, ..., C] (com.microsoft)."""
     axes = tuple(range(1, x.ndim - 1)) if channels_last else tuple(range(2, x.ndim))
     count = int(np.prod([x.shape[axis] for axis in axes]))
-    total = centered(x, x_zero_point).sum(axis=axes, keepdims=True)
-    scale = x_scale / (y_scale * y_scale.dtype.type(count))
-    return round_to(total.astype(scale.dtype) * scale, y_zero_point, x.dtype)
+    real = centered(x, x_zero_point).sum(axis=axes, keepdims=True) * _wide(x_scale) / count
+    return _stored(real, y_scale, y_zero_point, x.dtype)
 
 
 def q_linear_average_pool(
@@ -190,7 +229,7 @@ def q_linear_average_pool(
         pads=pads,
         strides=strides,
     )
-    y = round_to(mean / y_scale, y_zero_point, x.dtype)
+    y = _stored(mean, y_scale, y_zero_point, x.dtype)
     return np.ascontiguousarray(np.moveaxis(y, 1, -1)) if channels_last else y
 
 
@@ -212,13 +251,23 @@ def _integer_conv(
 
 
 def _requantize(total: Array, x_scale: Array, w_scale: Array, y_scale: Array, y_zero_point: Array) -> Array:
-    scale = widen(np.asarray(x_scale * w_scale / y_scale))
-    return round_to(total.astype(scale.dtype) * scale, y_zero_point, y_zero_point.dtype)
+    real = total.astype(np.float64) * (_wide(x_scale) * _wide(w_scale))
+    return _stored(real, y_scale, y_zero_point, y_zero_point.dtype)
 
 
 def _rows(values: Array) -> Array:
     return values.reshape(-1, 1) if values.ndim == 1 and values.size > 1 else values
 
 
+def _wide(scale: Array) -> Array:
+    """A scale in float64; one of one element without axes, so that it adds none to what it multiplies."""
+    wide: Array = scale.astype(np.float64)
+    return wide.reshape(()) if wide.size == 1 else wide
+
+
 def _real(x: Array, scale: Array, zero_point: Array | None) -> Array:
-    return centered(x, zero_point).astype(scale.dtype) * scale
+    return centered(x, zero_point) * _wide(scale)
+
+
+def _stored(real: Array, scale: Array, zero_point: Array | None, dtype: np.dtype[Any]) -> Array:
+    return round_to(real / _wide(scale), zero_point, dtype)

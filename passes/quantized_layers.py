@@ -1,0 +1,108 @@
+"""Layers between dequantize_linear and quantize_linear -> q_linear_conv, q_linear_gemm, q_linear_matmul."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cnnc.ir import ANY, Match, Op, Patch, Rule, Value
+from cnnc.ops.quantized import QLinearGemmAttrs, QuantizedConvAttrs
+from cnnc.passes.quantized_operand import Float64, Quantized, read_operand, read_result
+from cnnc.types import DType
+
+_BYTES = (DType.I8, DType.U8)
+
+BIAS_SCALE_TOLERANCE = 1e-6
+"""Relative: a bias is stored in steps of x_scale * w_scale, which its own float32 scale holds but for rounding."""
+
+
+def _read_bias(value: Value | None, steps: Float64) -> Value | str | None:
+    """The int32 bias behind ``value``, whose scale must be ``steps``; None where the layer has none."""
+    if value is None:
+        return None
+    bias = read_operand(value, axis=value.type.rank - 1)
+    if isinstance(bias, str):
+        return f"the bias {bias}"
+    if bias.dtype is not DType.I32:
+        return f"the bias is stored as {bias.dtype.value}, not as i32"
+    if bias.zero_point is not None and bias.zero_point.fact.array is not None and bias.zero_point.fact.array.any():
+        return "the bias has a zero point"
+    scales = bias.scales
+    if scales.size not in (1, steps.size) and steps.size != 1:
+        return f"the bias has {scales.size} scales for {steps.size} of the weights"
+    if not np.allclose(scales, steps, rtol=BIAS_SCALE_TOLERANCE, atol=0):
+        return "the bias is stored in other steps than the product of the scales of input and weights"
+    return bias.stored
+
+
+def _read_sides(found: Match, weights_axis: int | None) -> tuple[Quantized, Quantized, Quantized] | str:
+    """Input, weights and result of the layer, or why one of them is not quantized as the integer op needs it."""
+    layer = found.node("layer")
+    x, w, y = read_operand(layer.input(0)), read_operand(layer.input(1), axis=weights_axis), read_result(found.root)
+    for side in (x, w, y):
+        if isinstance(side, str):
+            return side
+    assert not isinstance(x, str) and not isinstance(w, str) and not isinstance(y, str)
+    if any(side.dtype not in _BYTES for side in (x, w, y)):
+        return f"the sums of {layer.op} are exact for bytes, not for {x.dtype.value}, {w.dtype.value}, {y.dtype.value}"
+    return x, w, y
+
+
+def _apply_conv(found: Match, patch: Patch) -> str | None:
+    conv = found.node("layer")
+    attrs: Any = conv.attrs
+    if not attrs.activation.is_identity or conv.optional(3) is not None:
+        return f"conv {conv.name!r} has an epilogue already"
+    sides = _read_sides(found, weights_axis=0)
+    if isinstance(sides, str):
+        return sides
+    x, w, y = sides
+    bias = _read_bias(conv.optional(2), x.scales * w.scales)
+    if isinstance(bias, str):
+        return bias
+    keywords = {name: getattr(attrs, name) for name in QuantizedConvAttrs.__dataclass_fields__}
+    inputs = [*x.triple(patch), *w.triple(patch), *y.pair(patch), bias]
+    made = patch.node("q_linear_conv", inputs, QuantizedConvAttrs(**keywords), loc=found.loc)
+    patch.replace(found.root.output, made)
+    return None
+
+
+def _apply_gemm(found: Match, patch: Patch) -> str | None:
+    gemm = found.node("layer")
+    attrs: Any = gemm.attrs
+    if not attrs.activation.is_identity:
+        return f"gemm {gemm.name!r} has an activation already"
+    given = gemm.optional(2)
+    if given is not None and attrs.beta != 1:
+        return f"gemm {gemm.name!r} multiplies its bias by {attrs.beta:g}"
+    sides = _read_sides(found, weights_axis=0 if attrs.transB else 1)
+    if isinstance(sides, str):
+        return sides
+    a, b, y = sides
+    bias = _read_bias(given, a.scales * b.scales * attrs.alpha)
+    if isinstance(bias, str):
+        return bias
+    flags = QLinearGemmAttrs(attrs.alpha, attrs.transA, attrs.transB)
+    inputs = [*a.triple(patch), *b.triple(patch), bias, *y.pair(patch)]
+    patch.replace(found.root.output, patch.node("q_linear_gemm", inputs, flags, loc=found.loc))
+    return None
+
+
+def _apply_matmul(found: Match, patch: Patch) -> str | None:
+    product = found.node("layer")
+    sides = _read_sides(found, weights_axis=1 if product.input(1).type.rank == 2 else None)
+    if isinstance(sides, str):
+        return sides
+    a, b, y = sides
+    inputs = [*a.triple(patch), *b.triple(patch), *y.pair(patch)]
+    patch.replace(found.root.output, patch.node("q_linear_matmul", inputs, loc=found.loc))
+    return None
+
+
+def _rule(op: str, apply: Any) -> Rule:
+    layer = Op(op, ANY, ANY, rest=True, name="layer")
+    return Rule("fuse-quantized-ops", Op("quantize_linear", layer, rest=True), apply)
+
+
+LAYER_RULES = (_rule("conv", _apply_conv), _rule("gemm", _apply_gemm), _rule("matmul", _apply_matmul))
