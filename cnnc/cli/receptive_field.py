@@ -65,6 +65,9 @@ _LOCAL = frozenset(
 
 _GLOBAL = ("global_", "reduce_", "q_linear_global_", "gemm", "matmul", "einsum", "instance_norm", "group_norm")
 
+_SHAPES_ONLY = frozenset({"shape", "size", "dims"})
+"""Ops that look at shapes, not at elements."""
+
 _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
 
 
@@ -76,7 +79,7 @@ def receptive_fields(graph: Graph) -> Mapping[Value, FieldText]:
         fields[value] = Field((Fraction(1),) * axes, (Fraction(1),) * axes) if axes >= 1 else UNKNOWN
     for node in graph.nodes:
         sources = [fields[value] for value in node.inputs if value is not None and value in fields]
-        if not sources:
+        if not sources or node.op in _SHAPES_ONLY:
             continue
         field = _behind(node, sources, fields)
         fields |= dict.fromkeys(node.outputs, field)

@@ -1,0 +1,112 @@
+"""inspect, explain, opt, passes, and what compile prints on request: no kernel is compiled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cnnc.passes import ALL_PASSES, PIPELINE
+from tests.cli.command_line import LENET, answer, cnnc, done
+
+
+def test_inspect_totals() -> None:
+    report = answer("inspect", LENET, "--json")
+    totals = report["totals"]
+    # 6 * 25 + 6, 16 * 150 + 16, 120 * 400 + 120, 84 * 120 + 84, 10 * 84 + 10
+    assert totals["parameters"] == 156 + 2416 + 48120 + 10164 + 850
+    assert totals["macs"] == 28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
+    assert totals["parameter_bytes"] == 4 * totals["parameters"]
+    # Peak: the first convolution's output and the activation of it.
+    assert totals["peak_bytes"] == 2 * 4 * 6 * 28 * 28
+    assert totals["sizes"] == {"N": 1}
+    assert [layer["field"] for layer in report["layers"][:6]] == ["5", "5", "6", "14", "14", "16"]
+
+
+def test_inspect_with_a_shape_scales_with_the_batch() -> None:
+    one = answer("inspect", LENET, "--json")["totals"]
+    three = answer("inspect", LENET, "--shape", "input=3,1,28,28", "--json")["totals"]
+    assert three["macs"] == 3 * one["macs"]
+    assert three["parameters"] == one["parameters"]
+    assert three["sizes"] == {}
+
+
+def test_inspect_table() -> None:
+    text = done("inspect", LENET)
+    assert "/c1/Conv" in text
+    assert "total" in text
+    assert "open sizes are taken as N=1" in text
+
+
+def test_explain() -> None:
+    report = answer("explain", LENET, "--json")
+    first = report["nodes"][0]
+    assert first["origins"] == ["/c1/Conv", "/Relu"]
+    assert first["kernel"].startswith("conv")
+    assert all(item["reason"] for node in report["nodes"] for item in node["refused"])
+    assert report["rewrites"]["fuse-conv-activation"] == 4
+    assert "nothing runs on the host" in done("explain", LENET)
+
+
+def test_explain_one_node() -> None:
+    names = {node["node"] for node in answer("explain", LENET, "--node", "c2", "--json")["nodes"]}
+    assert names == {"/c2/Conv"}
+
+
+def test_passes_lists_all() -> None:
+    told = answer("passes", "--json")
+    assert [row["name"] for row in told["passes"]] == list(ALL_PASSES)
+    assert all(row["what"] for row in told["passes"])
+    assert [row["why"] for row in told["pipeline"]] == [why for _, _, why in PIPELINE]
+    assert "why here" in done("passes")
+
+
+def test_passes_describes_one() -> None:
+    text = done("passes", "assign-layouts")
+    assert "Before:" in text
+    assert "option block=16" in text
+
+
+def test_opt_writes_a_graph_that_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "graph.ir"
+    done("opt", LENET, "-p", "fold-constants,eliminate-no-ops", "-o", path)
+    assert path.with_suffix(".npz").exists()
+    text = done("opt", path)
+    assert path.read_text().rstrip() == text.rstrip()
+    done("opt", LENET, "-O1", "-o", path)
+    # The level's pipeline in two halves gives what it gives in one.
+    assert done("opt", LENET, "-O1").rstrip() == path.read_text().rstrip()
+
+
+def test_opt_with_a_rewrite_limit() -> None:
+    result = cnnc("opt", LENET, "-p", "fuse-conv-activation", "--rewrite-limit", 2)
+    assert result.exit_code == 0
+    assert result.stdout.count("activation=") == 2
+    assert "12 -> 10 nodes" in result.stderr
+
+
+def test_opt_checks_passes() -> None:
+    done("opt", LENET, "-O1", "--check-passes")
+
+
+def test_print_after_and_stop_after() -> None:
+    text = done("compile", LENET, "--print-after", "all", "--stop-after", "fuse-conv-activation")
+    assert "// after canonicalize-reshape" in text
+    assert text.count("// after fuse-conv-activation") == 1
+    assert "assign-layouts" not in text
+
+
+def test_emit() -> None:
+    assert "stage=placed" in done("compile", LENET, "--emit", "ir")
+    program = done("compile", LENET, "--emit", "program")
+    assert "input 'input'" in program
+    assert "step 0 conv" in program
+    assert "conv.f32.blocked.direct{" in program
+
+
+@pytest.mark.parametrize("suffix", [".cnnc", ".ir"])
+def test_emit_writes_nothing(tmp_path: Path, suffix: str) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(LENET.read_bytes())
+    done("compile", model, "--emit", "ir")
+    assert not model.with_suffix(suffix).exists()
