@@ -95,10 +95,12 @@ class _Assignment:
         leaders = [node.input(position) for position in form.data]
         blocked = next((value for value in leaders if value.type.layout.is_blocked), None)
         if blocked is None:
-            return
+            # Operands of one element carry no layout of their own, but a convolution may have made them.
+            return self._plain(node, BlockedForm(Form.PLAIN, (), "its data is in plain layout"))
         for position in form.data:
             self._read(node, position, blocked.type.layout)
         self._set(node.output, blocked.type.layout)
+        return None
 
     def _regroup(self, node: Node) -> None:
         if node.input(0).type.layout.is_blocked:

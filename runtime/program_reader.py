@@ -143,6 +143,8 @@ class _ProgramReader:
         if isinstance(data, list):
             buffer, offset = self._fields(data, 2, "an address")
             return BufferArg(self._buffer(buffer), self._dim(offset))
+        if isinstance(data, int):  # any 64 bits: an argument may be the bits of a float
+            return self._int(data, -(2**63), 2**63 - 1)
         return self._dim(data)
 
     def _operand(self, data: Any) -> Tensor | Sizes | None:

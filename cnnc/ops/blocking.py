@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass
 
 from cnnc.ir import Node, Value
+from cnnc.ops.elementwise_chain import CHAIN_OPS
 from cnnc.ops.resize import ResizeAttrs
 from cnnc.types import DType
 
@@ -46,12 +47,6 @@ class BlockedForm:
 FIRST_CHANNELS = 8
 """Convolutions with at most this many input channels read plain images: a block of lanes would be mostly padding."""
 
-_UNARY = frozenset(
-    "relu leaky_relu elu selu celu sigmoid tanh hard_sigmoid hard_swish swish mish gelu softplus softsign "
-    "erf exp log sqrt reciprocal abs neg floor ceil round sign thresholded_relu shrink sin cos".split()
-)
-_BROADCASTING = frozenset("add sub mul div min max pow prelu where clip elementwise_chain".split())
-
 
 def blocked_form(node: Node) -> BlockedForm:
     """How ``node`` relates to the blocked layout; decided by op, attributes and types alone."""
@@ -74,9 +69,9 @@ def blocked_form(node: Node) -> BlockedForm:
         return BlockedForm(Form.FOLLOW, (0,))
     if node.op in ("max_pool", "average_pool"):
         return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
-    if node.op in _UNARY or node.op == "scale_shift":
+    if node.op == "scale_shift" or (node.op in CHAIN_OPS and len(node.inputs) == 1):
         return BlockedForm(Form.FOLLOW, (0,))
-    if node.op in _BROADCASTING:
+    if node.op in CHAIN_OPS or node.op == "elementwise_chain":
         return _broadcasting(node, channels)
     if node.op == "resize":
         return _resize(node)
