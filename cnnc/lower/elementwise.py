@@ -13,7 +13,7 @@ from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
 from cnnc.lower.spatial import SELU_ALPHA, SELU_GAMMA, channel_lanes
 from cnnc.ops.activation import Activation
-from cnnc.ops.blocking import is_per_channel
+from cnnc.ops.blocking import is_per_channel, is_scalar
 from cnnc.ops.elementwise_chain import CHAIN_OPS, ChainStep, ElementwiseChainAttrs, step_attributes
 from cnnc.runtime.cpu import elementwise_tape
 from cnnc.runtime.cpu.elementwise_tape import Operand, broadcast_strides
@@ -113,12 +113,12 @@ def _operand(value: Value, output: TensorType, builder: ProgramBuilder) -> _Read
     if is_per_channel(value, output.rank, channels) and value.array is not None:
         lanes = channel_lanes(value.array, output).reshape(-1, *[1] * (output.rank - 2), output.layout.block)
         return _Read(lanes, Operand(broadcast_strides(lanes.shape, shape)), "f32")
+    if is_scalar(value):  # of a blocked one only the first lane is the number
+        return _Read(value, Operand((0,) * len(shape), size), kind)
     if value.type.layout == output.layout:
         strides = _strides(value.type.physical_shape, shape)
         if strides is not None:
             return _Read(value, Operand(_over_gaps(strides, builder.gap(value)), size), kind)
-    if all(dim == 1 for dim in value.type.shape):
-        return _Read(value, Operand((0,) * len(shape), size), kind)
     return f"%{value.name} has another layout than the result"
 
 
