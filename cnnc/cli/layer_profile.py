@@ -63,7 +63,7 @@ def show_profile(profile: Mapping[str, Any]) -> None:
     total = profile["seconds"]
     rows = [
         (
-            layer["layer"],
+            _short(layer["layer"]),
             layer["op"],
             ", ".join(kernel.partition("{")[0] for kernel in layer["kernels"]) or "host (NumPy)",
             f"{layer['seconds'] * 1e6:.1f}",
@@ -82,3 +82,9 @@ def show_profile(profile: Mapping[str, Any]) -> None:
         title=f"layers, {profile['threads']} thread(s); the machine's peak is {profile['peak_gflops']:.0f} GFLOP/s",
         total=("all", "", "", f"{total * 1e6:.1f}", "", f"{rate / 1e9:.1f}", share),
     )
+
+
+def _short(label: str) -> str:
+    """The first origin of a step, and how many were fused into it."""
+    origins = label.split(", ")
+    return origins[0] if len(origins) == 1 else f"{origins[0]} + {len(origins) - 1} fused"
