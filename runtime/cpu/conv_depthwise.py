@@ -165,7 +165,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     elif full and over <= edge_reach():
                         edge_tile(
                             block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
-                            slopes + block * BYTES, residual + offset, y + offset, COLUMNS, zeros, alpha, beta,
+                            slopes + block * BYTES, image_residual + offset, image_y + offset,
+                            COLUMNS, zeros, alpha, beta,
                         )  # fmt: skip
                     else:
                         border_tile(

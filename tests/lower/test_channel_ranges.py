@@ -55,6 +55,17 @@ def test_pieces_are_written_in_place(graph: Graph, channels: tuple[int, ...]) ->
     assert [step.op for step in steps if step.op == "concat"] == []
 
 
+def test_depthwise_pieces_keep_to_their_images(graph: Graph) -> None:
+    """Tiles that hang over the border step over the gaps between images as well."""
+    rng = np.random.default_rng(6)
+    whole = conv(graph, graph.inputs[0], 16, rng)
+    weights = graph.add_constant(rng.standard_normal((16, 1, 3, 3), np.float32), "w")
+    attrs = OPS["conv"].attrs(pads=(1,) * 4, group=16)
+    pieces = [graph.add_node("conv", [whole, weights], attrs).output, conv(graph, whole, 16, rng)]
+    steps = check(graph, conv(graph, concat(graph, pieces), 9, rng))
+    assert [step.op for step in steps if step.op == "concat"] == []
+
+
 def test_dense_block_lies_in_its_last_concat(graph: Graph) -> None:
     rng = np.random.default_rng(1)
     features = [conv(graph, graph.inputs[0], 24, rng)]
