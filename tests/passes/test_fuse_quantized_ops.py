@@ -1,0 +1,240 @@
+"""fuse-quantized-ops: the integer op returns what the float op between dequantize and quantize returns in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnc import interp
+from cnnc.ir import Value, clone_graph
+from cnnc.types import DType
+from tests.passes.sketch import Outcome, Sketch, run_pass
+
+PASS = "fuse-quantized-ops"
+
+
+class QuantizedSketch(Sketch):
+    """Sketches in which every activation is a u8 behind its own odd scale."""
+
+    def stored(self, *shape: int | str, name: str = "x", scale: float = 0.0371, zero: int = 117) -> Value:
+        return self.dequantize(self.input(*shape, name=name, dtype=DType.U8), scale, zero)
+
+    def dequantize(self, x: Value, scale: float = 0.0371, zero: int = 117, dtype: str = "uint8") -> Value:
+        return self.op("dequantize_linear", x, self.const(scale), self.const(zero, dtype=dtype))
+
+    def quantize(self, x: Value, scale: float = 0.0473, zero: int = 90, dtype: str = "uint8") -> Value:
+        return self.op("quantize_linear", x, self.const(scale), self.const(zero, dtype=dtype))
+
+    def weights(self, *shape: int, axis: int | None = None) -> tuple[Value, np.ndarray]:
+        """Dequantized i8 weights and their scales, one in all or one for each index of ``axis``."""
+        array = self._random.integers(-127, 128, shape).astype(np.int8)
+        scales = self._random.uniform(0.003, 0.009, () if axis is None else shape[axis]).astype(np.float32)
+        zeros = self.const(np.zeros(scales.shape), "zeros", "int8")
+        made = self.op(
+            "dequantize_linear",
+            self.const(array, "w", "int8"),
+            self.const(scales),
+            zeros,
+            axis=0 if axis is None else axis,
+        )
+        return made, scales
+
+    def bias(self, size: int, steps: Any) -> Value:
+        array = self.const(self._random.integers(-5000, 5000, size), "bias", "int32")
+        return self.op("dequantize_linear", array, self.const(np.float32(steps)), axis=0)
+
+
+def fused(sketch: Sketch) -> Outcome:
+    """Run the pass, and check that the graph before in float64 and the one after in either dtype give equal integers."""
+    before = clone_graph(sketch.graph)
+    rng = np.random.default_rng(7)
+    feeds = {
+        value.name: rng.integers(0, 256, [2 if not isinstance(n, int) else n for n in value.type.shape]).astype(
+            np.uint8
+        )
+        for value in before.inputs
+    }
+    outcome = run_pass(sketch, PASS)
+    truth = interp.run(before, feeds, float64=True)
+    for float64 in (True, False):
+        for name, array in interp.run(outcome.graph, feeds, float64=float64).items():
+            np.testing.assert_array_equal(array, truth[name])
+    return outcome
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+@pytest.mark.parametrize("group", [1, 4])
+@pytest.mark.parametrize("biased", [False, True])
+def test_conv(axis: int | None, group: int, biased: bool) -> None:
+    s = QuantizedSketch()
+    w, scales = s.weights(8, 4 // group, 3, 3, axis=axis)
+    bias = s.bias(8, np.float32(0.0371) * scales) if biased else None
+    y = s.op("conv", s.stored("N", 4, 7, 5), w, bias, group=group, pads=(1, 0, 1, 2), strides=(2, 1))
+    assert fused(s.returns(s.quantize(y))).ops == ("q_linear_conv",)
+
+
+@pytest.mark.parametrize("trans", [0, 1])
+@pytest.mark.parametrize("per_column", [False, True])
+def test_gemm(trans: int, per_column: bool) -> None:
+    s = QuantizedSketch()
+    w, scales = s.weights(*((5, 9) if trans else (9, 5)), axis=(1 - trans) if per_column else None)
+    bias = s.bias(5, np.float32(0.0371) * scales)
+    y = s.op("gemm", s.stored("N", 9), w, bias, transB=trans)
+    assert fused(s.returns(s.quantize(y))).ops == ("q_linear_gemm",)
+
+
+@pytest.mark.parametrize("axis", [None, 1])
+def test_matmul(axis: int | None) -> None:
+    s = QuantizedSketch()
+    y = s.op("matmul", s.stored("N", 3, 9), s.weights(9, 5, axis=axis)[0])
+    assert fused(s.returns(s.quantize(y))).ops == ("q_linear_matmul",)
+
+
+@pytest.mark.parametrize("op", ["add", "mul"])
+def test_binary(op: str) -> None:
+    s = QuantizedSketch()
+    y = s.op(op, s.stored("N", 3, 5, 5), s.stored(3, 1, 5, name="b", scale=0.0213, zero=3))
+    assert fused(s.returns(s.quantize(y))).ops == (f"q_linear_{op}",)
+
+
+@pytest.mark.parametrize("zero", [90, 91])
+def test_ties_of_a_sum_round_to_even_before_the_zero_point_is_added(zero: int) -> None:
+    s = QuantizedSketch()
+    y = s.op("add", s.stored("N", 99), s.stored("N", 99, name="b"))
+    assert fused(s.returns(s.quantize(y, 0.0742, zero))).ops == ("q_linear_add",)
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs"),
+    [
+        ("average_pool", {"kernel_shape": (2, 2), "pads": (1, 0, 1, 0)}),
+        ("average_pool", {"kernel_shape": (3, 2), "count_include_pad": 1, "pads": (1, 1, 1, 1)}),
+        ("global_average_pool", {}),
+        ("leaky_relu", {"alpha": 0.1}),
+        ("sigmoid", {}),
+    ],
+)
+def test_unary(op: str, attrs: dict[str, Any]) -> None:
+    s = QuantizedSketch()
+    y = s.op(op, s.stored("N", 3, 6, 4), **attrs)
+    assert fused(s.returns(s.quantize(y, 0.0371 if "pool" in op else 0.0473))).ops == (f"q_linear_{op}",)
+
+
+@pytest.mark.parametrize(("keepdims", "ops"), [(1, ()), (0, ("squeeze",))])
+def test_a_spatial_mean(keepdims: int, ops: tuple[str, ...]) -> None:
+    s = QuantizedSketch()
+    y = s.op("reduce_mean", s.stored("N", 3, 6, 5), s.ints(-1, 2), keepdims=keepdims)
+    assert fused(s.returns(s.quantize(y))).ops == ("q_linear_global_average_pool", *ops)
+
+
+def test_a_mean_over_channels_stays() -> None:
+    s = QuantizedSketch()
+    y = s.op("reduce_mean", s.stored("N", 3, 6, 5), s.ints(1), keepdims=0)
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("spatial axes")
+
+
+def test_concat_requantizes_each_piece() -> None:
+    s = QuantizedSketch()
+    y = s.op("concat", s.stored("N", 3, 4), s.stored("N", 2, 4, name="b", scale=0.0473, zero=90), axis=1)
+    assert fused(s.returns(s.quantize(y))).ops == ("q_linear_concat",)
+
+
+@pytest.mark.parametrize(("zero", "ops"), [(0, ()), (90, ("clip",))])
+def test_relu_is_a_bound_of_the_stored_range(zero: int, ops: tuple[str, ...]) -> None:
+    s = QuantizedSketch()
+    y = s.op("relu", s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0]))
+    assert fused(s.returns(s.quantize(y, zero=zero))).ops == ("q_linear_conv", *ops)
+
+
+@pytest.mark.parametrize(("high", "ops"), [(0.5, ("clip",)), (6.0, ())])
+def test_clip_outside_the_stored_range_goes(high: float, ops: tuple[str, ...]) -> None:
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0])
+    y = s.op("clip", y, s.const(0.0), s.const(high))
+    assert fused(s.returns(s.quantize(y, 6 / 255, 0))).ops == ("q_linear_conv", *ops)
+
+
+def test_moves_between_work_on_integers() -> None:
+    s = QuantizedSketch()
+    y = s.op("concat", s.stored("N", 2, 4, 4), s.stored("N", 2, 4, 4, name="b"), axis=1)
+    y = s.op("reshape", y, s.ints(-1, 2, 2, 4, 4))
+    y = s.op("transpose", y, perm=(0, 2, 1, 3, 4))
+    y = s.op("max_pool", s.op("reshape", y, s.ints(-1, 4, 4, 4)), kernel_shape=(2, 2), pads=(1, 1, 0, 0))
+    outcome = fused(s.returns(s.quantize(y)))
+    assert outcome.ops == ("q_linear_concat", "reshape", "transpose", "reshape", "max_pool")
+
+
+def test_a_flatten_in_front_of_the_classifier_works_on_integers() -> None:
+    s = QuantizedSketch()
+    y = s.op("gemm", s.op("flatten", s.stored("N", 3, 2, 2)), s.weights(12, 5)[0])
+    assert fused(s.returns(s.quantize(y))).ops == ("flatten", "q_linear_gemm")
+
+
+def test_split_halves_are_quantized_already() -> None:
+    s = QuantizedSketch()
+    x = s.stored("N", 4, 3)
+    node = s.graph.add_node("split", [x, s.ints(2, 2)], _split(), outputs=2, names=["left", "right"], loc=("split",))
+    left, right = (s.op("bitwise_not", s.quantize(value, 0.0371, 117)) for value in node.outputs)
+    assert fused(s.returns(left, right)).ops == ("split", "bitwise_not", "bitwise_not")
+
+
+def _split() -> Any:
+    from cnnc.ops import OPS
+
+    return OPS["split"].attrs(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero", "ops"),
+    [(0.0371, 117, ("flatten",)), (0.05, 117, ("flatten", "requantize")), (0.0371, 3, ("flatten", "requantize"))],
+)
+def test_a_pair_goes_if_scale_and_zero_point_agree(scale: float, zero: int, ops: tuple[str, ...]) -> None:
+    s = QuantizedSketch()
+    y = s.op("flatten", s.stored("N", 4, 3))
+    assert fused(s.returns(s.op("bitwise_not", s.quantize(y, scale, zero)))).ops == (*ops, "bitwise_not")
+
+
+def test_a_float_result_that_is_read_elsewhere_stays_float() -> None:
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0])
+    assert run_pass(s.returns(s.quantize(y), s.op("tanh", y)), PASS).refused("also read by")
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0])
+    assert run_pass(s.returns(s.quantize(y), y), PASS).refused("graph output")
+
+
+def test_operands_that_are_not_quantized_stay() -> None:
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.normal(8, 4, 1, 1))
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("no dequantized tensor")
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0], s.normal(8))
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("the bias")
+
+
+def test_a_bias_in_other_steps_stays() -> None:
+    s = QuantizedSketch()
+    w, scales = s.weights(8, 4, 1, 1)
+    y = s.op("conv", s.stored("N", 4, 7, 5), w, s.bias(8, scales))
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("other steps")
+
+
+def test_weights_with_a_scale_for_each_input_channel_stay() -> None:
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1, axis=1)[0])
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("scales along axis 1")
+
+
+def test_another_stored_type_of_the_result_stays() -> None:
+    s = QuantizedSketch()
+    y = s.op("add", s.stored("N", 4), s.stored("N", 4, name="b"))
+    assert run_pass(s.returns(s.quantize(y, zero=3, dtype="int8")), PASS).refused("stored as i8, u8")
+
+
+def test_a_computed_scale_stays() -> None:
+    s = QuantizedSketch()
+    y = s.op("sigmoid", s.stored("N", 4))
+    q = s.op("quantize_linear", y, s.input(name="s"), s.const(3, dtype="uint8"))
+    assert run_pass(s.returns(q), PASS).refused("is computed")
