@@ -47,7 +47,7 @@ class QuantizedSketch(Sketch):
 
 
 def fused(sketch: Sketch) -> Outcome:
-    """Run the pass, and check that the graph before in float64 and the one after in either dtype give equal integers."""
+    """Run the pass; the graph before in float64 and the one after in either dtype must give equal integers."""
     before = clone_graph(sketch.graph)
     rng = np.random.default_rng(7)
     feeds = {
