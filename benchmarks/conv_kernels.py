@@ -90,6 +90,7 @@ LAYERS = (
 def run_time(variant: Variant, arrays: Mapping[str, Any], sizes: Mapping[str, int], runs: int = 12) -> float:
     """Seconds of one call over all items, the best of ``runs``."""
     kernel = kernel_def(variant.kernel)
+    sizes = {name: 0 for name in kernel.sizes if name.endswith("_gap")} | dict(sizes)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(load_kernel(variant))
     scratch = _aligned(int(kernel.scratch_bytes(sizes, variant.options)) // 4 + 16)
     addresses = [arrays[name].ctypes.data if name in arrays else 0 for name in kernel.buffers]

@@ -80,6 +80,28 @@ def test_residual_and_slopes():
     np.testing.assert_allclose(got, expected, rtol=0, atol=4e-5)
 
 
+def test_images_apart_from_each_other():
+    """x, residual and y are ranges of channels of larger tensors; rows are wide enough for tiles of every kind."""
+    rng = np.random.default_rng(5)
+    lanes, columns = host_target().lanes, 5
+    tensors = {name: rng.standard_normal((2, 3, 4, 18, lanes), np.float32) for name in ("x", "residual", "y")}
+    w = rng.standard_normal((2 * lanes, 1, 3, 3), np.float32)
+    gap = 4 * 18 * lanes  # the third block of channels is not part of the operands
+    sizes = {"N": 2, "CB": 2, "D": 1, "H": 4, "W": 18, "OD": 1, "OH": 4, "OW": 18, "item_rows": 2, "alpha": 0, "beta": 0}
+    sizes |= dict(zip(("KD", "KH", "KW", "PD", "PH", "PW"), (1, 3, 3, 0, 1, 1)))
+    sizes |= dict.fromkeys(("SD", "SH", "SW", "DD", "DH", "DW"), 1)
+    sizes |= {"x_gap": gap, "y_gap": gap, "residual_gap": gap}
+    options = {"columns": columns, "window": 3, "stride": 1, "dilation": 1, "residual": 1, "activation": "none"}
+    arrays = {name: tensor.reshape(-1)[:-gap] for name, tensor in tensors.items()}
+    arrays |= {"weights": pack_depthwise(w, lanes), "bias": np.zeros(2 * lanes, np.float32)}
+    variant = Variant.of("conv.f32.blocked.depthwise", lanes=lanes, **options)
+    y = np.append(run_kernel(variant, arrays, sizes)["y"], tensors["y"].reshape(-1)[-gap:]).reshape(tensors["y"].shape)
+    x, residual = (from_blocked(tensors[name], 2 * lanes) for name in ("x", "residual"))
+    expected = reference.conv(x, w, (1, 1), (1, 1), (1, 1, 1, 1), 2 * lanes) + residual
+    np.testing.assert_allclose(from_blocked(y, 2 * lanes), expected, rtol=0, atol=2e-5)
+    assert np.array_equal(y[:, 2], tensors["y"][:, 2])
+
+
 def test_any_split_gives_the_same_bits():
     whole, _ = run_depthwise(CASES["3x3 wide"])
     split, _ = run_depthwise(CASES["3x3 wide"], splits=4, item_rows=1)
