@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnc.runtime.cpu.tile_table import CHAIN
+
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
@@ -89,11 +91,14 @@ def pack_channels(values: NDArray[Any] | None, channels: int, lanes: int) -> NDA
 
 
 def _runs(lane_of: NDArray[Any], lanes: int) -> list[tuple[int, int, int]]:
-    """Ascending lanes as (channel block, first lane in the block, consecutive lanes); blocks of one lane are joined."""
+    """Ascending lanes as (channel block, first lane in the block, consecutive lanes).
+
+    Blocks of one lane are joined, to as many as a tile sums in one chain.
+    """
     runs: list[tuple[int, int, int]] = []
     for lane in map(int, lane_of):
         block, inner = divmod(lane, lanes)
-        if lanes == 1 and runs and runs[-1][0] + runs[-1][2] == block:
+        if lanes == 1 and runs and runs[-1][0] + runs[-1][2] == block and runs[-1][2] < CHAIN:
             runs[-1] = (runs[-1][0], 0, runs[-1][2] + 1)
         elif runs and runs[-1][0] == block and runs[-1][1] + runs[-1][2] == inner:
             runs[-1] = (block, runs[-1][1], runs[-1][2] + 1)

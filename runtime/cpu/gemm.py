@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div
+from cnnc.runtime.cpu.tile_table import product_table_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "gemm.f32"
@@ -42,7 +43,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
-    return 64  # the tile's table of one entry
+    return product_table_bytes(s["K"])
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -65,8 +66,7 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
-    from cnnc.runtime.cpu.memory_ops import memory_ops
-    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
+    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile, product_table
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     rows, blocks = int(params["rows"]), int(params["blocks"])
@@ -74,8 +74,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     vector_lanes = constant(target, target.lanes)
     tile = Tile(rows, 1, blocks, 4, str(params["activation"]), bool(params["residual"]), masked=True, clamped=True)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
-    memory = memory_ops(target)
-    store_index = memory.store_index
+    list_products = product_table(target)
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         ROWS, BLOCKS = tile_rows(), tile_blocks()
@@ -85,9 +84,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         m_tiles, n_tiles, alpha, beta = args[12], args[13], args[14], args[15]
 
         table = scratch
-        store_index(table, 0)
-        store_index(table + 8, 0)
-        store_index(table + 16, K)
+        entries = list_products(table, K, a_column * 4, WIDTH * 4)
         all_n_tiles = (N + WIDTH - 1) // WIDTH
         n_groups = (all_n_tiles + n_tiles - 1) // n_tiles
         for item in range(begin, end):
@@ -105,7 +102,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         a_column * 4,
                         b + n * K * WIDTH * 4,
                         table,
-                        1,
+                        entries,
                         bias + n * WIDTH * 4,
                         slopes + n * WIDTH * 4,
                         residual + offset,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div
+from cnnc.runtime.cpu.tile_table import CHAIN, product_table_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "matmul.f32"
@@ -35,7 +36,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
-    return 64 + (1 + s["K"]) * (_width(params) * 4)
+    return product_table_bytes(s["K"]) + (1 + s["K"]) * (_width(params) * 4)
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -59,7 +60,7 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
-    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
+    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile, product_table
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     rows, blocks = int(params["rows"]), int(params["blocks"])
@@ -68,7 +69,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     tile = Tile(rows, 1, blocks, 4, str(params["activation"]), residual=False, masked=True, clamped=True)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
-    store_index, pack_panel, zero_vectors = memory.store_index, memory.pack_panel, memory.zero_vectors
+    pack_panel, zero_vectors = memory.pack_panel, memory.zero_vectors
+    list_products, chain = product_table(target), constant(target, CHAIN)
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         ROWS, BLOCKS = tile_rows(), tile_blocks()
@@ -81,12 +83,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         m_tiles, n_tiles, scale, alpha, beta = args[20], args[21], args[22], args[23], args[24]
 
         table = scratch
-        no_bias = scratch + 64
+        no_bias = scratch + ((K + chain() - 1) // chain() * 24 + 63) // 64 * 64
         b_panel = no_bias + WIDTH * 4
         zero_vectors(no_bias, BLOCKS)
-        store_index(table, 0)
-        store_index(table + 8, 0)
-        store_index(table + 16, K)
+        entries = list_products(table, K, a_column * 4, WIDTH * 4)
         all_n_tiles = (N + WIDTH - 1) // WIDTH
         n_groups = (all_n_tiles + n_tiles - 1) // n_tiles
         m_groups = (M + m_tiles * ROWS - 1) // (m_tiles * ROWS)
@@ -114,7 +114,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         a_column * 4,
                         b_panel,
                         table,
-                        1,
+                        entries,
                         bias + n * WIDTH * 4 if has_bias() else no_bias,
                         0,
                         0,

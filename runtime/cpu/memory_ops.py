@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from cnnc.runtime.cpu.vector import I64, VectorBuilder, intrinsic
+from cnnc.runtime.cpu.vector import VectorBuilder, intrinsic
 from cnnc.runtime.kernel import Target
 
 
@@ -35,17 +35,13 @@ class MemoryOps:
 def memory_ops(target: Target) -> MemoryOps:
     return MemoryOps(
         load_index=intrinsic(target, lambda b, address: b.load_index(address), 1, returns=True),
-        store_index=intrinsic(target, _store_index, 2),
+        store_index=intrinsic(target, lambda b, address, value: b.store_index(value, address), 2),
         copy_vectors=intrinsic(target, _copy_vectors, 4),
         zero_vectors=intrinsic(target, _zero_vectors, 2),
         copy_floats=intrinsic(target, _copy_floats, 4),
         zero_floats=intrinsic(target, _zero_floats, 2),
         pack_panel=intrinsic(target, _pack_panel, 8),
     )
-
-
-def _store_index(b: VectorBuilder, address: ir.Value, value: ir.Value) -> None:
-    b.ir.store(value, b.pointer(address, I64), align=8)
 
 
 def _copy_vectors(b: VectorBuilder, dst: ir.Value, src: ir.Value, step: ir.Value, count: ir.Value) -> None:

@@ -4,18 +4,24 @@ A tile holds ``rows`` x ``columns`` output pixels times ``blocks`` vectors of ou
 entries (input offset, weight offset, count), each standing for ``count`` consecutive input channels seen through one
 window tap. Window size, stride, dilation, depth, channel groups and padding all live in the table and in the input's
 arrangement; the tile knows none of them.
+
+Sums have two levels, for their accuracy: a chain of K multiply-adds has a rounding error that grows with sqrt(K), so
+after at most ``CHAIN`` products the partial sums are added to a second level, which lies on the stack (Higham, Accuracy
+and Stability of Numerical Algorithms, section 4.2: blocked summation). Sums of up to ``CHAIN`` products never touch it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llvmlite import ir
 
 from cnnc.runtime.cpu.epilogue import Activation, emit_output
-from cnnc.runtime.cpu.vector import VectorBuilder
-
-ENTRY_BYTES = 24
+from cnnc.runtime.cpu.tile_table import CHAIN, ENTRY_BYTES
+from cnnc.runtime.cpu.vector import I1, VectorBuilder, intrinsic
+from cnnc.runtime.kernel import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +71,17 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     masks: list[ir.Value | None] = [None] * tile.blocks
     if tile.masked:
         masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
-    bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
-    sums = {(pixel, block): b.variable(bias[block]) for pixel in pixels for block in range(tile.blocks)}
+    sums = {(pixel, block): b.variable(b.zero()) for pixel in pixels for block in range(tile.blocks)}
+    levels = _TwoLevels(b, list(sums.values()))
     row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
         x = b.variable(b.ir.add(a["x"], b.load_index(place)))
         weights = b.variable(b.ir.add(a["weights"], b.load_index(place, 8)))
-        with b.loop(b.load_index(place, 16)):
+        count = b.load_index(place, 16)
+        levels.make_room(count)
+        with b.loop(count):
             row_weights = [b.load(b.get(weights), block * vector_bytes) for block in range(tile.blocks)]
             row_base = b.get(x)
             for row in range(tile.rows):
@@ -89,7 +97,9 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                     row_base = b.ir.add(row_base, a["x_row"])
             b.set(x, b.ir.add(b.get(x), a["x_lane"]))
             b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
+    levels.join()
     alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
+    bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     slopes: list[ir.Value | None] = [None] * tile.blocks
     if tile.activation == "prelu":
         slopes = [_load(b, a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
@@ -101,9 +111,62 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                     for block in range(tile.blocks):
                         place = b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
                         residual = a["residual"] if tile.residual else None
-                        total = b.get(sums[(row, column), block])
+                        total = b.add(b.get(sums[(row, column), block]), bias[block])
                         activation = Activation(tile.activation, alpha, beta, slopes[block])
                         emit_output(b, activation, total, a["y"], residual, place, masks[block])
+
+
+def product_table(target: Target) -> Any:
+    """``list_products(table, k, x_step, weight_step)`` for Numba code: writes the table of one sum of ``k`` products.
+
+    Steps are in bytes. Gives the number of entries; the table needs ``product_table_bytes(k)`` bytes.
+    """
+    return intrinsic(target, _list_products, 4, returns=True)
+
+
+def _list_products(b: VectorBuilder, table: ir.Value, k: ir.Value, x_step: ir.Value, weight_step: ir.Value) -> ir.Value:
+    chain = b.index(CHAIN)
+    entries = b.ir.sdiv(b.ir.add(k, b.index(CHAIN - 1)), chain)
+    with b.loop(entries) as number:
+        first = b.ir.mul(number, chain)
+        left = b.ir.sub(k, first)
+        place = b.ir.add(table, b.ir.mul(number, b.index(ENTRY_BYTES)))
+        b.store_index(b.ir.mul(first, x_step), place)
+        b.store_index(b.ir.mul(first, weight_step), place, 8)
+        b.store_index(b.ir.select(b.ir.icmp_signed("<", left, chain), left, chain), place, 16)
+    return entries
+
+
+class _TwoLevels:
+    """Moves partial sums from their registers to a second level in memory whenever a chain is full."""
+
+    def __init__(self, b: VectorBuilder, sums: Sequence[ir.Value]) -> None:
+        self.b = b
+        self.sums = sums
+        self.memory = b.stack_vectors(len(sums))
+        self.chained = b.variable(b.index(0))  # products in the registers
+        self.is_used = b.variable(ir.Constant(I1, 0))
+
+    def make_room(self, count: ir.Value) -> None:
+        """Before ``count`` more products: empty the registers if the chain would become too long."""
+        b = self.b
+        longer = b.ir.add(b.get(self.chained), count)
+        b.set(self.chained, longer)
+        with b.when(b.ir.icmp_signed(">", longer, b.index(CHAIN))):
+            b.set(self.chained, count)
+            self.join()
+            b.set(self.is_used, ir.Constant(I1, 1))
+            for place, total in enumerate(self.sums):
+                b.store(b.get(total), self.memory, place * b.target.vector_bytes, aligned=True)
+                b.set(total, b.zero())
+
+    def join(self) -> None:
+        """Add the second level to the registers."""
+        b = self.b
+        with b.when(b.get(self.is_used)):
+            for place, total in enumerate(self.sums):
+                earlier = b.load(self.memory, place * b.target.vector_bytes, aligned=True)
+                b.set(total, b.add(earlier, b.get(total)))
 
 
 def _clamped_offsets(b: VectorBuilder, tile: Tile, a: dict[str, ir.Value]) -> list[ir.Value]:

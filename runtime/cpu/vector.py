@@ -100,6 +100,9 @@ class VectorBuilder:
         """A 64-bit integer."""
         return self.ir.load(self.pointer(address, I64, offset), align=8)
 
+    def store_index(self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0) -> None:
+        self.ir.store(value, self.pointer(address, I64, offset), align=8)
+
     def broadcast(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
         """One float of memory in every lane."""
         return self.splat(self.load_scalar(address, offset))
@@ -269,6 +272,13 @@ class VectorBuilder:
 
     def set(self, slot: ir.Value, value: ir.Value) -> None:
         self.ir.store(value, slot)
+
+    def stack_vectors(self, count: int) -> ir.Value:
+        """The address of room for ``count`` vectors on the stack, aligned, undefined; LLVM keeps it in memory."""
+        slots = cgutils.alloca_once(self.ir, self.vector, size=count)
+        slots.align = self.target.vector_bytes
+        address = self.ir.ptrtoint(slots, I64)
+        return self.ir.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [address], side_effect=False)
 
     @contextmanager
     def loop(self, count: ir.Value) -> Iterator[ir.Value]:

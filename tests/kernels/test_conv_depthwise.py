@@ -87,7 +87,19 @@ def test_images_apart_from_each_other():
     tensors = {name: rng.standard_normal((2, 3, 4, 18, lanes), np.float32) for name in ("x", "residual", "y")}
     w = rng.standard_normal((2 * lanes, 1, 3, 3), np.float32)
     gap = 4 * 18 * lanes  # the third block of channels is not part of the operands
-    sizes = {"N": 2, "CB": 2, "D": 1, "H": 4, "W": 18, "OD": 1, "OH": 4, "OW": 18, "item_rows": 2, "alpha": 0, "beta": 0}
+    sizes = {
+        "N": 2,
+        "CB": 2,
+        "D": 1,
+        "H": 4,
+        "W": 18,
+        "OD": 1,
+        "OH": 4,
+        "OW": 18,
+        "item_rows": 2,
+        "alpha": 0,
+        "beta": 0,
+    }
     sizes |= dict(zip(("KD", "KH", "KW", "PD", "PH", "PW"), (1, 3, 3, 0, 1, 1)))
     sizes |= dict.fromkeys(("SD", "SH", "SW", "DD", "DH", "DW"), 1)
     sizes |= {"x_gap": gap, "y_gap": gap, "residual_gap": gap}

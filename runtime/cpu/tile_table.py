@@ -1,0 +1,18 @@
+"""The table that a register tile sums over: facts that kernels, their scratch sizes and the packing of weights share.
+
+An entry is three int64: offset into the input in bytes, offset into the weights in bytes, number of products.
+"""
+
+from __future__ import annotations
+
+from cnnc.dims import Dim, ceil_div, round_up
+
+ENTRY_BYTES = 24
+
+CHAIN = 256
+"""Products that a tile sums in one chain. Entries are never divided, so longer runs are listed as several entries."""
+
+
+def product_table_bytes(k: Dim) -> Dim:
+    """Room for the table of one sum of ``k`` products."""
+    return round_up(ceil_div(k, CHAIN) * ENTRY_BYTES, 64)
