@@ -178,7 +178,9 @@ class Call:
         arrays = [self._operand(operand) for operand in call.inputs]
         start = time.perf_counter()
         try:
-            returned = function(*arrays, **dict(call.attributes))
+            # NaN and infinities are results like any others.
+            with np.errstate(all="ignore"):
+                returned = function(*arrays, **dict(call.attributes))
         except Exception as error:
             error.add_note(f"while running {step_name(self._program, call.step)}")
             raise

@@ -274,7 +274,9 @@ class Graph:
         facts = [None if value is None else value.fact for value in inputs]
         place = f"{op} node {(loc[0] if loc else name)!r}"
         try:
-            types = self.table[op].infer_types(attrs, Operands(facts, node=name, outputs=outputs))
+            # Sizes that only values decide are named after the origin, so a rewritten node gives them the same names.
+            origin = f"{loc[0]}_{op}" if loc else name
+            types = self.table[op].infer_types(attrs, Operands(facts, node=origin, outputs=outputs))
         except UserError as error:
             if error.where:
                 raise

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnc.dims import Dim, product
+from cnnc.dims import Dim, product, symbols
 from cnnc.errors import InternalError
 from cnnc.ir import Array, Graph, Node, Value
 from cnnc.lower.channel_ranges import lanes_of, plan_channel_ranges
@@ -87,6 +87,7 @@ class ProgramBuilder:
         self._steps: list[Step] = []
         self._places: dict[Value, Place] = {}
         self._ranges = plan_channel_ranges(graph)
+        self._known_sizes = {name for value in graph.inputs for dim in value.type.shape for name in symbols(dim)}
         for value in graph.inputs:
             self._places[value] = Place(self._buffer(value.name, "input", value.type.bytes), value.type)
 
@@ -177,6 +178,11 @@ class ProgramBuilder:
             raise InternalError(f"%{value.name} has no symbolic content")
         return Sizes(sizes, scalar=value.type.rank == 0)
 
+    def unknown_sizes(self, node: Node) -> list[str]:
+        """Symbols in the node's output shapes that neither an input nor an earlier host step binds."""
+        shapes = [dim for value in node.outputs for dim in value.type.shape]
+        return sorted(name for dim in shapes for name in symbols(dim) if name not in self._known_sizes)
+
     # ---- steps ------------------------------------------------------------------------------------------------------
 
     def argument(self, value: Value, *, gaps: bool = False) -> BufferArg:
@@ -238,6 +244,7 @@ class ProgramBuilder:
             self.allocate(value)
             outputs.append(self._tensor(value))
         attributes: tuple[tuple[str, Plain], ...] = tuple(node.attrs.keywords().items())
+        self._known_sizes.update(name for value in node.outputs for dim in value.type.shape for name in symbols(dim))
         label = ", ".join(node.loc) or node.name
         self._steps.append(HostStep(node.op, attributes, tuple(inputs), tuple(outputs), label, node.op))
 

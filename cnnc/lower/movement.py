@@ -278,7 +278,8 @@ def _space_to_depth(node: Node) -> list[Copy]:
     x = node.input(0)
     n, c, h, w = x.type.shape
     block = int(getattr(node.attrs, "blocksize", 1))
-    return _permuted(x, (n, c, h // block, block, w // block, block), (0, 3, 5, 1, 2, 4))
+    order = (0, 3, 5, 1, 2, 4) if getattr(node.attrs, "mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return _permuted(x, (n, c, h // block, block, w // block, block), order)
 
 
 def _channel_shuffle(node: Node) -> list[Copy]:

@@ -74,8 +74,11 @@ def lower(graph: Graph, target: Target) -> Lowered:
 
 def _lower_node(node: Node, builder: ProgramBuilder) -> Decision:
     refused: list[tuple[str, str]] = []
+    fresh = builder.unknown_sizes(node)
     for rule in (*RULES.get(node.op, ()), HOST):
-        reason = rule.supports(node, builder)
+        # Only a host step can tell the planner how large its result came out.
+        reason = f"its result has a size that only values decide ({fresh[0]})" if fresh and rule is not HOST else None
+        reason = reason or rule.supports(node, builder)
         if reason is None:
             rule.emit(node, builder)
             return Decision(node.name, node.op, node.loc, rule.name, tuple(refused))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.dims import Dim, symbols
+from cnnc.dims import Dim
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
@@ -16,16 +16,6 @@ def _both_plain(node: Node, builder: ProgramBuilder) -> str | None:
 
 def _alias(node: Node, builder: ProgramBuilder) -> None:
     builder.alias(node.output, node.input(0))
-
-
-def _rename_supports(node: Node, builder: ProgramBuilder) -> str | None:
-    refusal = _both_plain(node, builder)
-    if refusal is not None:
-        return refusal
-    given: frozenset[str] = frozenset().union(*(symbols(dim) for dim in node.input(0).type.shape))
-    if any(symbols(dim) - given for dim in node.output.type.shape):
-        return "the output shape depends on values"
-    return None
 
 
 def _same_lanes(node: Node, builder: ProgramBuilder) -> str | None:
@@ -63,7 +53,7 @@ def _emit_split(node: Node, builder: ProgramBuilder) -> None:
         offset = offset + value.type.bytes
 
 
-_RENAME = LoweringRule("view", _rename_supports, _alias)
+_RENAME = LoweringRule("view", _both_plain, _alias)
 
 RULES = {
     **dict.fromkeys(("reshape", "flatten", "squeeze", "unsqueeze", "identity"), (_RENAME,)),

@@ -98,6 +98,7 @@ class _Importer:
         self.folder = folder
         self.graph = Graph(OPS, model.graph.name or "graph")
         self.functions = local_functions(model)
+        self._labels: dict[str, int] = {}
         self.problems: list[str] = []
         self.nodes = 0
 
@@ -183,11 +184,17 @@ class _Importer:
         for index in sort_nodes(nodes, scope.names()):
             self._step(nodes[index], scope, node_label(nodes[index], index), used)
 
+    def _unique(self, label: str) -> str:
+        """``label``, numbered where several nodes of the model bear the same name."""
+        count = self._labels.get(label, 0) + 1
+        self._labels[label] = count
+        return label if count == 1 else f"{label}#{count}"
+
     def _step(self, proto: onnx.NodeProto, scope: _Scope, label: str, used: set[str]) -> None:
         self.nodes += 1
         if self.nodes > MAX_NODES:
             raise ModelError(f"the model has more than {MAX_NODES} nodes once its functions are inlined")
-        loc = scope.prefix + label
+        loc = self._unique(scope.prefix + label)
         where = f"{proto.op_type} node {loc!r}"
         values: Converted = ()
         try:
