@@ -115,19 +115,22 @@ def convert_quantized_gemm(node: OnnxNode) -> Converted:
 
     B may have a scale for each output column; C is stored with scale ``alpha * A scale * B scale`` and no zero point.
     """
-    transposed = node.integer("transB", 0)
+    alpha, transposed = node.real("alpha", 1.0), node.integer("transB", 0)
+    if node.optional(7) is not None:
+        inputs = [node.input(index) if index != 6 else node.optional(index) for index in range(8)]
+        zero_point = node.optional(8)
+        if zero_point is None:
+            zero_point = node.constant(0, node.input(0).type.dtype.numpy, "zero_point")
+        return node.finish("q_linear_gemm", [*inputs, zero_point], **generic_attrs(node, "q_linear_gemm"))
     a, b = _dequantize(node, 0), _dequantize(node, 3, axis=0 if transposed else 1)
-    alpha = node.real("alpha", 1.0)
     real = node.step("gemm", [a, b], alpha=alpha, transA=node.integer("transA", 0), transB=transposed)
     stored = node.optional(6)
-    if stored is not None:
-        scale = node.step("mul", [node.input(1), node.input(4)])
-        scale = node.step("mul", [scale, node.constant(alpha, np.float32, "alpha")])
-        bias = node.step("mul", [node.step("cast", [stored], to=DType.F32), scale])
-        real = node.step("add", [real, bias])
-    if node.optional(7) is None:
+    if stored is None:
         return node.finish("identity", [real])
-    return _quantize(node, real, 7, node.input(0))
+    scale = node.step("mul", [node.input(1), node.input(4)])
+    scale = node.step("mul", [scale, node.constant(alpha, np.float32, "alpha")])
+    bias = node.step("mul", [node.step("cast", [stored], to=DType.F32), scale])
+    return node.finish("add", [real, bias])
 
 
 def convert_fused_matmul(node: OnnxNode) -> Converted:

@@ -73,9 +73,7 @@ def test_q_linear_conv_agrees_with_onnxruntime(per_channel: bool, x_dtype: type,
     attrs: dict = {"group": 2, "pads": [1, 0, 2, 1], "strides": [2, 1], "dilations": [1, 2]}
     (ours,) = run_op("q_linear_conv", inputs, **attrs)
     theirs = run_ort("QLinearConv", inputs, **attrs)[0]
-    # Both multiply in float32, onnxruntime in another order: a tie may fall the other way.
-    assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
-    assert (ours != theirs).mean() < 0.01
+    np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("rank", [1, 2])
@@ -121,6 +119,63 @@ def test_com_microsoft_ops_agree_with_onnxruntime() -> None:
         assert ours.shape == theirs.shape and ours.dtype == theirs.dtype, name
         assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1, name
         assert (ours != theirs).mean() < 0.05, name
+
+
+EVERY_PAIR = (np.arange(256, dtype=np.uint8).repeat(256), np.tile(np.arange(256, dtype=np.uint8), 256))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sums_of_all_pairs_of_bytes_agree_with_onnxruntime(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scales = rng.uniform(0.01, 0.1, 3).astype(np.float32)
+    zeros = rng.integers(0, 256, 3).astype(np.uint8)
+    inputs = [EVERY_PAIR[0], scalar(scales[0]), scalar(zeros[0], np.uint8)]
+    inputs += [EVERY_PAIR[1], scalar(scales[1]), scalar(zeros[1], np.uint8)]
+    inputs += [scalar(scales[2]), scalar(zeros[2], np.uint8)]
+    (ours,) = run_op("q_linear_add", inputs)
+    theirs = run_ort("QLinearAdd", inputs, domain="com.microsoft")[0]
+    # What rounds to a tie in float32 may fall the other way: one pair in 65536, by one step.
+    difference = np.abs(ours.astype(int) - theirs.astype(int))
+    assert difference.sum() <= 1
+
+
+@pytest.mark.parametrize("zero", [8, 9])
+def test_a_tie_rounds_before_the_zero_point_is_added(zero: int) -> None:
+    a, b = np.arange(4, dtype=np.uint8), np.zeros(4, np.uint8)
+    plain = [scalar(0.25), scalar(0, np.uint8)]
+    (ours,) = run_op("q_linear_add", [a, *plain, b, *plain, scalar(0.5), scalar(zero, np.uint8)])
+    np.testing.assert_array_equal(ours, zero + np.array([0, 0, 1, 2]))
+
+
+@pytest.mark.parametrize(("spatial", "seed"), [((7, 7), 0), ((8, 8), 1), ((5, 6), 2)])
+def test_global_means_equal_onnxruntime(spatial: tuple[int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x_scale, y_scale = rng.uniform(0.01, 0.1, 2).astype(np.float32)
+    x = integers(seed, np.uint8, 2, 500, *spatial)
+    inputs = [x, scalar(x_scale), scalar(120, np.uint8), scalar(y_scale), scalar(110, np.uint8)]
+    (ours,) = run_op("q_linear_global_average_pool", inputs)
+    np.testing.assert_array_equal(ours, run_ort("QLinearGlobalAveragePool", inputs, domain="com.microsoft")[0])
+
+
+@pytest.mark.parametrize("trans", [0, 1])
+@pytest.mark.parametrize("per_column", [False, True])
+def test_q_linear_gemm_equals_onnxruntime(trans: int, per_column: bool) -> None:
+    a, b = integers(0, np.uint8, 7, 33), integers(1, np.int8, *((11, 33) if trans else (33, 11)))
+    b_scale = np.linspace(0.01, 0.03, 11, dtype=np.float32) if per_column else scalar(0.02)
+    b_zero = np.zeros(11, np.int8) if per_column else scalar(0, np.int8)
+    c = np.arange(-5, 6, dtype=np.int32) * 700
+    inputs = [a, scalar(0.0371), scalar(120, np.uint8), b, b_scale, b_zero, c, scalar(0.31), scalar(99, np.uint8)]
+    (ours,) = run_op("q_linear_gemm", inputs, transB=trans)
+    np.testing.assert_array_equal(ours, run_ort("QGemm", inputs, domain="com.microsoft", transB=trans)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
+def test_requantize_is_dequantize_and_quantize(dtype: type) -> None:
+    x = np.arange(256, dtype=np.uint8)
+    to = [scalar(0.05), scalar(3, dtype)]
+    (ours,) = run_op("requantize", [x, scalar(0.0371), scalar(117, np.uint8), *to])
+    (real,) = run_op("dequantize_linear", [x, scalar(0.0371), scalar(117, np.uint8)])
+    np.testing.assert_array_equal(ours, run_op("quantize_linear", [real, *to])[0])
 
 
 def test_blocked_quantization_is_refused_by_name() -> None:
