@@ -16,6 +16,7 @@ from cnnc.dims import Dim, product, symbols
 from cnnc.errors import InternalError
 from cnnc.ir import Array, Graph, Node, Value
 from cnnc.lower.channel_ranges import lanes_of, plan_channel_ranges
+from cnnc.lower.selection import LayerTiming
 from cnnc.ops import OPS
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.kernel import Target, Variant
@@ -61,13 +62,17 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How a node was lowered: ``chosen`` is a rule's name; ``refused`` holds (rule, reason)."""
+    """How a node was lowered: ``chosen`` is a rule's name; ``refused`` holds (rule, reason).
+
+    ``timing`` holds what was measured of the node's layer; it is None where the cost model decided.
+    """
 
     node: str
     op: str
     loc: tuple[str, ...]
     chosen: str
     refused: tuple[tuple[str, str], ...]
+    timing: LayerTiming | None = None
 
 
 class ProgramBuilder:

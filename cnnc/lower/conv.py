@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.rules import LoweringRule
+from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import activation_bits, channel_lanes, known_volume, sizes_of, typical, volume
 from cnnc.ops.conv import ConvAttrs, conv_window
 from cnnc.runtime.cpu.activation import ACTIVATIONS
-from cnnc.runtime.cpu.conv_depthwise import choose_depthwise_columns, pack_depthwise
+from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_packing import pack_weights
-from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_pointwise_tiling
-from cnnc.runtime.kernel import Variant
+from cnnc.runtime.cpu.conv_tiling import (
+    ConvTiling,
+    DepthwiseTiling,
+    rank_conv_tilings,
+    rank_depthwise_tilings,
+    rank_pointwise_tilings,
+)
+from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
-
-_DEPTHWISE_ITEMS = 32
-"""Work items of a depthwise convolution: enough for threads to share it evenly."""
 
 
 def conv_attrs(node: Node) -> ConvAttrs:
@@ -170,21 +175,25 @@ def _packed(
     return buffers, sizes | gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation)
 
 
-def _emit_direct(node: Node, builder: ProgramBuilder) -> None:
+def _direct_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = conv_shapes(node)
-    group = conv_attrs(node).group
     depth, height, width = (typical(size) for size in shapes.result)
-    tiling = choose_conv_tiling(
+    return rank_conv_tilings(
         (depth, height, width),
         shapes.kernel,
         shapes.strides,
         shapes.dilations,
-        max(1, shapes.blocks_in // group),
+        max(1, shapes.blocks_in // conv_attrs(node).group),
         shapes.blocks_out,
         shapes.lanes,
         shapes.input_block,
         typical(node.output.type.shape[0], 1),
+        count,
     )
+
+
+def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
+    shapes = conv_shapes(node)
     buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
     sizes |= window_sizes(shapes)
     sizes |= {"row_tiles": tiling.row_tiles, "column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
@@ -211,14 +220,18 @@ def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
-def _emit_pointwise(node: Node, builder: ProgramBuilder) -> None:
+def _pointwise_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = conv_shapes(node)
-    pixels = product(shapes.source)
+    pixels = typical(product(shapes.source))
     blocks_read = max(1, shapes.blocks_in // conv_attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
-    tiling = choose_pointwise_tiling(typical(pixels), blocks_read, shapes.blocks_out, shapes.lanes, batch)
+    return rank_pointwise_tilings(pixels, blocks_read, shapes.blocks_out, shapes.lanes, batch, count)
+
+
+def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
+    shapes = conv_shapes(node)
     buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
-    sizes |= {"pixels": pixels, "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"pixels": product(shapes.source), "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
     variant = Variant.of(
         "conv.f32.blocked.pointwise",
         columns=tiling.columns,
@@ -243,27 +256,31 @@ _FAST_WINDOWS = ((3, 1), (3, 2), (5, 1), (5, 2))
 """Horizontal (window, stride) that have variants of their own, without dilation."""
 
 
-def _emit_depthwise(node: Node, builder: ProgramBuilder) -> None:
+def _depthwise_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, DepthwiseTiling]]:
+    shapes = conv_shapes(node)
+    depth, height, width = (typical(size) for size in shapes.result)
+    planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * depth
+    return rank_depthwise_tilings(height, width, planes, math.prod(shapes.kernel), shapes.lanes, count)
+
+
+def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling) -> None:
     shapes = conv_shapes(node)
     weights = constant_array(node, 1)
     channels = node.output.type.shape[1]
     assert weights is not None and isinstance(channels, int)
     packed = pack_depthwise(weights, shapes.lanes, node.output.type.layout.lanes(channels), shapes.blocks_out)
     fast = (shapes.kernel[2], shapes.strides[2]) in _FAST_WINDOWS and shapes.dilations[2] == 1
-    planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * typical(shapes.result[0])
-    height = typical(shapes.result[1])
-    item_rows = max(1, min(height, -(-height * planes // _DEPTHWISE_ITEMS)))
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed, f"{node.name}.weights")),
         **epilogue_buffers(node, builder),
     }
     buffers["y"] = builder.result(node.output, gaps=True)
-    sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "CB": shapes.blocks_out, "item_rows": item_rows}
+    sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "CB": shapes.blocks_out, "item_rows": tiling.item_rows}
     sizes |= window_sizes(shapes) | gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation)
     variant = Variant.of(
         "conv.f32.blocked.depthwise",
-        columns=choose_depthwise_columns(typical(shapes.result[2]), shapes.lanes),
+        columns=tiling.columns,
         window=shapes.kernel[2] if fast else 0,
         stride=shapes.strides[2] if fast else 0,
         dilation=1 if fast else 0,
@@ -275,8 +292,10 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder) -> None:
 
 RULES = {
     "conv": (
-        LoweringRule("conv.f32.blocked.depthwise", _depthwise_refusal, _emit_depthwise),
-        LoweringRule("conv.f32.blocked.pointwise", _pointwise_refusal, _emit_pointwise),
-        LoweringRule("conv.f32.blocked.direct", _dense_refusal, _emit_direct),
+        TiledRule(
+            "conv.f32.blocked.depthwise", DepthwiseTiling, _depthwise_refusal, _depthwise_tilings, _emit_depthwise
+        ),
+        TiledRule("conv.f32.blocked.pointwise", ConvTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise),
+        TiledRule("conv.f32.blocked.direct", ConvTiling, _dense_refusal, _direct_tilings, _emit_direct),
     ),
 }

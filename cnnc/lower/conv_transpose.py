@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cnnc.dims import Dim, ceil_div
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.rules import LoweringRule
+from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import activation_bits, channel_lanes, known_volume, sizes_of, typical, volume
 from cnnc.ops.conv import ConvTransposeAttrs, transpose_window
 from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.conv_packing import pack_weights
-from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling
+from cnnc.runtime.cpu.conv_tiling import ConvTiling, rank_conv_tilings
 from cnnc.runtime.cpu.conv_transpose import as_convolution
-from cnnc.runtime.kernel import Variant
+from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
@@ -35,30 +36,65 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
-def _emit(node: Node, builder: ProgramBuilder) -> None:
-    attrs, x, y = _attrs(node), node.input(0).type, node.output.type
-    weights = node.input(1).array
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """A transposed convolution as the kernel sees it: spatial triples, windows, channel blocks."""
+
+    result: tuple[Dim, Dim, Dim]
+    kernel: tuple[int, int, int]
+    strides: tuple[int, int, int]
+    dilations: tuple[int, int, int]
+    begins: tuple[Dim, Dim, Dim]
+    lanes: int
+    blocks_in: int
+    blocks_out: int
+
+
+def _shapes(node: Node) -> _Shapes:
+    x, w, y = node.input(0).type, node.input(1).type, node.output.type
+    window = transpose_window(_attrs(node), x.shape, w.shape)
     channels, out_channels = x.shape[1], y.shape[1]
-    assert weights is not None and isinstance(channels, int) and isinstance(out_channels, int)
+    assert isinstance(channels, int) and isinstance(out_channels, int)
     lanes = y.layout.block
-    window = transpose_window(attrs, x.shape, node.input(1).type.shape)
-    kernel, strides = known_volume(weights.shape[2:], 1), known_volume(window.strides, 1)
-    dilations, result = known_volume(window.dilations, 1), volume(y.shape[2:], 1)
-    blocks_in = x.layout.physical_channels(channels) // lanes
-    blocks_out = y.layout.physical_channels(out_channels) // lanes
+    return _Shapes(
+        volume(y.shape[2:], 1),
+        known_volume(w.shape[2:], 1),
+        known_volume(window.strides, 1),
+        known_volume(window.dilations, 1),
+        volume(window.begins, 0),
+        lanes,
+        x.layout.physical_channels(channels) // lanes,
+        y.layout.physical_channels(out_channels) // lanes,
+    )
+
+
+def _tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, ConvTiling]]:
+    shapes = _shapes(node)
+    kernel, strides = shapes.kernel, shapes.strides
     # Every phase is a stride-1 convolution over a map that is smaller by the stride, with some of the taps.
-    phase = (typical(result[0]), *(_phase_size(result, strides, axis) for axis in (1, 2)))
+    phase = (typical(shapes.result[0]), *(_phase_size(shapes.result, strides, axis) for axis in (1, 2)))
     taps = (kernel[0], -(-kernel[1] // strides[1]), -(-kernel[2] // strides[2]))
-    tiling = choose_conv_tiling(
+    ranked = rank_conv_tilings(
         phase,
         taps,
         (1, 1, 1),
-        dilations,
-        max(1, blocks_in // attrs.group),
-        blocks_out,
-        lanes,
-        batch=typical(y.shape[0], 1),
+        shapes.dilations,
+        max(1, shapes.blocks_in // _attrs(node).group),
+        shapes.blocks_out,
+        shapes.lanes,
+        batch=typical(node.output.type.shape[0], 1),
+        count=count,
     )
+    phases = strides[1] * strides[2]
+    return [(cost * phases, tiling) for cost, tiling in ranked]
+
+
+def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
+    attrs, x, y = _attrs(node), node.input(0).type, node.output.type
+    shapes = _shapes(node)
+    lanes = shapes.lanes
+    weights, channels = node.input(1).array, x.shape[1]
+    assert weights is not None and isinstance(channels, int)
     packed = pack_weights(
         as_convolution(weights, attrs.group), lanes, tiling.blocks, attrs.group, x.layout.lanes(channels)
     )
@@ -72,10 +108,10 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
         "slopes": 0,
     }
     buffers["y"] = builder.result(node.output, gaps=True)
-    sizes: dict[str, Dim] = {"N": y.shape[0], "XB": blocks_in, "YB": blocks_out}
-    sizes |= sizes_of("D H W", volume(x.shape[2:], 1)) | sizes_of("OD OH OW", result)
-    sizes |= sizes_of("KD KH KW", kernel) | sizes_of("SD SH SW", strides) | sizes_of("DD DH DW", dilations)
-    sizes |= sizes_of("PD PH PW", volume(window.begins, 0))
+    sizes: dict[str, Dim] = {"N": y.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
+    sizes |= sizes_of("D H W", volume(x.shape[2:], 1)) | sizes_of("OD OH OW", shapes.result)
+    sizes |= sizes_of("KD KH KW", shapes.kernel) | sizes_of("SD SH SW", shapes.strides)
+    sizes |= sizes_of("DD DH DW", shapes.dilations) | sizes_of("PD PH PW", shapes.begins)
     sizes |= {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output), "residual_gap": 0}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size, "row_tiles": tiling.row_tiles}
@@ -96,4 +132,4 @@ def _phase_size(result: Sequence[Dim], strides: Sequence[int], axis: int) -> int
     return typical(ceil_div(result[axis], strides[axis]))
 
 
-RULES = {"conv_transpose": (LoweringRule("conv_transpose.f32.blocked", _refusal, _emit),)}
+RULES = {"conv_transpose": (TiledRule("conv_transpose.f32.blocked", ConvTiling, _refusal, _tilings, _emit),)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +10,15 @@ import numpy as np
 from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.rules import LoweringRule, host_supports
+from cnnc.lower.rules import TiledRule, host_supports
 from cnnc.lower.spatial import activation_bits, float_bits, typical
 from cnnc.ops.activation import IDENTITY, Activation
 from cnnc.ops.linear import GemmAttrs
 from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.elementwise_tape import broadcast_strides
 from cnnc.runtime.cpu.gemm import pack_gemm
-from cnnc.runtime.cpu.gemm_tiling import choose_gemm_tiling
-from cnnc.runtime.kernel import Variant
+from cnnc.runtime.cpu.gemm_tiling import GemmTiling, rank_gemm_tilings
+from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
@@ -120,7 +121,22 @@ def _columns(node: Node) -> int:
     return columns
 
 
-def _emit_constant(node: Node, builder: ProgramBuilder) -> None:
+def _rows(node: Node) -> Dim:
+    """Rows of the product with a constant matrix: all batch axes are rows."""
+    shape = node.input(0).type.shape
+    if isinstance(node.attrs, GemmAttrs):
+        return shape[1] if node.attrs.transA else shape[0]
+    return product(shape[:-1])
+
+
+def _constant_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, GemmTiling]]:
+    described = _describe(node)
+    return rank_gemm_tilings(
+        typical(_rows(node), 1), _columns(node), typical(described.b.rows), target.lanes, count=count
+    )
+
+
+def _emit_constant(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
     described = _describe(node)
     lanes = builder.target.lanes
     weights = node.input(1).array
@@ -129,13 +145,11 @@ def _emit_constant(node: Node, builder: ProgramBuilder) -> None:
         weights = weights.T
     depth, columns = weights.shape
     a = described.a
-    rows = a.rows if isinstance(node.attrs, GemmAttrs) else product(node.input(0).type.shape[:-1])
-    tiling = choose_gemm_tiling(typical(rows, 1), columns, depth, lanes)
     packed = pack_gemm(weights, lanes, tiling.blocks, described.scale)
     bias = _row_bias(node, columns)
     assert not isinstance(bias, str)
     bias = np.zeros(columns, np.float32) if bias is None else bias
-    sizes: dict[str, Dim] = {"M": rows, "N": columns, "K": depth, "a_row": a.row, "a_column": a.column}
+    sizes: dict[str, Dim] = {"M": _rows(node), "N": columns, "K": depth, "a_row": a.row, "a_column": a.column}
     sizes |= {"y_row": columns, "m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
     buffers: dict[str, BufferArg | int] = {
         "a": builder.argument(node.input(0)),
@@ -174,12 +188,17 @@ def _general_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
-def _emit_general(node: Node, builder: ProgramBuilder) -> None:
+def _general_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, GemmTiling]]:
+    described = _describe(node)
+    sizes = (described.a.rows, described.b.columns, described.a.columns)
+    rows, columns, depth = (typical(size) for size in sizes)
+    return rank_gemm_tilings(rows, columns, depth, target.lanes, packs_b=True, count=count)
+
+
+def _emit_general(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
     described = _describe(node)
     a, b, lanes = described.a, described.b, builder.target.lanes
     outer, inner = ((1, 0, 0), (1, 0, 0), *described.batch)[-2:]
-    rows, columns, depth = (typical(size) for size in (a.rows, b.columns, a.columns))
-    tiling = choose_gemm_tiling(rows, columns, depth, lanes, packs_b=True)
     matrix = a.rows * b.columns
     sizes: dict[str, Dim] = {"B0": outer[0], "B1": inner[0], "M": a.rows, "N": b.columns, "K": a.columns}
     sizes |= {"a_batch0": outer[1], "a_batch1": inner[1], "a_row": a.row, "a_column": a.column}
@@ -205,8 +224,8 @@ def _emit_general(node: Node, builder: ProgramBuilder) -> None:
 
 
 _RULES = (
-    LoweringRule("gemm.f32", _constant_refusal, _emit_constant),
-    LoweringRule("matmul.f32", _general_refusal, _emit_general),
+    TiledRule("gemm.f32", GemmTiling, _constant_refusal, _constant_tilings, _emit_constant),
+    TiledRule("matmul.f32", GemmTiling, _general_refusal, _general_tilings, _emit_general),
 )
 
 RULES = {"gemm": _RULES, "matmul": _RULES}

@@ -20,20 +20,21 @@ from cnnc.lower import (
     views,
 )
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
-from cnnc.lower.rules import HOST, LoweringRule
+from cnnc.lower.rules import HOST, Rule, TiledRule
+from cnnc.lower.selection import COST_MODEL, LayerTiming, Selection
 from cnnc.runtime.kernel import Target
 
 
-def _joined(*tables: Mapping[str, tuple[LoweringRule, ...]]) -> dict[str, tuple[LoweringRule, ...]]:
+def _joined(*tables: Mapping[str, tuple[Rule, ...]]) -> dict[str, tuple[Rule, ...]]:
     """One table; where several have an op, the rules of earlier tables come first."""
-    rules: dict[str, tuple[LoweringRule, ...]] = {}
+    rules: dict[str, tuple[Rule, ...]] = {}
     for table in tables:
         for op, more in table.items():
             rules[op] = (*rules.get(op, ()), *more)
     return rules
 
 
-RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
+RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     views.RULES,
     layouts.RULES,
     movement.RULES,
@@ -49,8 +50,11 @@ RULES: Mapping[str, tuple[LoweringRule, ...]] = _joined(
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 
 
-def lower(graph: Graph, target: Target) -> Lowered:
+def lower(graph: Graph, target: Target, selection: Selection = COST_MODEL) -> Lowered:
     """The program of a placed graph.
+
+    Args:
+        selection: which rule and tiling measured layers get.
 
     Raises:
         UnsupportedError: no rule takes a node; all such nodes are named.
@@ -61,7 +65,7 @@ def lower(graph: Graph, target: Target) -> Lowered:
     for node in graph.nodes:
         if node.op == "dims":
             continue
-        decision = _lower_node(node, builder)
+        decision = _lower_node(node, builder, selection.timing(node, target))
         decisions.append(decision)
         if not decision.chosen:
             reasons = "; ".join(f"{rule}: {reason}" for rule, reason in decision.refused)
@@ -72,15 +76,26 @@ def lower(graph: Graph, target: Target) -> Lowered:
     return builder.finish(decisions)
 
 
-def _lower_node(node: Node, builder: ProgramBuilder) -> Decision:
+def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None) -> Decision:
     refused: list[tuple[str, str]] = []
     fresh = builder.unknown_sizes(node)
+    measured = None if fresh else timing
     for rule in (*RULES.get(node.op, ()), HOST):
         # Only a host step can tell the planner how large its result came out.
         reason = f"its result has a size that only values decide ({fresh[0]})" if fresh and rule is not HOST else None
         reason = reason or rule.supports(node, builder)
+        if reason is None and measured is not None and rule.name != measured.best.rule:
+            reason = f"{measured.best.rule} was measured to be faster"
         if reason is None:
-            rule.emit(node, builder)
-            return Decision(node.name, node.op, node.loc, rule.name, tuple(refused))
+            _emit(rule, node, builder, measured)
+            return Decision(node.name, node.op, node.loc, rule.name, tuple(refused), measured)
         refused.append((rule.name, reason))
-    return Decision(node.name, node.op, node.loc, "", tuple(refused))
+    return Decision(node.name, node.op, node.loc, "", tuple(refused), measured)
+
+
+def _emit(rule: Rule, node: Node, builder: ProgramBuilder, timing: LayerTiming | None) -> None:
+    if not isinstance(rule, TiledRule):
+        rule.emit(node, builder)
+        return
+    [(_, tiling)] = rule.tilings(node, builder.target, 1) if timing is None else [(0.0, timing.best.tiling)]
+    rule.emit(node, builder, tiling)

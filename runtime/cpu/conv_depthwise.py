@@ -44,15 +44,6 @@ def pack_depthwise(
     return np.ascontiguousarray(np.moveaxis(physical.reshape(blocks, lanes, *window), 1, -1))
 
 
-def choose_depthwise_columns(width: int, lanes: int) -> int:
-    """Pixels of a tile for rows of ``width``: the fewest wasted, at least enough to hide latency."""
-    width = max(width, 1)
-    most = 8 if lanes == 16 else 6
-    return min(
-        range(min(width, 4), min(width, most) + 1), key=lambda columns: (-(-width // columns) * columns, -columns)
-    )
-
-
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     return s["N"] * s["CB"] * s["OD"] * ceil_div(s["OH"], s["item_rows"])
 

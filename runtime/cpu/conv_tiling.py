@@ -1,11 +1,17 @@
-"""Chooses register tiles and work items of the convolution kernels from their shapes. Pure functions of sizes."""
+"""Register tiles and work items of the convolution kernels, ranked by estimated cost. Pure functions of sizes.
+
+A cost is a number of vector multiply-adds, in which everything else that a tile does is expressed; costs compare within
+one layer, also between kernels. ``rank_*`` give pairs (cost, tiling): first the one to take unmeasured, then those that
+are worth a measurement, by rising cost. ``choose_*`` give the first tiling.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 _SLAB_BYTES = 256 << 10  # input of one work item: a quarter of a usual L2 cache
+_OTHER_SLABS = (_SLAB_BYTES // 2, _SLAB_BYTES * 2)  # worth a measurement
 _ITEMS = 16  # work items a layer should have at least, for several threads
 _COPY_FMAS = 48  # multiply-adds of a tile per copied vector below which the copy would show
 
@@ -25,15 +31,29 @@ class ConvTiling:
     oc_tiles: int
 
 
+@dataclass(frozen=True, slots=True)
+class DepthwiseTiling:
+    """Pixels of a register tile of ``conv.f32.blocked.depthwise``, and output rows of a work item."""
+
+    columns: int
+    item_rows: int
+
+
 def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[int, int, int]:
-    """(rows, columns, blocks) with the least work for maps of ``height`` x ``width``; ``blocks`` divides ``oc_blocks``.
+    """(rows, columns, blocks) with the least work for a map of ``height`` x ``width``; blocks divide ``oc_blocks``."""
+    return _rank_tiles(height, width, oc_blocks, lanes)[0][1]
+
+
+def _rank_tiles(height: int, width: int, oc_blocks: int, lanes: int) -> list[tuple[float, tuple[int, int, int]]]:
+    """Tiles (rows, columns, blocks) with their cost for one input lane and tap, for one block of output channels.
 
     Sums must fit the registers (32 with 16 lanes, else 16) and be enough to hide the latency of a multiply-add. With 16
     lanes a multiply-add takes its broadcast operand from memory, so tiles of one block are as fast as any; with fewer
     lanes two blocks share each broadcast.
     """
     height, width = max(height, 1), max(width, 1)  # an empty map has no tiles
-    best: tuple[float, tuple[int, int, int]] | None = None
+    ranked: list[tuple[float, tuple[int, int, int]]] = []
+    best = 0
     registers = 28 if lanes == 16 else 12
     for blocks in (1, 2, 3, 4):
         if oc_blocks % blocks:
@@ -44,11 +64,11 @@ def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[in
                 tiles = -(-height // rows) * -(-width // columns)
                 loads = 0.0 if lanes == 16 else (pixels + blocks) * 1.25
                 step = max(pixels * blocks, 8, loads) + 1.0 + 0.25 * blocks + 0.1 * rows
-                cost = tiles * step / blocks
-                if best is None or cost < best[0] * 0.999:
-                    best = (cost, (rows, columns, blocks))
-    assert best is not None  # blocks = rows = columns = 1 is always tried
-    return best[1]
+                ranked.append((tiles * step / blocks, (rows, columns, blocks)))
+                if ranked[-1][0] < ranked[best][0] * 0.999:
+                    best = len(ranked) - 1
+    first = ranked.pop(best)
+    return [first, *sorted(ranked)]
 
 
 def choose_conv_tiling(
@@ -62,48 +82,135 @@ def choose_conv_tiling(
     input_block: int = 0,
     batch: int = 1,
 ) -> ConvTiling:
-    """Tiling of ``conv.f32.blocked.direct``; output, window, stride, dilation are (depth, height, width).
+    """The first of ``rank_conv_tilings``."""
+    return rank_conv_tilings(output, window, stride, dilation, ic_blocks, oc_blocks, lanes, input_block, batch)[0][1]
 
-    ``ic_blocks`` counts the input blocks that one output tile reads. Sizes unknown at compile time are given as hints.
+
+def rank_conv_tilings(
+    output: Sequence[int],
+    window: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    ic_blocks: int,
+    oc_blocks: int,
+    lanes: int,
+    input_block: int = 0,
+    batch: int = 1,
+    count: int = 1,
+) -> list[tuple[float, ConvTiling]]:
+    """Up to ``count`` tilings of ``conv.f32.blocked.direct``.
+
+    Output, window, stride, dilation are (depth, height, width). ``ic_blocks`` counts the input blocks that one output
+    tile reads. Sizes unknown at compile time are given as hints.
     """
     depth, height, width = (max(size, 1) for size in output)
-    rows, columns, blocks = choose_tile(height, width, oc_blocks, lanes)
-    all_row_tiles, all_column_tiles = -(-height // rows), -(-width // columns)
+    taps = window[0] * window[1] * window[2]
+    input_block = input_block or lanes
 
-    def slab_bytes(row_tiles: int, column_tiles: int) -> int:
-        slab_rows = (row_tiles * rows - 1) * stride[1] + (window[1] - 1) * dilation[1] + 1
-        pitch = column_tiles * columns + (window[2] - 1) * dilation[2] // stride[2]
-        used = min(slab_rows, row_tiles * rows * window[1]) * min(stride[2], window[2])
-        return ic_blocks * window[0] * used * pitch * (input_block or lanes) * 4
+    def tiling(tile: tuple[int, int, int], most_bytes: int) -> tuple[float, ConvTiling]:
+        rows, columns, blocks = tile
+        all_row_tiles, all_column_tiles = -(-height // rows), -(-width // columns)
 
-    column_tiles = all_column_tiles
-    while column_tiles > 1 and slab_bytes(1, column_tiles) > 2 * _SLAB_BYTES:
-        column_tiles = -(-column_tiles // 2)
-    row_tiles = 1
-    while row_tiles < all_row_tiles and slab_bytes(row_tiles + 1, column_tiles) <= _SLAB_BYTES:
-        row_tiles += 1
-    row_tiles = -(-all_row_tiles // -(-all_row_tiles // row_tiles))  # groups of even size
-    spatial = batch * depth * -(-all_row_tiles // row_tiles) * -(-all_column_tiles // column_tiles)
-    oc_tiles = oc_blocks // blocks
-    fmas = window[0] * window[1] * window[2] * lanes * blocks
-    while oc_tiles > 1 and spatial * -(-(oc_blocks // blocks) // oc_tiles) < _ITEMS:
-        fewer = -(-oc_tiles // 2)
-        if fewer * fmas < _COPY_FMAS * min(stride[1], window[1]) * min(stride[2], window[2]):
+        def slab_bytes(row_tiles: int, column_tiles: int) -> int:
+            slab_rows = (row_tiles * rows - 1) * stride[1] + (window[1] - 1) * dilation[1] + 1
+            pitch = column_tiles * columns + (window[2] - 1) * dilation[2] // stride[2]
+            used = min(slab_rows, row_tiles * rows * window[1]) * min(stride[2], window[2])
+            return ic_blocks * window[0] * used * pitch * input_block * 4
+
+        column_tiles = all_column_tiles
+        while column_tiles > 1 and slab_bytes(1, column_tiles) > 2 * most_bytes:
+            column_tiles = -(-column_tiles // 2)
+        row_tiles = 1
+        while row_tiles < all_row_tiles and slab_bytes(row_tiles + 1, column_tiles) <= most_bytes:
+            row_tiles += 1
+        row_tiles = -(-all_row_tiles // -(-all_row_tiles // row_tiles))  # groups of even size
+        spatial = batch * depth * -(-all_row_tiles // row_tiles) * -(-all_column_tiles // column_tiles)
+        oc_tiles = oc_blocks // blocks
+        fmas = taps * lanes * blocks
+        while oc_tiles > 1 and spatial * -(-(oc_blocks // blocks) // oc_tiles) < _ITEMS:
+            fewer = -(-oc_tiles // 2)
+            if fewer * fmas < _COPY_FMAS * min(stride[1], window[1]) * min(stride[2], window[2]):
+                break
+            oc_tiles = fewer
+        items = spatial * -(-(oc_blocks // blocks) // oc_tiles)
+        return items * slab_bytes(row_tiles, column_tiles) / (lanes * 4), ConvTiling(
+            *tile, row_tiles, column_tiles, oc_tiles
+        )
+
+    scale = batch * depth * oc_blocks * ic_blocks * input_block * taps
+    return _ranked(_rank_tiles(height, width, oc_blocks, lanes), scale, tiling, count)
+
+
+def _ranked(
+    tiles: Sequence[tuple[float, tuple[int, int, int]]],
+    scale: int,
+    tiling: Callable[[tuple[int, int, int], int], tuple[float, ConvTiling]],
+    count: int,
+) -> list[tuple[float, ConvTiling]]:
+    """Tilings from tiles: the first tile with work items of several sizes, then the other tiles.
+
+    ``tiling`` gives that of a tile and a size of slabs, with the vectors that all its items copy.
+    """
+    found: dict[ConvTiling, float] = {}
+    first = [(*tiles[0], slab) for slab in (_SLAB_BYTES, *_OTHER_SLABS)]
+    others = [(cost, tile, _SLAB_BYTES) for cost, tile in tiles[1:count]]
+    for cost, tile, slab in (*first, *others):
+        copies, made = tiling(tile, slab)
+        found.setdefault(made, cost * scale + copies)
+        if len(found) == count:
             break
-        oc_tiles = fewer
-    return ConvTiling(rows, columns, blocks, row_tiles, column_tiles, oc_tiles)
+    return [(cost, made) for made, cost in found.items()]
 
 
 def choose_pointwise_tiling(pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1) -> ConvTiling:
-    """Tiling of ``conv.f32.blocked.pointwise``; ``pixels`` is the size of one image's map."""
+    """The first of ``rank_pointwise_tilings``."""
+    return rank_pointwise_tilings(pixels, ic_blocks, oc_blocks, lanes, batch)[0][1]
+
+
+def rank_pointwise_tilings(
+    pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1, count: int = 1
+) -> list[tuple[float, ConvTiling]]:
+    """Up to ``count`` tilings of ``conv.f32.blocked.pointwise``; ``pixels`` is the size of one image's map."""
     pixels = max(pixels, 1)
-    rows, columns, blocks = choose_tile(1, pixels, oc_blocks, lanes)
-    all_tiles = -(-pixels // columns)
-    tile_bytes = ic_blocks * columns * lanes * 4
-    pixel_tiles = max(1, min(all_tiles, _SLAB_BYTES // tile_bytes))
-    pixel_tiles = -(-all_tiles // -(-all_tiles // pixel_tiles))
-    spatial = batch * -(-all_tiles // pixel_tiles)
-    oc_tiles = oc_blocks // blocks
-    while oc_tiles > 1 and spatial * -(-(oc_blocks // blocks) // oc_tiles) < _ITEMS:
-        oc_tiles = -(-oc_tiles // 2)
-    return ConvTiling(rows, columns, blocks, 1, pixel_tiles, oc_tiles)
+
+    def tiling(tile: tuple[int, int, int], most_bytes: int) -> tuple[float, ConvTiling]:
+        _, columns, blocks = tile
+        all_tiles = -(-pixels // columns)
+        tile_bytes = ic_blocks * columns * lanes * 4
+        pixel_tiles = max(1, min(all_tiles, most_bytes // tile_bytes))
+        pixel_tiles = -(-all_tiles // -(-all_tiles // pixel_tiles))
+        spatial = batch * -(-all_tiles // pixel_tiles)
+        oc_tiles = oc_blocks // blocks
+        while oc_tiles > 1 and spatial * -(-(oc_blocks // blocks) // oc_tiles) < _ITEMS:
+            oc_tiles = -(-oc_tiles // 2)
+        return 0.0, ConvTiling(*tile, 1, pixel_tiles, oc_tiles)
+
+    scale = batch * oc_blocks * ic_blocks * lanes
+    return _ranked(_rank_tiles(1, pixels, oc_blocks, lanes), scale, tiling, count)
+
+
+def choose_depthwise_columns(width: int, lanes: int) -> int:
+    """Pixels of a tile for rows of ``width``: the fewest wasted, at least enough to hide latency."""
+    return _rank_depthwise_columns(width, lanes)[0]
+
+
+def _rank_depthwise_columns(width: int, lanes: int) -> list[int]:
+    width = max(width, 1)
+    most = 8 if lanes == 16 else 6
+    return sorted(
+        range(min(width, 4), min(width, most) + 1), key=lambda columns: (-(-width // columns) * columns, -columns)
+    )
+
+
+def rank_depthwise_tilings(
+    height: int, width: int, planes: int, taps: int, lanes: int, count: int = 1
+) -> list[tuple[float, DepthwiseTiling]]:
+    """Up to ``count`` tilings for ``planes`` maps of a batch, its channel blocks and depths."""
+    height, width = max(height, 1), max(width, 1)
+    rows_of = [max(1, min(height, -(-height * planes // items))) for items in (2 * _ITEMS, 4 * _ITEMS)]
+    columns_of = _rank_depthwise_columns(width, lanes)
+    pairs = [(columns_of[0], rows) for rows in rows_of] + [(columns, rows_of[0]) for columns in columns_of[1:]]
+    return [
+        (float(planes * height * -(-width // columns) * columns * taps), DepthwiseTiling(columns, rows))
+        for columns, rows in list(dict.fromkeys(pairs))[:count]
+    ]

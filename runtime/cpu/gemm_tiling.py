@@ -1,4 +1,4 @@
-"""Chooses register tiles and work items of matrix products from their shapes. Pure functions of sizes."""
+"""Register tiles and work items of matrix products, ranked like those of ``conv_tiling``. Pure functions of sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ class GemmTiling:
 
 
 def choose_gemm_tiling(m: int, n: int, k: int, lanes: int, packs_b: bool = False) -> GemmTiling:
-    """Tiling of ``gemm.f32`` for an m x k by k x n product; unknown sizes are given as hints.
+    """The first of ``rank_gemm_tilings``."""
+    return rank_gemm_tilings(m, n, k, lanes, packs_b)[0][1]
+
+
+def rank_gemm_tilings(
+    m: int, n: int, k: int, lanes: int, packs_b: bool = False, count: int = 1
+) -> list[tuple[float, GemmTiling]]:
+    """Up to ``count`` tilings of ``gemm.f32`` for an m x k by k x n product; unknown sizes are given as hints.
 
     At most 9 rows of A: rows whose stride is a multiple of 4 KiB share one set of the first-level cache. With
     ``packs_b`` (``matmul.f32``) an item takes all rows for one tile of N, so that B is packed once.
@@ -36,8 +43,14 @@ def choose_gemm_tiling(m: int, n: int, k: int, lanes: int, packs_b: bool = False
             # A step costs its multiply-adds, or its loads where there are fewer; short chains wait for latency.
             step = max(rows * blocks, 8, (rows + blocks) * (1.0 if lanes == 16 else 1.25)) + 1.0 + 0.25 * rows
             choices.append((tiles * step, -blocks, rows))
-    _, negative, rows = min(choices)
-    blocks = -negative
+    packing = 2 * n_blocks * k if packs_b else 0
+    return [
+        (cost * k + packing, _with_items(m, n_blocks, k, rows, -negative, packs_b))
+        for cost, negative, rows in sorted(choices)[:count]
+    ]
+
+
+def _with_items(m: int, n_blocks: int, k: int, rows: int, blocks: int, packs_b: bool) -> GemmTiling:
     all_m_tiles, all_n_tiles = max(1, -(-m // rows)), max(1, -(-n_blocks // blocks))
     if packs_b:
         return GemmTiling(rows, blocks, all_m_tiles, 1)

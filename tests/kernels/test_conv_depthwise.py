@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cnnc.runtime.cpu.conv_depthwise import choose_depthwise_columns, pack_depthwise
+from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_packing import pack_channels
+from cnnc.runtime.cpu.conv_tiling import choose_depthwise_columns
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 from tests.kernels import reference

@@ -1,0 +1,56 @@
+"""Which rule and tiling a layer gets: the cost model's, or the fastest of those that were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cnnc.ir import Node
+from cnnc.lower.layer import layer_key
+from cnnc.runtime.cpu.conv_tiling import ConvTiling, DepthwiseTiling
+from cnnc.runtime.cpu.gemm_tiling import GemmTiling
+from cnnc.runtime.kernel import Target
+
+Tiling = ConvTiling | DepthwiseTiling | GemmTiling
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A way to lower a layer: rule, tiling, and the cost model's estimate in vector multiply-adds."""
+
+    rule: str
+    tiling: Tiling
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTiming:
+    """What was measured of a layer.
+
+    Attributes:
+        candidates: the ways that were tried; the first is what the cost model takes.
+        seconds: the median time of each.
+        chosen: index of the one to take.
+    """
+
+    candidates: tuple[Candidate, ...]
+    seconds: tuple[float, ...]
+    chosen: int
+
+    @property
+    def best(self) -> Candidate:
+        return self.candidates[self.chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Measured layers by ``layer_key``; the cost model decides about all others."""
+
+    layers: Mapping[str, LayerTiming] = field(default_factory=dict)
+
+    def timing(self, node: Node, target: Target) -> LayerTiming | None:
+        """What was measured of the node's layer."""
+        return self.layers.get(layer_key(node, target)) if self.layers else None
+
+
+COST_MODEL = Selection()
