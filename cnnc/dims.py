@@ -19,13 +19,8 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Union
 
 from cnnc.errors import ModelError
-
-Dim = Union[int, "Expr"]
-Monomial = tuple["Atom", ...]
-"""A product of atoms, sorted by their text; the empty product is 1."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _MAX_TEXT = 4096
@@ -48,6 +43,10 @@ class Atom:
             left, right = (_bracket(operand) for operand in self.operands)
             return f"({left}{sign}{right})"
         return f"{self.kind}({', '.join(str(operand) for operand in self.operands)})"
+
+
+Monomial = tuple[Atom, ...]
+"""A product of atoms, sorted by their text; the empty product is 1."""
 
 
 def _bracket(dim: Dim) -> str:
@@ -129,6 +128,9 @@ class Expr:
 
     def __rmod__(self, other: Dim) -> Dim:
         return modulo(other, self)
+
+
+Dim = int | Expr
 
 
 def _terms(dim: Dim) -> tuple[tuple[Monomial, int], ...]:

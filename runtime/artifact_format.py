@@ -34,8 +34,8 @@ MAX_HEADER_BYTES = 16 << 20
 MAX_SECTIONS = 1 << 16
 MAX_BUFFERS = 1 << 16
 MAX_STEPS = 1 << 17
-MAX_TEXT = 1024
-"""Characters of one expression."""
+MAX_TEXT = 4096
+"""Characters of one expression; 2900 are met where a feature pyramid's sizes are left open."""
 MAX_UNROLLED = 1 << 11
 """Product of a kernel's compile-time numbers, lanes aside: they size unrolled code, and so the compiler's time."""
 MAX_LANES = 64

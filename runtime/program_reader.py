@@ -37,7 +37,7 @@ _DTYPES = frozenset(dtype.value for dtype in DType)
 _MAX_NAME = 4096
 _MAX_RANK = 64
 _MAX_DEPTH = 24
-_MAX_PRODUCTS = 32
+_MAX_PRODUCTS = 48
 _MAX_PARAM = 1 << 20
 
 

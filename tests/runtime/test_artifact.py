@@ -177,7 +177,7 @@ DAMAGE = {
     "expression that is code": (put("program", "buffers", 0, 2, value="__import__('os')"), "expression"),
     "expression not canonical": (put("program", "buffers", 0, 2, value="N + N"), "canonical"),
     "power": (put("program", "buffers", 0, 2, value="N**9"), "expression"),
-    "long expression": (put("program", "buffers", 0, 2, value="N+" * 600 + "N"), "too long"),
+    "long expression": (put("program", "buffers", 0, 2, value="N+" * 2100 + "N"), "too long"),
     "deep expression": (put("program", "buffers", 0, 2, value="(" * 200 + "N" + ")" * 200), "too deep"),
     "explosive expression": (
         put("program", "buffers", 0, 2, value="*".join(["(A + B + C + D)"] * 60)),
