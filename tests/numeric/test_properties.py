@@ -20,6 +20,7 @@ from cnnc.ir.text_file import save_graph
 from cnnc.ops.resize import COORDINATE_MODES
 from tests.ir.random_graphs import random_graphs
 from tests.numeric.case import make_run
+from tests.numeric.channel_graphs import channel_graphs
 from tests.numeric.network import Network
 from tests.numeric.tolerance import assert_close
 
@@ -130,6 +131,7 @@ FAMILIES = {
     "resize": resizes(),
     "broadcast": broadcasts(),
     "network": random_graphs(max_nodes=12),
+    "channels": channel_graphs(),
 }
 
 
