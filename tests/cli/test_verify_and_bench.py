@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cnnc.cli import onnxruntime_reference
 from cnnc.cli.bench import EngineResult
 from cnnc.cli.bench_worker import slice_times
+from cnnc.compiler import CompiledModel
 from tests.cli.command_line import IMAGE, LENET, answer, cnnc, done
 
 pytest.importorskip("onnxruntime")
@@ -48,22 +50,36 @@ def test_mismatch_ends_with_1() -> None:
     assert "--layers" in result.output
 
 
+BENT = ("/Relu_1_output_0", "/Relu_2_output_0", "logits")
+
+
+def bend(results: dict[str, Any]) -> dict[str, Any]:
+    """Results that are wrong from the second convolution on."""
+    return {name: array + np.float32(0.5) * (name in BENT) for name, array in results.items()}
+
+
 def test_layers_finds_the_first_that_drifts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cnnc.cli import onnxruntime_reference
-
     assert answer("verify", LENET, "--layers", "--json")["ok"]
-    honest: Callable[..., dict[str, Any]] = onnxruntime_reference.reference_results
-
-    def bent(*arguments: Any, **options: Any) -> dict[str, Any]:
-        results = honest(*arguments, **options)
-        for name in ("/Relu_1_output_0", "/Relu_2_output_0", "logits"):
-            results[name] = results[name] + np.float32(0.5)
-        return results
-
-    monkeypatch.setattr(onnxruntime_reference, "reference_results", bent)
+    honest: Callable[..., dict[str, Any]] = CompiledModel.run
+    monkeypatch.setattr(CompiledModel, "run", lambda *arguments, **options: bend(honest(*arguments, **options)))
     result = cnnc("verify", LENET, "--layers")
     assert result.exit_code == 1
     assert "the first to drift is '/Relu_1_output_0'" in result.output
+    assert cnnc("verify", LENET).exit_code == 1
+
+
+@pytest.mark.parametrize("layers", [[], ["--layers"]])
+def test_float64_outvotes_a_wrong_onnxruntime(monkeypatch: pytest.MonkeyPatch, layers: list[str]) -> None:
+    honest: Callable[..., dict[str, Any]] = onnxruntime_reference.reference_results
+
+    def bent(*arguments: Any, **options: Any) -> dict[str, Any]:
+        return bend(honest(*arguments, **options))
+
+    monkeypatch.setattr(onnxruntime_reference, "reference_results", bent)
+    told = answer("verify", LENET, *layers, "--json")
+    assert told["ok"]
+    assert all(check["max_error"] < 1e-5 for check in told["checks"])
+    assert cnnc("verify", LENET, "--limit", "1e-3", *layers).exit_code == 1
 
 
 def test_bench_report(tmp_path: Path) -> None:
