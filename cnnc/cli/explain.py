@@ -65,10 +65,12 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
         if wanted in decision.node or wanted in decision.op or any(wanted in origin for origin in decision.loc)
     ]
     notes = compiled.notes
+    # A rule may try several operands of a node: what it did in the end outweighs what it refused on the way.
+    succeeded = {(rule, origin) for rule, loc in notes.fired for origin in loc}
     refusals = [
         {"pass": refusal.rule, "node": refusal.node, "reason": refusal.reason}
         for refusal in notes.refusals.values()
-        if wanted in refusal.node
+        if wanted in refusal.node and (refusal.rule, refusal.node) not in succeeded
     ]
     fired: dict[str, int] = {}
     for rule, _ in notes.fired:

@@ -53,6 +53,14 @@ def test_explain_one_node() -> None:
     assert names == {"/c2/Conv"}
 
 
+def test_explain_leaves_out_refusals_of_what_was_done_in_the_end() -> None:
+    report = answer("explain", LENET.with_name("resnet14_fashion-bn.onnx"), "--json")
+    fused = {origin for node in report["nodes"] for origin in node["origins"][1:]}
+    refused = {item["node"] for item in report["refused_rewrites"] if item["pass"] == "fuse-conv-residual"}
+    assert report["rewrites"]["fuse-conv-residual"] > 0
+    assert not refused & fused
+
+
 def test_passes_lists_all() -> None:
     told = answer("passes", "--json")
     assert [row["name"] for row in told["passes"]] == list(ALL_PASSES)
