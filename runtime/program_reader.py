@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cnnc.dims import Dim, parse
+from cnnc.dim_text import parse
+from cnnc.dims import Dim
 from cnnc.errors import ArtifactError, ModelError
 from cnnc.runtime import artifact_format as limits
 from cnnc.runtime.kernel import Variant

@@ -21,7 +21,7 @@ TIERS = (
     ("cnnc.ops",),
     ("cnnc.ir",),
     ("cnnc.runtime",),
-    ("cnnc.types", "cnnc.dims", "cnnc.errors"),
+    ("cnnc.types", "cnnc.dims", "cnnc.dim_text", "cnnc.errors"),
 )
 """Highest first: a module may import from its own tier's package and from lower tiers."""
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cnnc import dims
+from cnnc.dim_text import parse as parse_dim
 from cnnc.dims import Dim
 from cnnc.errors import ModelError, UserError
 from cnnc.ir.attrs import Attrs
@@ -281,10 +282,10 @@ def _dims(text: str) -> Iterator[Dim]:
     for at, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
         if letter == "," and depth == 0:
-            yield dims.parse(text[start:at])
+            yield parse_dim(text[start:at])
             start = at + 1
     if text.strip():
-        yield dims.parse(text[start:])
+        yield parse_dim(text[start:])
 
 
 def _layout(line: _Line) -> Layout:
@@ -358,7 +359,7 @@ class _Attributes:
             return _layout(line)
         symbolic = line.take(_DIM)
         if symbolic is not None:
-            return dims.parse(symbolic.group(1))
+            return parse_dim(symbolic.group(1))
         number = line.take(_NUMBER)
         if number is not None:
             text = number.group()
