@@ -15,7 +15,8 @@ import numpy as np
 from cnnc.dims import Dim, Expr, evaluate, symbols
 from cnnc.errors import InputError, InternalError, ModelError
 from cnnc.ir.fact import Array
-from cnnc.ir.graph import Graph, Node, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Node, Value
 from cnnc.types import DType
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cnnc.errors import InternalError
-from cnnc.ir.graph import Graph, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Value
 
 
 def clone_graph(graph: Graph) -> Graph:

@@ -14,7 +14,8 @@ import numpy as np
 from cnnc.errors import InternalError, VerifyError
 from cnnc.ir.attrs import NO_ATTRS, Attrs
 from cnnc.ir.fact import Array
-from cnnc.ir.graph import Graph, Node, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Node, Value
 from cnnc.types import DType, TensorType
 
 

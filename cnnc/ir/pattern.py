@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Array
-from cnnc.ir.graph import Graph, Node, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Node, Value
 
 
 def only_use(graph: Graph, value: Value) -> Node | None:

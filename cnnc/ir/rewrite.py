@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cnnc.ir.graph import Graph, Node
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Node
 from cnnc.ir.patch import Patch
 from cnnc.ir.pattern import Match, Miss, Op, match
 

@@ -28,7 +28,8 @@ from cnnc.dims import Expr
 from cnnc.errors import InternalError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Array
-from cnnc.ir.graph import Graph, Node, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Node, Value
 from cnnc.types import DType, Layout, Quant, TensorType
 
 MAX_INLINE_ELEMENTS = 32

@@ -21,7 +21,8 @@ from cnnc.dims import Dim
 from cnnc.errors import ModelError, UserError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Array
-from cnnc.ir.graph import Graph, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Value
 from cnnc.ir.table import OpTable
 from cnnc.ir.text import BARE_NAME, MAX_INLINE_ELEMENTS, parse_floats, type_text
 from cnnc.ir.verify import STAGES, types_agree

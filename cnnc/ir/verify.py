@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from cnnc.dims import symbols
 from cnnc.errors import UserError, VerifyError
-from cnnc.ir.graph import Graph, Node, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Node, Value
 from cnnc.types import TensorType
 
 STAGES = ("imported", "normalised", "optimised", "placed")

@@ -10,7 +10,7 @@ from cnnc.errors import ModelError
 from cnnc.frontends.onnx.dtypes import dtype_by_name
 from cnnc.frontends.onnx.generic import convert_same, generic_attrs, ir_name
 from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
-from cnnc.ir.graph import Value
+from cnnc.ir.node import Value
 
 _BROADCAST_ATTRIBUTES = frozenset({"axis", "broadcast"})
 

@@ -11,7 +11,7 @@ from cnnc.errors import ModelError
 from cnnc.frontends.onnx.dtypes import code_of
 from cnnc.frontends.onnx.generic import find_schema
 from cnnc.frontends.onnx.order import MAX_DEPTH
-from cnnc.ir.graph import Value
+from cnnc.ir.node import Value
 
 FunctionKey = tuple[str, str, str]
 """Domain, name and overload of a model-local function."""

@@ -29,7 +29,8 @@ from cnnc.frontends.onnx.reader import read_model
 from cnnc.frontends.onnx.table import find_converter
 from cnnc.frontends.onnx.tensors import sparse_to_array, tensor_to_array
 from cnnc.ir.fact import Array
-from cnnc.ir.graph import Graph, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Value
 from cnnc.ops import OPS
 from cnnc.types import TensorType
 

@@ -14,7 +14,7 @@ import numpy as np
 from cnnc.errors import ModelError
 from cnnc.frontends.onnx.generic import generic_attrs
 from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
-from cnnc.ir.graph import Value
+from cnnc.ir.node import Value
 from cnnc.types import DType
 
 _ACTIVATION_ATTRIBUTES = frozenset({"activation", "activation_params"})

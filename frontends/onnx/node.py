@@ -13,7 +13,8 @@ from cnnc.errors import ModelError, UnsupportedError
 from cnnc.frontends.onnx.attributes import AttributeValue, attribute_value, make_attrs
 from cnnc.frontends.onnx.tensors import sparse_to_array, tensor_to_array
 from cnnc.ir.fact import Array
-from cnnc.ir.graph import Graph, Value
+from cnnc.ir.graph import Graph
+from cnnc.ir.node import Value
 from cnnc.ops import OPS
 
 Converted = Sequence[Value | None]

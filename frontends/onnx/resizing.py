@@ -9,7 +9,7 @@ import numpy as np
 from cnnc.errors import ModelError
 from cnnc.frontends.onnx.generic import generic_attrs
 from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
-from cnnc.ir.graph import Value
+from cnnc.ir.node import Value
 
 _MODES = {"nearest": "nearest", "linear": "linear", "bilinear": "linear"}
 
