@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from cnnc import interp
 from cnnc.compiler import compile
 from cnnc.errors import ModelError
 from cnnc.ir import Graph, Value
@@ -22,7 +23,7 @@ from tests.ir.random_graphs import random_graphs
 from tests.numeric.case import make_run
 from tests.numeric.channel_graphs import channel_graphs
 from tests.numeric.network import Network
-from tests.numeric.tolerance import assert_close
+from tests.numeric.tolerance import assert_close, own_errors
 
 pytestmark = pytest.mark.jit
 
@@ -36,10 +37,11 @@ LEVELS = (0, 1, 2)
 def judge(graph: Graph, name: str) -> None:
     """Run at every level; on failure write the graph beside its weights."""
     run = make_run(graph, {})
+    own = own_errors(interp.run(graph, run.feeds), run.truth)
     for level in LEVELS:
         try:
             got = compile(clone_graph(graph), level=level).run(run.feeds)
-            assert_close(got, run.truth, run.additions, f"-O{level}")
+            assert_close(got, run.truth, run.additions, f"-O{level}", own)
         except Exception as error:
             FAILURES.mkdir(exist_ok=True)
             file = FAILURES / f"{name}.ir"
