@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cnnc.compiler import CompiledModel, compile
+    from cnnc.compiler import CompiledModel, compile, tune
 
 __version__ = "0.1.0"
-__all__ = ["CompiledModel", "__version__", "compile"]
+__all__ = ["CompiledModel", "__version__", "compile", "tune"]
 
-_LAZY = {"compile": "cnnc.compiler", "CompiledModel": "cnnc.compiler"}
+_LAZY = {"compile": "cnnc.compiler", "CompiledModel": "cnnc.compiler", "tune": "cnnc.compiler"}
 
 # In a bare clone passes/, frontends/ and runtime/ lie beside this package instead of inside it.
 _ROOT = Path(__file__).resolve().parent.parent

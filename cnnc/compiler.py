@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from cnnc import __version__, frontends, passes
 from cnnc.errors import ArtifactError, InputError, OptionError
@@ -17,6 +16,7 @@ from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_arrays, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
+from cnnc.lower.selection import COST_MODEL, Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
 from cnnc.runtime.artifact_format import MAGIC
@@ -24,6 +24,7 @@ from cnnc.runtime.executable import Executable
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.session import InferenceSession
+from cnnc.tuning import KernelStopwatch, Tuning, measure_graph, read_tuning, tuned_selection
 
 Model = str | PathLike[str] | bytes | Any
 
@@ -39,6 +40,7 @@ class Options:
         check_passes: compare the graph's outputs before and after every pass on the interpreter.
         on_bad_pass: ``stop`` or ``skip`` a pass that changed results beyond its bound.
         rewrite_limit: stop after that many rewrites (for bisecting).
+        tuning: at level 3, measurements to go by instead of measuring here: the same ones give the same program.
     """
 
     level: int = 2
@@ -46,12 +48,15 @@ class Options:
     check_passes: bool = False
     on_bad_pass: str = "stop"
     rewrite_limit: int | None = None
+    tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
         if self.level not in (0, 1, 2, 3):
             raise OptionError(f"optimization level {self.level!r} does not exist", hint="use 0, 1, 2 or 3")
         if self.on_bad_pass not in ("stop", "skip"):
             raise OptionError(f"on_bad_pass={self.on_bad_pass!r}", hint="use 'stop' or 'skip'")
+        if self.tuning is not None and self.level != 3:
+            raise OptionError(f"level {self.level} takes no tuning", where="tuning", hint="use level 3")
 
 
 def compile(
@@ -62,6 +67,7 @@ def compile(
     check_passes: bool = False,
     on_bad_pass: str = "stop",
     rewrite_limit: int | None = None,
+    tuning: Tuning | str | PathLike[str] | None = None,
     after_pass: passes.AfterPass | None = None,
 ) -> CompiledModel:
     """Compile a model for this CPU.
@@ -69,13 +75,17 @@ def compile(
     Args:
         model: path of an ``.onnx`` or ``.cnnc`` file, its bytes, an onnx ``ModelProto``, or a ``Graph``.
         level, shapes, check_passes, on_bad_pass, rewrite_limit: see ``Options``.
+        tuning: what ``tune`` gave or wrote, for level 3, which otherwise measures each layer once and caches the times.
         after_pass: called after every pass with the pass, the graph, and a report: time, whether it changed anything.
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, naming nodes.
+        OptionError: an option makes no sense, or ``tuning`` does not fit the kernels or this CPU.
         InternalError: a pass broke the graph; a bug of cnnc.
     """
-    options = Options(level, dict(shapes or {}), check_passes, on_bad_pass, rewrite_limit)
+    if tuning is not None and not isinstance(tuning, Tuning):
+        tuning = read_tuning(tuning)
+    options = Options(level, dict(shapes or {}), check_passes, on_bad_pass, rewrite_limit, tuning)
     return compile_graph(read_graph(model, options.shapes), options, model=model, after_pass=after_pass)
 
 
@@ -124,8 +134,54 @@ def compile_graph(
             after_pass(item, changed, report)
 
     optimise_graph(graph, options, notes, target=target, after_pass=keep_optimised)
-    lowered = lower(graph, target)
+    selection, options = _select_kernels(graph, options, target)
+    lowered = lower(graph, target, selection)
     return CompiledModel(graph, snapshot[-1], lowered, notes, options, target, model)
+
+
+def _select_kernels(graph: Graph, options: Options, target: Target) -> tuple[Selection, Options]:
+    """The selection at this level, and options that repeat it without a measurement."""
+    if options.level < 3:
+        return COST_MODEL, options
+    if options.tuning is not None:
+        return tuned_selection(graph, target, options.tuning), options
+    tuning = measure_graph(graph, target, KernelStopwatch(target))
+    return Selection(tuning.layers), replace(options, tuning=tuning)
+
+
+def tune(
+    model: Model,
+    *,
+    out: str | PathLike[str] | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    threads: int | None = None,
+    seconds: float = 0.2,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Tuning:
+    """Measure the kernels of a model's layers on this CPU, for ``compile(model, level=3, tuning=...)``.
+
+    Args:
+        model, shapes: as for ``compile``. Open sizes are measured as typical ones: batches of 1, maps of 64 x 64.
+        out: write the measurements to this JSON file.
+        threads: most threads of a run; None for all that the process may use.
+        seconds: time to spend on each layer, compiling apart.
+        progress: told of what is done: "kernels" or "layers", how many, of how many.
+
+    Raises:
+        ModelError, UnsupportedError: what is wrong with the model, naming nodes.
+        OSError: the file cannot be written.
+    """
+    options = Options(3, dict(shapes or {}))
+    graph, target = read_graph(model, options.shapes), host_target()
+    if isinstance(model, Graph):
+        graph = clone_graph(graph)
+    optimise_graph(graph, options, Notes(), target=target)
+    kernels, layers = (partial(progress, what) if progress else None for what in ("kernels", "layers"))
+    stopwatch = KernelStopwatch(target, threads=threads, seconds=seconds, progress=kernels)
+    tuning = measure_graph(graph, target, stopwatch, threads=threads, again=True, progress=layers)
+    if out is not None:
+        Path(out).write_text(tuning.to_json(), encoding="utf-8")
+    return tuning
 
 
 def optimise_graph(
@@ -192,8 +248,7 @@ class CompiledModel:
     @property
     def executable(self) -> Executable:
         """Program and constants, as the runtime takes them."""
-        constants = tuple(_as_bytes(array) for array in self.lowered.constants)
-        return Executable(self.lowered.program, constants)
+        return self.lowered.executable
 
     def save(self, path: str | PathLike[str], *, portable: bool = True) -> None:
         """Write a ``.cnnc`` file: plain data that ``InferenceSession`` and ``cnnc run`` load without the compiler.
@@ -262,7 +317,3 @@ class CompiledModel:
         graph.set_outputs(values, [*graph.output_names, *extra])
         self._captures[names] = compile_graph(graph, self.options)
         return self._captures[names]
-
-
-def _as_bytes(array: Array) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

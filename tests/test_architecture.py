@@ -16,6 +16,7 @@ FOLDERS["cnnc.runtime"] = ROOT / "runtime"
 
 TIERS = (
     ("cnnc.cli", "cnnc.backend", "cnnc.compiler"),
+    ("cnnc.tuning",),
     ("cnnc.frontends", "cnnc.passes", "cnnc.lower"),
     ("cnnc.interp", "cnnc.sample_inputs"),
     ("cnnc.ops",),

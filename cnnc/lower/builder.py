@@ -19,6 +19,7 @@ from cnnc.lower.channel_ranges import lanes_of, plan_channel_ranges
 from cnnc.lower.selection import LayerTiming
 from cnnc.ops import OPS
 from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.executable import Executable
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import (
     Arg,
@@ -58,6 +59,12 @@ class Lowered:
     program: Program
     constants: tuple[Array, ...]
     decisions: tuple[Decision, ...]
+
+    @property
+    def executable(self) -> Executable:
+        """Program and constants, as the runtime takes them."""
+        constants = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in self.constants]
+        return Executable(self.program, tuple(constants))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,12 +108,8 @@ def _tool_versions() -> str:
 
 def load(key: str) -> Blob | None:
     """The cached blob, or None: absent, damaged, or of another ABI."""
-    folder = cache_folder()
-    if folder is None:
-        return None
-    try:
-        data = (folder / f"{key}.blob").read_bytes()
-    except OSError:
+    data = load_file(f"{key}.blob")
+    if data is None:
         return None
     if not _HEADER.size < len(data) < _LARGEST:
         return None
@@ -125,19 +121,33 @@ def load(key: str) -> Blob | None:
 
 
 def store(key: str, blob: Blob) -> None:
-    """Keep ``blob``; readers see the whole file or none. A full disk costs the cache entry, nothing else."""
+    """Keep ``blob``."""
+    header = _HEADER.pack(_MAGIC, ABI_VERSION, 0, blob.entry, hashlib.sha256(blob.code).digest())
+    store_file(f"{key}.blob", header + blob.code)
+
+
+def load_file(name: str) -> bytes | None:
+    """Content of a file of the cache folder, or None: absent, or there is no usable folder."""
+    folder = cache_folder()
+    try:
+        return None if folder is None else (folder / name).read_bytes()
+    except OSError:
+        return None
+
+
+def store_file(name: str, data: bytes) -> None:
+    """Keep a file; readers see the whole file or none. A full disk costs the cache entry, nothing else."""
     folder = cache_folder()
     if folder is None:
         return
-    header = _HEADER.pack(_MAGIC, ABI_VERSION, 0, blob.entry, hashlib.sha256(blob.code).digest())
     try:
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".blob-")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(header + blob.code)
-            os.replace(temporary, folder / f"{key}.blob")
+                file.write(data)
+            os.replace(temporary, folder / name)
         except OSError:
             os.unlink(temporary)
             raise
     except OSError as error:
-        warnings.warn(f"kernel not kept in {folder}: {error.strerror}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{name} not kept in {folder}: {error.strerror}", RuntimeWarning, stacklevel=3)

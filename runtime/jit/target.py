@@ -73,6 +73,15 @@ def has_fma(target: Target) -> bool:
     return target.cpu != "x86-64-v2"
 
 
+def cpu_model() -> str:
+    """The CPU's name as its maker gives it, for what is measured on it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
 def _cpu_flags() -> frozenset[str]:
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():

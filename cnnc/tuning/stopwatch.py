@@ -1,0 +1,106 @@
+"""Times the kernels of one-layer programs, in turns, so that all of them see the same state of the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from cnnc.dims import evaluate
+from cnnc.lower import Lowered
+from cnnc.runtime.call import RunSettings, StepTiming
+from cnnc.runtime.cpu_limits import available_threads
+from cnnc.runtime.executable import Executable
+from cnnc.runtime.executor import Array, Executor
+from cnnc.runtime.jit.library import compile_many
+from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.program import Port, Program
+
+_SAMPLE_SECONDS = 2e-4
+"""A sample repeats short programs for about so long: timers and caches are rough below."""
+_FEWEST_ROUNDS, _MOST_ROUNDS = 7, 60
+
+Progress = Callable[[int, int], None]
+
+
+class Stopwatch(Protocol):
+    """What tuning measures with."""
+
+    def compile(self, variants: Iterable[Variant]) -> None:
+        """Make all kernels ready that will be timed."""
+
+    def rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
+        """Seconds of a run: one list a round, with one time for each of the programs, which have equal inputs."""
+
+
+class KernelStopwatch:
+    """Compiles kernels in parallel and times them on random inputs.
+
+    Args:
+        target: this CPU.
+        threads: most threads of a run; None for all CPUs of the process.
+        seconds: time to spend on one layer; a few rounds are run even if they take longer.
+        progress: told how many kernels are compiled, of how many.
+    """
+
+    def __init__(
+        self, target: Target, *, threads: int | None = None, seconds: float = 0.2, progress: Progress | None = None
+    ) -> None:
+        self._target = target
+        self._settings = RunSettings(threads)
+        self._seconds = seconds
+        self._progress = progress
+
+    def compile(self, variants: Iterable[Variant]) -> None:
+        """See ``Stopwatch``."""
+        compile_many(variants, available_threads(), self._target, self._progress)
+
+    def rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
+        """See ``Stopwatch``. Another program begins each round."""
+        executables = [_with_flat_ports(program.executable) for program in programs]
+        executors = [Executor(executable) for executable in executables]
+        inputs = _random_inputs(executables[0].program)
+        for executor in executors:
+            self._run(executor, inputs)
+        repeats = [self._repeats(self._run(executor, inputs)) for executor in executors]
+        rounds: list[list[float]] = []
+        stop = time.perf_counter() + self._seconds
+        while len(rounds) < _FEWEST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.perf_counter() < stop):
+            times = [0.0] * len(executors)
+            for turn in range(len(executors)):
+                index = (len(rounds) + turn) % len(executors)
+                runs = repeats[index]
+                times[index] = sum(self._run(executors[index], inputs) for _ in range(runs)) / runs
+            rounds.append(times)
+        return rounds
+
+    def _run(self, executor: Executor, inputs: Sequence[Array]) -> float:
+        """Seconds in kernels, without what Python does around them."""
+        timings: list[StepTiming] = []
+        executor.run(inputs, {}, self._settings, timings)
+        return sum(timing.seconds for timing in timings)
+
+    @staticmethod
+    def _repeats(seconds: float) -> int:
+        return max(1, min(50, round(_SAMPLE_SECONDS / max(seconds, 1e-9))))
+
+
+def _with_flat_ports(executable: Executable) -> Executable:
+    """The same, but inputs and outputs are flat arrays of all physical elements: a layer's operands may be blocked."""
+    program = executable.program
+
+    def flat(port: Port) -> Port:
+        size = evaluate(program.buffers[port.buffer].bytes, {})
+        return replace(port, shape=(size // port.dtype.size,))
+
+    inputs, outputs = (tuple(map(flat, ports)) for ports in (program.inputs, program.outputs))
+    return replace(executable, program=replace(program, inputs=inputs, outputs=outputs))
+
+
+def _random_inputs(program: Program) -> list[Array]:
+    rng = np.random.default_rng(0)
+    shapes = [(tuple(evaluate(dim, {}) for dim in port.shape), port.dtype.numpy) for port in program.inputs]
+    return [rng.standard_normal(shape).astype(dtype) for shape, dtype in shapes]
