@@ -24,26 +24,30 @@ def sample_inputs(graph: Graph, seed: int = 0, sizes: Mapping[str, int] | None =
 
 
 def sample_arrays(
-    types: Mapping[str, TensorType], seed: int = 0, sizes: Mapping[str, int] | None = None
+    types: Mapping[str, TensorType],
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+    batch: int = BATCH_SIZE,
 ) -> dict[str, Array]:
     """An array of each type: floats from the standard normal distribution, integers 0..9, u8 0..255, random booleans.
 
     Args:
         types: input types by name.
         seed: the same seed gives the same arrays.
-        sizes: sizes of symbolic dims; those not named get ``BATCH_SIZE`` or ``OTHER_SIZE``.
+        sizes: sizes of symbolic dims; those not named get ``batch`` at axis 0, ``OTHER_SIZE`` elsewhere.
+        batch: size of open batches.
     """
-    chosen = {**_default_sizes(types), **(sizes or {})}
+    chosen = {**_default_sizes(types, batch), **(sizes or {})}
     rng = np.random.default_rng(seed)
     return {name: _sample(rng, type, chosen) for name, type in types.items()}
 
 
-def _default_sizes(types: Mapping[str, TensorType]) -> dict[str, int]:
+def _default_sizes(types: Mapping[str, TensorType], batch: int) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for type in types.values():
         for axis, dim in enumerate(type.shape):
             for name in sorted(symbols(dim)):
-                size = BATCH_SIZE if axis == 0 else OTHER_SIZE
+                size = batch if axis == 0 else OTHER_SIZE
                 sizes[name] = max(size, sizes.get(name, 0))
     return sizes
 

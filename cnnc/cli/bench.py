@@ -66,6 +66,7 @@ class EngineResult:
 @click.option(
     "--slice", "seconds", type=click.FloatRange(0.001, 60), default=0.15, show_default=True, help="Seconds of a turn."
 )
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Open batch sizes of inputs.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
 @click.option("--profile", is_flag=True, help="Also show each layer's time and rate.")
 @click.option("--json", "json_file", type=click.Path(), help="Write the numbers to this file; - prints them instead.")
@@ -81,6 +82,7 @@ def command(
     threads: str,
     rounds: int,
     seconds: float,
+    batch: int,
     seed: int,
     profile: bool,
     json_file: str | None,
@@ -101,7 +103,7 @@ def command(
         check_writable(Path(json_file), "--json")
     compiled = compile_model(CompileRequest(model, level, shapes), evidence)
     ports = compiled.lowered.program.inputs
-    feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)
+    feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed, batch=batch)
     results: list[EngineResult] = []
     notes: list[str] = []
     with tempfile.TemporaryDirectory(prefix="cnnc-bench-") as folder:

@@ -55,14 +55,16 @@ def read_feeds(texts: Sequence[str], ports: Sequence[Port], settings: ImageSetti
     return {name: _joined(name, arrays) for name, arrays in pieces.items()}
 
 
-def fill_randomly(feeds: Mapping[str, Array], ports: Sequence[Port], seed: int) -> dict[str, Array]:
-    """``feeds``, and a seeded random array for every input without one; open sizes follow what is fed."""
-    from cnnc.sample_inputs import sample_arrays
+def fill_randomly(
+    feeds: Mapping[str, Array], ports: Sequence[Port], seed: int, batch: int | None = None
+) -> dict[str, Array]:
+    """``feeds``, and a seeded random array for every input without one; open sizes follow what is fed, then ``batch``."""
+    from cnnc.sample_inputs import BATCH_SIZE, sample_arrays
 
     given = [port for port in ports if port.name in feeds]
     sizes = bind_shapes(given, gather_inputs(given, {port.name: feeds[port.name] for port in given}))
     types = {port.name: TensorType(port.shape, port.dtype) for port in ports}
-    return {**sample_arrays(types, seed, sizes), **feeds}
+    return {**sample_arrays(types, seed, sizes, batch or BATCH_SIZE), **feeds}
 
 
 def _split(text: str, known: Mapping[str, Port]) -> tuple[str, Path]:
