@@ -28,7 +28,7 @@ lint: $(VENV)/.installed
 
 # Type checkers cannot follow the package-dir mapping: they check a tree of links instead.
 typecheck: $(VENV)/.installed
-	PY=$(BIN)/python sh tests/typecheck.sh
+	PY=$(abspath $(BIN))/python sh tests/typecheck.sh
 
 fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -m "not slow and not jit"

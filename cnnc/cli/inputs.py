@@ -58,7 +58,7 @@ def read_feeds(texts: Sequence[str], ports: Sequence[Port], settings: ImageSetti
 def fill_randomly(
     feeds: Mapping[str, Array], ports: Sequence[Port], seed: int, batch: int | None = None
 ) -> dict[str, Array]:
-    """``feeds``, and a seeded random array for every input without one; open sizes follow what is fed, then ``batch``."""
+    """``feeds``, and a seeded random array for every other input; open sizes follow what is fed, then ``batch``."""
     from cnnc.sample_inputs import BATCH_SIZE, sample_arrays
 
     given = [port for port in ports if port.name in feeds]
