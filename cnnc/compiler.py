@@ -20,6 +20,7 @@ from cnnc.lower.selection import COST_MODEL, Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
 from cnnc.runtime.artifact_format import MAGIC
+from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Target
@@ -27,6 +28,7 @@ from cnnc.runtime.session import InferenceSession
 from cnnc.tuning import KernelStopwatch, Tuning, measure_graph, read_tuning, tuned_selection
 
 Model = str | PathLike[str] | bytes | Any
+MeasuringProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,20 @@ def _is_artifact(model: Model) -> bool:
 
 
 def compile_graph(
-    graph: Graph, options: Options, *, model: Model = None, after_pass: passes.AfterPass | None = None
+    graph: Graph,
+    options: Options,
+    *,
+    model: Model = None,
+    after_pass: passes.AfterPass | None = None,
+    measuring: MeasuringProgress | None = None,
 ) -> CompiledModel:
-    """Compile an imported or optimised graph; it is rewritten in place."""
+    """Compile an imported or optimised graph; it is rewritten in place.
+
+    Args:
+        model: what the graph was read from, for ``CompiledModel.with_outputs``.
+        after_pass: see ``compile``.
+        measuring: at level 3, told of what is done: "kernels" or "layers", how many, of how many.
+    """
     target = host_target()
     notes = Notes()
     snapshot = [clone_graph(graph)] if graph.stage == "optimised" else []
@@ -134,19 +147,26 @@ def compile_graph(
             after_pass(item, changed, report)
 
     optimise_graph(graph, options, notes, target=target, after_pass=keep_optimised)
-    selection, options = _select_kernels(graph, options, target)
+    selection, options = _select_kernels(graph, options, target, measuring)
     lowered = lower(graph, target, selection)
     return CompiledModel(graph, snapshot[-1], lowered, notes, options, target, model)
 
 
-def _select_kernels(graph: Graph, options: Options, target: Target) -> tuple[Selection, Options]:
+def _select_kernels(
+    graph: Graph, options: Options, target: Target, measuring: MeasuringProgress | None
+) -> tuple[Selection, Options]:
     """The selection at this level, and options that repeat it without a measurement."""
     if options.level < 3:
         return COST_MODEL, options
     if options.tuning is not None:
         return tuned_selection(graph, target, options.tuning), options
-    tuning = measure_graph(graph, target, KernelStopwatch(target))
+    kernels, layers = _progress_of("kernels", measuring), _progress_of("layers", measuring)
+    tuning = measure_graph(graph, target, KernelStopwatch(target, progress=kernels), progress=layers)
     return Selection(tuning.layers), replace(options, tuning=tuning)
+
+
+def _progress_of(what: str, progress: MeasuringProgress | None) -> Callable[[int, int], None] | None:
+    return None if progress is None else partial(progress, what)
 
 
 def tune(
@@ -156,7 +176,7 @@ def tune(
     shapes: Mapping[str, Sequence[int | str]] | None = None,
     threads: int | None = None,
     seconds: float = 0.2,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: MeasuringProgress | None = None,
 ) -> Tuning:
     """Measure the kernels of a model's layers on this CPU, for ``compile(model, level=3, tuning=...)``.
 
@@ -169,14 +189,18 @@ def tune(
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, naming nodes.
+        OptionError: there are not so many threads.
         OSError: the file cannot be written.
     """
+    most = available_threads()
+    if threads is not None and not 1 <= threads <= most:
+        raise OptionError(f"{threads} is not between 1 and {most}, the CPUs of this process", where="threads")
     options = Options(3, dict(shapes or {}))
     graph, target = read_graph(model, options.shapes), host_target()
     if isinstance(model, Graph):
         graph = clone_graph(graph)
     optimise_graph(graph, options, Notes(), target=target)
-    kernels, layers = (partial(progress, what) if progress else None for what in ("kernels", "layers"))
+    kernels, layers = _progress_of("kernels", progress), _progress_of("layers", progress)
     stopwatch = KernelStopwatch(target, threads=threads, seconds=seconds, progress=kernels)
     tuning = measure_graph(graph, target, stopwatch, threads=threads, again=True, progress=layers)
     if out is not None:

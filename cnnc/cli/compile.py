@@ -13,6 +13,7 @@ from cnnc.cli.model_options import (
     LEVEL,
     MODEL,
     SHAPES,
+    TUNING,
     CompileRequest,
     check_model_file,
     check_options,
@@ -41,6 +42,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @MODEL
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .cnnc file; beside the model if left out.")
 @LEVEL
+@TUNING
 @SHAPES
 @check_options
 @click.option("--print-after", metavar="PASS|all", help="Print the graph after this pass, or after all that change it.")
@@ -55,6 +57,7 @@ def command(
     model: Path,
     output: Path | None,
     level: int,
+    tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
     on_bad_pass: str,
@@ -65,7 +68,7 @@ def command(
     no_portable: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit)
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning)
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
             known_pass(name, option)

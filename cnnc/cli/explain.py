@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import click
 
 from cnnc.cli.console import print_json, print_table, say
 from cnnc.cli.failures import Evidence
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, CompileRequest, check_options, compile_model
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, TUNING, CompileRequest, check_options, compile_model
 
 if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel
+    from cnnc.lower.selection import LayerTiming
 
 _HELP = """Compile MODEL and say what became of it: which nodes were fused, which kernel runs each, which better kernels
 and rewrites were refused and why, and what runs on the host in NumPy.
@@ -27,6 +29,7 @@ and rewrites were refused and why, and what runs on the host in NumPy.
 @click.command("explain", help=_HELP, short_help="Say what fused, which kernels run, and why.")
 @MODEL
 @LEVEL
+@TUNING
 @SHAPES
 @check_options
 @click.option("--node", "wanted", metavar="TEXT", help="Only nodes whose name, op or origins contain this.")
@@ -36,6 +39,7 @@ def command(
     evidence: Evidence,
     model: Path,
     level: int,
+    tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
     on_bad_pass: str,
@@ -44,7 +48,7 @@ def command(
     as_json: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit)
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning)
     report = _report(compile_model(request, evidence, kernels=False), wanted or "")
     if as_json:
         print_json(report)
@@ -60,6 +64,7 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
             "origins": list(decision.loc),
             "kernel": decision.chosen,
             "refused": [{"kernel": rule, "reason": reason} for rule, reason in decision.refused],
+            "measured": [] if decision.timing is None else _measured(decision.timing),
         }
         for decision in compiled.lowered.decisions
         if wanted in decision.node or wanted in decision.op or any(wanted in origin for origin in decision.loc)
@@ -84,6 +89,37 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
     }
 
 
+def _measured(timing: LayerTiming) -> list[dict[str, Any]]:
+    """The candidates of a layer; ``predicted`` is the estimated cost relative to the cost model's own choice."""
+    return [
+        {
+            "candidate": str(candidate),
+            "predicted": candidate.cost / timing.candidates[0].cost,
+            "seconds": seconds,
+            "chosen": index == timing.chosen,
+        }
+        for index, (candidate, seconds) in enumerate(zip(timing.candidates, timing.seconds, strict=True))
+    ]
+
+
+def _show_measured(nodes: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        (
+            node["node"] if index == 0 else "",
+            item["candidate"],
+            f"{item['predicted']:.2f}",
+            f"{item['seconds'] / node['measured'][0]['seconds']:.2f}",
+            f"{item['seconds'] * 1e6:.1f}",
+            "taken" if item["chosen"] else "",
+        )
+        for node in nodes
+        for index, item in enumerate(node["measured"])
+    ]
+    if rows:
+        columns = ["node", "candidate", "predicted>", "measured>", "us>", ""]
+        print_table(columns, rows, title="measured candidates; times relative to the first, which -O2 takes")
+
+
 def _show(report: dict[str, Any]) -> None:
     rows = [
         (
@@ -97,6 +133,7 @@ def _show(report: dict[str, Any]) -> None:
     ]
     title = f"nodes of the program at -O{report['level']}"
     print_table(["node", "op", "fused into it", "kernel", "refused kernels"], rows, title=title)
+    _show_measured(report["nodes"])
     if report["rewrites"]:
         print_table(["pass", "rewrites>"], sorted(report["rewrites"].items()), title="rewrites that were done")
     if report["refused_rewrites"]:

@@ -12,7 +12,7 @@ import click
 from cnnc import __version__
 from cnnc.cli.failures import Evidence, guarded
 
-COMMANDS = ("compile", "run", "verify", "bench", "inspect", "explain", "opt", "passes")
+COMMANDS = ("compile", "run", "verify", "bench", "tune", "inspect", "explain", "opt", "passes")
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
 _HELP = """Compile convolutional networks and run them on this CPU.
@@ -22,6 +22,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc run model.cnnc --input photo.png --top 5 run it on an image
   cnnc verify model.onnx                        compare with onnxruntime
   cnnc bench model.onnx --against onnxruntime   measure it against another engine
+  cnnc tune model.onnx -o tuning.json           measure kernels for -O3
   cnnc inspect model.onnx                       what is in the model
   cnnc explain model.onnx                       what fused, which kernels run, and why
 

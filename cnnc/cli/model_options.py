@@ -34,6 +34,13 @@ LEVEL = click.option(
     "3: adds measured kernel selection.",
 )
 
+TUNING = click.option(
+    "--tuning",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For -O3: the times that `cnnc tune` wrote, instead of measuring.",
+)
+
 SHAPES = click.option(
     "--shape",
     "shapes",
@@ -134,12 +141,15 @@ class CompileRequest:
     check_passes: bool = False
     on_bad_pass: str = "stop"
     rewrite_limit: int | None = None
+    tuning: Path | None = None
 
     def options(self) -> Options:
         """The compiler's own form."""
         from cnnc.compiler import Options
+        from cnnc.tuning import read_tuning
 
-        return Options(self.level, parse_shapes(self.shapes), self.check_passes, self.on_bad_pass, self.rewrite_limit)
+        shapes, tuning = parse_shapes(self.shapes), None if self.tuning is None else read_tuning(self.tuning)
+        return Options(self.level, shapes, self.check_passes, self.on_bad_pass, self.rewrite_limit, tuning)
 
 
 def compile_model(
@@ -160,8 +170,11 @@ def compile_model(
             if after_pass is not None:
                 after_pass(item, changed, outcome)
 
+        def measuring(what: str, done: int, total: int) -> None:
+            tell(f"measuring {request.path.name}: {done} of {total} {what}")
+
         source = graph if request.path.suffix == ".ir" else request.path
-        model = compile_graph(graph, request.options(), model=source, after_pass=report)
+        model = compile_graph(graph, request.options(), model=source, after_pass=report, measuring=measuring)
     evidence.graph = model.graph
     if kernels:
         build_kernels(model.lowered.program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,10 @@ class Candidate:
     rule: str
     tiling: Tiling
     cost: float
+
+    def __str__(self) -> str:
+        sizes = " ".join(f"{name}={size}" for name, size in dataclasses.asdict(self.tiling).items())
+        return f"{self.rule} {sizes}"
 
 
 @dataclass(frozen=True, slots=True)

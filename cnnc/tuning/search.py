@@ -19,6 +19,9 @@ CANDIDATES = 4
 MARGIN = 0.03
 """A candidate must be faster than the cost model's choice by this share; timings of one program differ by as much."""
 
+MAJORITY = 0.75
+"""A candidate must be faster in this share of the rounds, so that a few lucky ones are not enough."""
+
 LayerProgress = Callable[[int, int], None]
 
 
@@ -70,14 +73,15 @@ def measure_layers(
 
 
 def fastest(rounds: Sequence[Sequence[float]]) -> int:
-    """Index of the fastest program, if it is faster than program 0 by more than ``MARGIN``; else 0.
+    """Index of the fastest program, if it is faster than program 0 by more than noise; else 0.
 
     Programs are compared within rounds, so that drifts of the clock do not count.
     """
     count = len(rounds[0])
     ratios = [statistics.median(times[index] / times[0] for times in rounds) for index in range(count)]
     best = min(range(count), key=ratios.__getitem__)
-    return best if ratios[best] < 1 - MARGIN else 0
+    wins = sum(times[best] < times[0] for times in rounds)
+    return best if ratios[best] < 1 - MARGIN and wins >= MAJORITY * len(rounds) else 0
 
 
 def _program(key: str, layer: Graph, way: Candidate, target: Target) -> Lowered:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cnnc import compiler
 from cnnc.passes import ALL_PASSES, PIPELINE
 from tests.cli.command_line import LENET, answer, cnnc, done
+from tests.tuning.stopwatches import FakeStopwatch, last_is_fastest
 
 
 def test_inspect_totals() -> None:
@@ -51,6 +53,35 @@ def test_explain() -> None:
 def test_explain_one_node() -> None:
     names = {node["node"] for node in answer("explain", LENET, "--node", "c2", "--json")["nodes"]}
     assert names == {"/c2/Conv"}
+
+
+def test_explain_shows_what_was_measured(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("CNNC_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(compiler, "KernelStopwatch", lambda *arguments, **options: FakeStopwatch(last_is_fastest))
+    tuning = tmp_path / "tuning.json"
+    assert "conv.f32.blocked.direct" in done("tune", LENET, "-o", tuning)
+    nodes = answer("explain", LENET, "-O", 3, "--tuning", tuning, "--json")["nodes"]
+    measured = {node["op"]: node["measured"] for node in nodes if node["measured"]}
+    assert measured.keys() == {"conv", "gemm"}
+    for items in measured.values():
+        assert items[0]["predicted"] == 1
+        assert [item["chosen"] for item in items] == [False] * (len(items) - 1) + [True]
+    assert "taken" in done("explain", LENET, "-O", 3)  # from the cache
+    assert not any(node["measured"] for node in answer("explain", LENET, "--json")["nodes"])
+
+
+def test_tuning_that_is_no_file_or_not_for_this_level(tmp_path) -> None:
+    path = tmp_path / "tuning.json"
+    result = cnnc("explain", LENET, "-O", 3, "--tuning", path)
+    assert result.exit_code == 2
+    assert "tuning.json" in result.stderr
+    path.write_text(
+        '{"format": "cnnc-tuning", "version": 1, "layers": {}, "environment": {"cpu": "", "target": "",'
+        ' "threads": 1, "kernels": ""}}'
+    )
+    result = cnnc("explain", LENET, "--tuning", path)
+    assert result.exit_code == 2
+    assert "use level 3" in result.stderr
 
 
 def test_explain_leaves_out_refusals_of_what_was_done_in_the_end() -> None:
