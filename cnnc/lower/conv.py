@@ -14,7 +14,8 @@ from cnnc.lower.spatial import activation_bits, channel_lanes, known_volume, siz
 from cnnc.ops.conv import ConvAttrs, conv_window
 from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
-from cnnc.runtime.cpu.conv_packing import pack_weights
+from cnnc.runtime.cpu.conv_grouped import grouping_refusal
+from cnnc.runtime.cpu.conv_packing import PackedWeights, pack_weights
 from cnnc.runtime.cpu.conv_tiling import (
     ConvTiling,
     DepthwiseTiling,
@@ -76,13 +77,31 @@ def epilogue_buffers(node: Node, builder: ProgramBuilder) -> dict[str, BufferArg
     }
 
 
-def _dense_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def dense_refusal(node: Node) -> str | None:
+    """What kernels need whose output lanes sum over several input channels."""
     reason = conv_refusal(node)
     if reason is not None:
         return reason
     if node.output.type.layout.pieces:
         return "its output channels lie in several pieces"
     return None
+
+
+def small_groups_refusal(node: Node) -> str | None:
+    """Why output lanes cannot read their own groups by permutations of one vector; None if they can."""
+    groups, lane_of = conv_attrs(node).group, input_lanes(node)
+    if groups == 1 or lane_of is None:
+        return "it has one group" if groups == 1 else "its input is in plain layout"
+    channels, out_channels = node.input(0).type.shape[1], node.output.type.shape[1]
+    assert isinstance(channels, int) and isinstance(out_channels, int)
+    return grouping_refusal(channels, out_channels, groups, node.output.type.layout.block, lane_of)
+
+
+def _block_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = dense_refusal(node)
+    if reason is None and small_groups_refusal(node) is None:
+        return "its groups are smaller than a block"
+    return reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +174,24 @@ def _packed(
 ) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
     """Buffers and sizes that the dense kernels share: operands, packed weights, epilogue."""
     weights = constant_array(node, 1)
-    channels = node.input(0).type.shape[1]
-    assert weights is not None and isinstance(channels, int)
-    layout = node.input(0).type.layout
-    lane_of = layout.lanes(channels) if layout.is_blocked else None
+    assert weights is not None
     packed = pack_weights(
-        weights, shapes.lanes, blocks, conv_attrs(node).group, lane_of, input_block=shapes.input_block
+        weights, shapes.lanes, blocks, conv_attrs(node).group, input_lanes(node), input_block=shapes.input_block
     )
+    return packed_operands(node, builder, shapes, packed)
+
+
+def input_lanes(node: Node) -> Sequence[int] | None:
+    """The physical lane of every input channel; None for a plain input."""
+    layout, channels = node.input(0).type.layout, node.input(0).type.shape[1]
+    assert isinstance(channels, int)
+    return layout.lanes(channels) if layout.is_blocked else None
+
+
+def packed_operands(
+    node: Node, builder: ProgramBuilder, shapes: _Shapes, packed: PackedWeights
+) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
+    """As ``_packed``, for weights that are packed already."""
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
@@ -210,7 +240,7 @@ def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> Non
 
 
 def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = _dense_refusal(node, builder)
+    reason = _block_refusal(node, builder)
     if reason is not None:
         return reason
     if not node.input(0).type.layout.is_blocked:
@@ -242,7 +272,7 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> 
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
-def _depthwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def depthwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     reason = conv_refusal(node)
     if reason is not None:
         return reason
@@ -293,9 +323,9 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling
 RULES = {
     "conv": (
         TiledRule(
-            "conv.f32.blocked.depthwise", DepthwiseTiling, _depthwise_refusal, _depthwise_tilings, _emit_depthwise
+            "conv.f32.blocked.depthwise", DepthwiseTiling, depthwise_refusal, _depthwise_tilings, _emit_depthwise
         ),
         TiledRule("conv.f32.blocked.pointwise", ConvTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise),
-        TiledRule("conv.f32.blocked.direct", ConvTiling, _dense_refusal, _direct_tilings, _emit_direct),
+        TiledRule("conv.f32.blocked.direct", ConvTiling, _block_refusal, _direct_tilings, _emit_direct),
     ),
 }

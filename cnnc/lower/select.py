@@ -8,6 +8,7 @@ from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
 from cnnc.lower import (
     conv,
+    conv_grouped,
     conv_transpose,
     elementwise,
     layouts,
@@ -38,6 +39,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     views.RULES,
     layouts.RULES,
     movement.RULES,
+    conv_grouped.RULES,
     conv.RULES,
     conv_transpose.RULES,
     matrix.RULES,

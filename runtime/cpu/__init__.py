@@ -11,6 +11,7 @@ _MODULES = {
     "arg_reduce": "cnnc.runtime.cpu.arg_reduce",
     "conv.f32.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise",
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
+    "conv.f32.blocked.grouped": "cnnc.runtime.cpu.conv_grouped",
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
     "conv_transpose.f32.blocked": "cnnc.runtime.cpu.conv_transpose",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",

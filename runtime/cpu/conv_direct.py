@@ -58,14 +58,15 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     return conv_footprint(s, params, x_image, s["OD"] * s["OH"] * s["OW"])
 
 
-def _build(target: Target, params: Params) -> Callable[..., Any]:
+def build_direct(target: Target, params: Params, group: tuple[int, int] | None = None) -> Callable[..., Any]:
+    """The kernel function; ``group`` as in ``Tile``."""
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
     input_bytes = int(params["input_block"]) * 4  # of an input pixel in one channel block
-    tile = Tile(rows, columns, blocks, input_bytes, str(params["activation"]), bool(params["residual"]))
+    tile = Tile(rows, columns, blocks, input_bytes, str(params["activation"]), bool(params["residual"]), group=group)
     tile_rows, tile_columns = constant(target, rows), constant(target, columns)
     tile_blocks, pixel_bytes = constant(target, blocks), constant(target, input_bytes)
     vector_bytes = constant(target, target.vector_bytes)
@@ -218,4 +219,4 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, build_direct, _items, _footprint, _scratch_bytes)

@@ -44,17 +44,19 @@ def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[in
     return _rank_tiles(height, width, oc_blocks, lanes)[0][1]
 
 
-def _rank_tiles(height: int, width: int, oc_blocks: int, lanes: int) -> list[tuple[float, tuple[int, int, int]]]:
+def _rank_tiles(
+    height: int, width: int, oc_blocks: int, lanes: int, registers: int = 0
+) -> list[tuple[float, tuple[int, int, int]]]:
     """Tiles (rows, columns, blocks) with their cost for one input lane and tap, for one block of output channels.
 
-    Sums must fit the registers (32 with 16 lanes, else 16) and be enough to hide the latency of a multiply-add. With 16
-    lanes a multiply-add takes its broadcast operand from memory, so tiles of one block are as fast as any; with fewer
-    lanes two blocks share each broadcast.
+    Sums must fit ``registers`` (by default 28 of the 32 with 16 lanes, else 12 of the 16) and be enough to hide the
+    latency of a multiply-add. With 16 lanes a multiply-add takes its broadcast operand from memory, so tiles of one
+    block are as fast as any; with fewer lanes two blocks share each broadcast.
     """
     height, width = max(height, 1), max(width, 1)  # an empty map has no tiles
     ranked: list[tuple[float, tuple[int, int, int]]] = []
     best = 0
-    registers = 28 if lanes == 16 else 12
+    registers = registers or (28 if lanes == 16 else 12)
     for blocks in (1, 2, 3, 4):
         if oc_blocks % blocks:
             continue
@@ -160,6 +162,33 @@ def _ranked(
         if len(found) == count:
             break
     return [(cost, made) for made, cost in found.items()]
+
+
+def rank_grouped_tilings(
+    output: Sequence[int],
+    window: Sequence[int],
+    stride: Sequence[int],
+    group: tuple[int, int],
+    lanes: int,
+    count: int = 1,
+) -> list[tuple[float, ConvTiling]]:
+    """Up to ``count`` tilings of ``conv.f32.blocked.grouped``; ``group`` is (inputs, outputs) of a group.
+
+    Output blocks share no input, so an item has one of them. Weights of a tap take registers too, and so do the lane
+    numbers of permutations that leave the quarters of a vector.
+    """
+    height, width = (max(size, 1) for size in output[1:])
+    inputs, outputs = group
+    numbers = 0 if inputs == outputs <= 4 else inputs
+    registers = max((30 if lanes == 16 else 14) - inputs - numbers, 4)
+    steps = max(output[0], 1) * window[0] * window[1] * window[2] * inputs
+    ranked = []
+    for cost, (rows, columns, blocks) in _rank_tiles(height, width, 1, lanes, registers)[:count]:
+        column_tiles = -(-width // columns)
+        row_bytes = (column_tiles * columns + window[2]) * stride[2] * stride[1] * rows * window[0] * lanes * 4
+        row_tiles = max(1, min(-(-height // rows), _SLAB_BYTES // 4 // row_bytes))
+        ranked.append((cost * steps, ConvTiling(rows, columns, blocks, row_tiles, column_tiles, 1)))
+    return ranked
 
 
 def choose_pointwise_tiling(pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1) -> ConvTiling:

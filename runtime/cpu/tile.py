@@ -30,6 +30,9 @@ class Tile:
 
     ``activation`` and ``residual`` name the epilogue. With ``masked`` only ``lanes`` output lanes exist: no
     bias, slope, residual or output is touched beyond. With ``clamped`` no input row beyond ``rows_valid`` is read.
+
+    ``group`` is (inputs, outputs) of the channel groups of a tile of one block that holds several. An entry's input is
+    then one vector a pixel, in which the inputs of the groups follow each other; every output lane reads its group's.
     """
 
     rows: int
@@ -40,7 +43,11 @@ class Tile:
     residual: bool
     masked: bool = False
     clamped: bool = False
+    group: tuple[int, int] | None = None
 
+
+_Sums = dict[tuple[tuple[int, int], int], ir.Value]
+"""((row, column), block) -> variable of a vector."""
 
 TILE_ARGS = (
     "x",  # address of the tile's first input pixel
@@ -72,31 +79,18 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     if tile.masked:
         masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
     pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
-    sums = {(pixel, block): b.variable(b.zero()) for pixel in pixels for block in range(tile.blocks)}
+    sums: _Sums = {(pixel, block): b.variable(b.zero()) for pixel in pixels for block in range(tile.blocks)}
     levels = _TwoLevels(b, list(sums.values()))
-    row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
-        x = b.variable(b.ir.add(a["x"], b.load_index(place)))
-        weights = b.variable(b.ir.add(a["weights"], b.load_index(place, 8)))
+        x = b.ir.add(a["x"], b.load_index(place))
+        weights = b.ir.add(a["weights"], b.load_index(place, 8))
         count = b.load_index(place, 16)
         levels.make_room(count)
-        with b.loop(count):
-            row_weights = [b.load(b.get(weights), block * vector_bytes) for block in range(tile.blocks)]
-            row_base = b.get(x)
-            for row in range(tile.rows):
-                if tile.clamped:
-                    row_base = b.ir.add(b.get(x), row_offsets[row])
-                for column in range(tile.columns):
-                    value = b.broadcast(row_base, column * tile.pixel_bytes)
-                    for block in range(tile.blocks):
-                        total = sums[(row, column), block]
-                        b.set(total, b.fma(row_weights[block], value, b.get(total)))
-                    b.clobber_memory()
-                if not tile.clamped:
-                    row_base = b.ir.add(row_base, a["x_row"])
-            b.set(x, b.ir.add(b.get(x), a["x_lane"]))
-            b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
+        if tile.group is not None:
+            _add_groups(b, tile, tile.group, a, sums, x, weights)
+        else:
+            _add_channels(b, tile, a, sums, x, weights, count)
     levels.join()
     alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
     bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
@@ -114,6 +108,61 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                         total = b.add(b.get(sums[(row, column), block]), bias[block])
                         activation = Activation(tile.activation, alpha, beta, slopes[block])
                         emit_output(b, activation, total, a["y"], residual, place, masks[block])
+
+
+def _add_channels(
+    b: VectorBuilder,
+    tile: Tile,
+    a: dict[str, ir.Value],
+    sums: _Sums,
+    first_x: ir.Value,
+    first_weights: ir.Value,
+    count: ir.Value,
+) -> None:
+    """Add the products of ``count`` input channels, each broadcast to all output lanes."""
+    vector_bytes = b.target.vector_bytes
+    row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
+    x, weights = b.variable(first_x), b.variable(first_weights)
+    with b.loop(count):
+        row_weights = [b.load(b.get(weights), block * vector_bytes) for block in range(tile.blocks)]
+        row_base = b.get(x)
+        for row in range(tile.rows):
+            if tile.clamped:
+                row_base = b.ir.add(b.get(x), row_offsets[row])
+            for column in range(tile.columns):
+                value = b.broadcast(row_base, column * tile.pixel_bytes)
+                for block in range(tile.blocks):
+                    total = sums[(row, column), block]
+                    b.set(total, b.fma(row_weights[block], value, b.get(total)))
+                b.clobber_memory()
+            if not tile.clamped:
+                row_base = b.ir.add(row_base, a["x_row"])
+        b.set(x, b.ir.add(b.get(x), a["x_lane"]))
+        b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
+
+
+def _add_groups(
+    b: VectorBuilder,
+    tile: Tile,
+    group: tuple[int, int],
+    a: dict[str, ir.Value],
+    sums: _Sums,
+    x: ir.Value,
+    weights: ir.Value,
+) -> None:
+    """Add the products of every input of each lane's group."""
+    inputs, outputs = group
+    lane_weights = [b.load(weights, step * b.target.vector_bytes) for step in range(inputs)]
+    steps = [[lane // outputs * inputs + step for lane in range(b.lanes)] for step in range(inputs)]
+    row_base = x
+    for row in range(tile.rows):
+        for column in range(tile.columns):
+            value = b.load(row_base, column * tile.pixel_bytes)
+            total = sums[(row, column), 0]
+            for step, lanes in enumerate(steps):
+                b.set(total, b.fma(lane_weights[step], b.permute(value, lanes), b.get(total)))
+            b.clobber_memory()
+        row_base = b.ir.add(row_base, a["x_row"])
 
 
 def product_table(target: Target) -> Any:

@@ -204,6 +204,11 @@ class VectorBuilder:
     def select(self, mask: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
         return self.ir.select(mask, a, b)
 
+    def permute(self, a: ir.Value, lanes: Sequence[int]) -> ir.Value:
+        """Lane l of the result is lane ``lanes[l]`` of ``a``."""
+        numbers = ir.Constant(self.integers, list(lanes))
+        return self.ir.shuffle_vector(a, ir.Constant(self.vector, ir.Undefined), numbers)
+
     # Bits
 
     def bits(self, a: ir.Value) -> ir.Value:
