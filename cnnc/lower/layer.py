@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from cnnc.dims import evaluate, symbols
+from cnnc.errors import ModelError
 from cnnc.ir import Graph, Node, Value
 from cnnc.lower.spatial import TYPICAL_SIZE
 from cnnc.ops import OPS
@@ -33,7 +34,7 @@ def single_layer(node: Node) -> Graph:
     """A placed graph of this node alone: constants are kept, other operands are inputs of typical sizes.
 
     Raises:
-        ModelError: the node contradicts its op's rules at these sizes.
+        ModelError: the node contradicts its op's rules at typical sizes, which may be too small for its windows.
     """
     sizes = _typical_sizes(node)
     graph = Graph(OPS, node.name)
@@ -50,6 +51,8 @@ def single_layer(node: Node) -> Graph:
     names = [value.name for value in node.outputs]
     made = graph.add_node(node.op, operands, node.attrs, outputs=len(names), names=names, loc=node.loc)
     for value, twin in zip(node.outputs, made.outputs, strict=True):
+        if twin.type.shape != _static(value.type, sizes).shape:
+            raise ModelError(f"%{value.name} has no size where open sizes are {sizes}", where=node.name)
         graph.set_layout(twin, value.type.layout)
     graph.set_outputs(made.outputs, names)
     graph.stage = "placed"

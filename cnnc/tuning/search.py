@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
+from cnnc.errors import ModelError
 from cnnc.ir import Graph
 from cnnc.lower import Lowered, ProgramBuilder, lower
 from cnnc.lower.candidates import TUNABLE_OPS, candidates
@@ -26,7 +28,11 @@ LayerProgress = Callable[[int, int], None]
 
 
 def layers_of(graph: Graph, target: Target) -> dict[str, Graph]:
-    """Every layer of a placed graph whose kernel has tilings, by key; equal layers once."""
+    """Every layer of a placed graph whose kernel has tilings, by key; equal layers once.
+
+    Left out is what cannot be run at typical sizes: maps that would be smaller than their windows, sizes that only
+    values decide.
+    """
     builder = ProgramBuilder(graph, target)
     layers: dict[str, Graph] = {}
     for node in graph.nodes:
@@ -34,7 +40,8 @@ def layers_of(graph: Graph, target: Target) -> dict[str, Graph]:
             continue
         key = layer_key(node, target)
         if key not in layers:
-            layers[key] = single_layer(node)
+            with suppress(ModelError):
+                layers[key] = single_layer(node)
     return layers
 
 

@@ -85,6 +85,19 @@ def test_symbolic_sizes_are_measured_as_typical_ones():
     assert layers_of(symbolic, TARGET).keys() == layers_of(fixed, TARGET).keys()
 
 
+@pytest.mark.parametrize("size", [symbol("H") - 100, symbol("H") - 62])
+def test_maps_too_small_at_typical_sizes_are_left_out(size):
+    """Open sizes count as 64: of the first input nothing is left, the second one ends after two windows."""
+    rng = np.random.default_rng(0)
+    graph = Graph(OPS)
+    value = graph.add_input("x", TensorType((1, 32, size, size), DType.F32))
+    for number in range(2):
+        w = graph.add_constant(rng.standard_normal((32, 32, 3, 3)).astype(np.float32), f"w{number}")
+        value = graph.add_node("conv", [value, w], ConvAttrs()).output
+    graph.set_outputs([value], ["y"])
+    assert layers_of(placed(graph), TARGET) == {}
+
+
 def test_at_most_so_many_tilings_of_a_kernel():
     for timing in measure_layers(layers_of(placed(network()), TARGET), TARGET, FakeStopwatch(last_is_fastest)).values():
         rules = [item.rule for item in timing.candidates]
