@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-
 from cnnc.dims import evaluate
 from cnnc.lower import Lowered
 from cnnc.runtime.call import RunSettings, StepTiming
@@ -18,6 +16,8 @@ from cnnc.runtime.executor import Array, Executor
 from cnnc.runtime.jit.library import compile_many
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import Port, Program
+from cnnc.sample_inputs import sample_arrays
+from cnnc.types import TensorType
 
 _SAMPLE_SECONDS = 2e-4
 """A sample repeats short programs for about so long: timers and caches are rough below."""
@@ -101,6 +101,5 @@ def _with_flat_ports(executable: Executable) -> Executable:
 
 
 def _random_inputs(program: Program) -> list[Array]:
-    rng = np.random.default_rng(0)
-    shapes = [(tuple(evaluate(dim, {}) for dim in port.shape), port.dtype.numpy) for port in program.inputs]
-    return [rng.standard_normal(shape).astype(dtype) for shape, dtype in shapes]
+    types = {port.name: TensorType(port.shape, port.dtype) for port in program.inputs}
+    return list(sample_arrays(types).values())
