@@ -8,15 +8,19 @@ usually within a few percent of the lower bound (the largest sum of simultaneous
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from cnnc.runtime.plan import ALIGNMENT, Place
 
-Layout = Callable[[Sequence[Place]], tuple[tuple[Place, ...], int]]
-"""Takes places whose offsets are not set; returns them with offsets, in the same order, and the arena's bytes."""
+Layout = Callable[[Sequence[Place], Mapping[int, int]], tuple[tuple[Place, ...], int]]
+"""Takes places whose offsets are not set, and which buffer may take over the bytes of which other one, of its size and
+in its last step; returns the places with offsets, in the same order, and the arena's bytes."""
+
+_NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 def aligned(size: int) -> int:
@@ -24,7 +28,9 @@ def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def one_after_another(requests: Sequence[Place]) -> tuple[tuple[Place, ...], int]:
+def one_after_another(
+    requests: Sequence[Place], sources: Mapping[int, int] = _NOTHING
+) -> tuple[tuple[Place, ...], int]:
     """Every buffer has bytes of its own."""
     end = 0
     placed = []
@@ -34,8 +40,54 @@ def one_after_another(requests: Sequence[Place]) -> tuple[tuple[Place, ...], int
     return tuple(placed), end
 
 
-def best_fit(requests: Sequence[Place]) -> tuple[tuple[Place, ...], int]:
-    """Buffers share bytes unless some step needs both. Deterministic: ties go by first step, then by buffer index."""
+def best_fit(requests: Sequence[Place], sources: Mapping[int, int] = _NOTHING) -> tuple[tuple[Place, ...], int]:
+    """Buffers share bytes unless some step needs both. Deterministic: ties go by first step, then by buffer index.
+
+    Buffers that take over each other's bytes are laid out as one, over all their lifetimes. Such long requests can fit
+    worse than short ones, so where that costs bytes each buffer is placed on its own.
+    """
+    joined, owners = _join(requests, sources)
+    placed, top = _place(joined)
+    offsets = {place.buffer: place.offset for place in placed}
+    shared = tuple(replace(request, offset=offsets[owners[request.buffer]]) for request in requests)
+    if sources and top > least_bytes(shared):
+        apart, apart_top = _place(requests)
+        if apart_top < top:
+            return apart, apart_top
+    return shared, top
+
+
+def _join(requests: Sequence[Place], sources: Mapping[int, int]) -> tuple[list[Place], dict[int, int]]:
+    """One request per chain of buffers that take over each other's bytes; and every buffer's first of its chain."""
+    joined: dict[int, Place] = {}
+    owners: dict[int, int] = {}
+    for request in sorted(requests, key=lambda request: (request.first, request.last)):
+        source = sources.get(request.buffer)
+        owner = request.buffer if source is None else owners[source]
+        owners[request.buffer] = owner
+        joined[owner] = replace(joined.get(owner, request), last=request.last)
+    return list(joined.values()), owners
+
+
+def least_bytes(places: Sequence[Place]) -> int:
+    """The most bytes live at one step: no layout needs fewer. Buffers at one place that share a step count once."""
+    changes: dict[int, int] = {}
+    ends: dict[tuple[int, int], int] = {}
+    for place in sorted(places, key=lambda place: (place.first, place.last)):
+        size, first = aligned(place.bytes), place.first
+        if ends.get((place.offset, size)) == first:
+            first += 1
+        ends[place.offset, size] = place.last
+        changes[first] = changes.get(first, 0) + size
+        changes[place.last + 1] = changes.get(place.last + 1, 0) - size
+    live = most = 0
+    for step in sorted(changes):
+        live += changes[step]
+        most = max(most, live)
+    return most
+
+
+def _place(requests: Sequence[Place]) -> tuple[tuple[Place, ...], int]:
     order = sorted(range(len(requests)), key=lambda i: (-requests[i].bytes, requests[i].first, requests[i].buffer))
     offsets = [0] * len(requests)
     # Rows of placed buffers, kept sorted by start: start, end, first step, last step.

@@ -72,8 +72,10 @@ class KernelDef:
     ``scratch_bytes`` are written with ``+ - *`` and the functions of ``cnnc.dims`` only, so that they serve ints and
     symbolic sizes alike; they see the sizes by name and the compile-time parameters. ``footprint`` gets plain ints and
     must cover every byte that a call over all items touches; guard-page tests prove it. ``writes`` names the buffers
-    that it may write; it reads the others only. An optional buffer is given as address 0. ``build`` imports numba, and
-    returns the Python function to be compiled with the signature above.
+    that it may write; it reads the others only. An optional buffer is given as address 0. ``inplace`` gives (written,
+    read) buffers that may be one address for these sizes: their elements lie alike, and the work item that writes an
+    element is the only one that reads the element at its place, before it writes. ``build`` imports numba, and returns
+    the Python function to be compiled with the signature above.
     """
 
     name: str
@@ -84,6 +86,7 @@ class KernelDef:
     footprint: Callable[[Mapping[str, int], Params], tuple[Access, ...]]
     scratch_bytes: Callable[[Mapping[str, Dim], Params], Dim] = lambda sizes, params: 0
     writes: tuple[str, ...] = ("y",)
+    inplace: Callable[[Mapping[str, Dim], Params], tuple[tuple[str, str], ...]] = lambda sizes, params: ()
 
     @property
     def args(self) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ What is proven, for every step of the plan:
 - each byte range that a kernel's footprint or a host tensor names lies inside its buffer;
 - the buffer is declared by the step, is live at it, was written before it is read, and is never a constant or an input
   when it is written;
-- every arena buffer lies inside the arena, and no two that are live at one step overlap;
+- every arena buffer lies inside the arena, and no two that are live at one step overlap, unless one takes over the
+  other's bytes: the step declares the pair, its kernel allows it for these sizes, and the other buffer ends there;
 - argument blocks have the kernel's length, fit 64 bits, and ask for no more items, and no less scratch, than the kernel
   says for these sizes.
 Together with the guard-page tests of footprints this means that no instruction touches a foreign byte.
@@ -18,9 +19,10 @@ from math import prod
 
 from cnnc.dims import evaluate
 from cnnc.errors import InternalError, ModelError
+from cnnc.runtime.inplace import inplace_pairs
 from cnnc.runtime.kernel import Access, KernelDef
 from cnnc.runtime.plan import ALIGNMENT, Address, HostCall, HostTensor, Instruction, Place, Plan, Segment
-from cnnc.runtime.program import HostStep, Port, Program
+from cnnc.runtime.program import HostStep, KernelStep, Port, Program
 from cnnc.runtime.stages import step_name
 
 KernelTable = Callable[[str], KernelDef]
@@ -116,11 +118,12 @@ class _PlanChecker:
 
     def _check_overlaps(self) -> None:
         """Sweep over steps with the live intervals sorted by offset: only neighbours can overlap first."""
+        given = self._given_bytes()
         events: list[tuple[int, int, Place]] = []
         for place in self._plan.places:
             if place.bytes:
                 events.append((place.first, 1, place))
-                events.append((place.last + 1, 0, place))
+                events.append((place.last + (place.buffer not in given), 0, place))
         live: list[tuple[int, int, int]] = []
         for step, starts, place in sorted(events, key=lambda event: (event[0], event[1], event[2].buffer)):
             interval = (place.offset, place.offset + place.bytes, place.buffer)
@@ -135,6 +138,38 @@ class _PlanChecker:
                         f"at {self._step_text(step)}"
                     )
             insort(live, interval)
+
+    def _given_bytes(self) -> set[int]:
+        """Buffers all bytes of which a buffer written in place takes over, at the last step that uses them.
+
+        To the sweep such a buffer ends one step earlier: whatever overlaps it at that step overlaps its successor too.
+        """
+        filled = self._written_before(self._plan.first)
+        given: set[int] = set()
+        for new in self._plan.places:
+            step = self._program.steps[new.first] if self._plan.first <= new.first < self._plan.stop else None
+            if not isinstance(step, KernelStep) or new.buffer in filled:
+                continue
+            for written, read in step.inplace:
+                old = self._places.get(read)
+                if written != new.buffer or old is None or read in given:
+                    continue
+                is_same = (old.offset, old.bytes) == (new.offset, new.bytes)
+                if is_same and old.first < old.last == new.first and self._allows(new.first, written, read):
+                    given.add(read)
+                    break
+        return given
+
+    def _allows(self, step: int, written: int, read: int) -> bool:
+        """Whether the instruction that a step is planned as may write one buffer over the other."""
+        segments = (action for action in self._plan.actions if isinstance(action, Segment))
+        found = [each for segment in segments for each in segment.instructions if each.step == step]
+        if len(found) > 1:
+            return False
+        return all(
+            (written, read) in inplace_pairs(self._kernel_def(each.variant.kernel), each.args, each.variant.options)
+            for each in found
+        )
 
     def _written_before(self, step: int) -> set[int]:
         """Buffers that hold data when a step starts: inputs, constants, and what earlier steps wrote."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from cnnc.dims import Dim, Expr, evaluate
 from cnnc.errors import InputError, InternalError, ModelError
 from cnnc.runtime.arena_layout import Layout, aligned, best_fit
+from cnnc.runtime.inplace import taken_over
 from cnnc.runtime.plan import Address, HostCall, HostSizes, HostTensor, Instruction, Place, Plan, Segment
 from cnnc.runtime.program import Arg, BufferArg, Call, HostStep, KernelStep, Program, Sizes, Tensor
 from cnnc.runtime.stages import find_lifetimes, split_stages, step_name
@@ -58,12 +59,13 @@ class Planner:
 
     def place(self, buffer_bytes: list[int], stage: int) -> tuple[tuple[Place, ...], int]:
         """Places and arena size of a stage, given the bytes of each buffer."""
-        requests = []
+        wanted: dict[int, Place] = {}
         for buffer, lifetime in enumerate(self._lifetimes):
             if lifetime is None or lifetime.stage != stage or self.program.buffers[buffer].kind != "arena":
                 continue
-            requests.append(Place(buffer, 0, buffer_bytes[buffer], lifetime.first, lifetime.last))
-        return self._layout(requests)
+            wanted[buffer] = Place(buffer, 0, buffer_bytes[buffer], lifetime.first, lifetime.last)
+        sources = taken_over(self.program, wanted, frozenset(self.stages[stage].deferred))
+        return self._layout(list(wanted.values()), sources)
 
     def is_ready(self, buffer: int, stage: int) -> bool:
         """Whether a buffer has its size by the given stage."""

@@ -65,8 +65,9 @@ class Choice:
 class KernelStep:
     """The first choice whose guards hold is run; the last one has no guard.
 
-    ``reads`` and ``writes`` are buffer indices, for liveness. ``label`` names the source nodes, ``op`` the IR op;
-    ``macs`` and ``flops`` are for profiles.
+    ``reads`` and ``writes`` are buffer indices, for liveness. ``inplace`` holds (written, read) buffers that may be the
+    same bytes while the step runs, if they have the same size and nothing uses the read one afterwards. ``label`` names
+    the source nodes, ``op`` the IR op; ``macs`` is for profiles.
     """
 
     choices: tuple[Choice, ...]
@@ -75,6 +76,7 @@ class KernelStep:
     label: str = ""
     op: str = ""
     macs: Dim = 0
+    inplace: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ def _kernel_step(step: KernelStep, variants: dict[Variant, int]) -> dict[str, An
         "label": step.label,
         "op": step.op,
         "macs": _dim(step.macs),
+        "inplace": [list(pair) for pair in step.inplace],
     }
 
 

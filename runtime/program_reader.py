@@ -125,7 +125,14 @@ class _ProgramReader:
             raise self._error("the last choice of a step has a guard, or there is none")
         reads = self._many(self._key(data, "reads"), self._buffer, "reads", limits.MAX_BUFFERS)
         writes = self._many(self._key(data, "writes"), self._buffer, "writes", limits.MAX_BUFFERS)
-        return KernelStep(choices, reads, writes, label, op, self._dim(self._key(data, "macs")))
+        inplace = self._many(data.get("inplace", []), self._pair, "in-place buffers", limits.MAX_BUFFERS)
+        if any(written == read or written not in writes or read not in reads for written, read in inplace):
+            raise self._error("a step is in place over buffers that it does not write and read")
+        return KernelStep(choices, reads, writes, label, op, self._dim(self._key(data, "macs")), inplace)
+
+    def _pair(self, data: Any) -> tuple[int, int]:
+        written, read = self._fields(data, 2, "an in-place pair")
+        return self._buffer(written), self._buffer(read)
 
     def _choice(self, data: Any) -> Choice:
         when = self._shape(self._key(data, "when"))

@@ -20,6 +20,7 @@ from cnnc.lower.selection import LayerTiming
 from cnnc.ops import OPS
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.executable import Executable
+from cnnc.runtime.inplace import inplace_pairs
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import (
     Arg,
@@ -239,7 +240,21 @@ class ProgramBuilder:
                         (writes if name in written else reads)[arg.buffer] = None
         macs = self._macs(node)
         text = label or ", ".join(node.loc) or node.name
-        self._steps.append(KernelStep(choices, tuple(reads), tuple(writes), text, node.op, macs))
+        inplace = self._inplace(choices)
+        self._steps.append(KernelStep(choices, tuple(reads), tuple(writes), text, node.op, macs, inplace))
+
+    def _inplace(self, choices: Sequence[Choice]) -> tuple[tuple[int, int], ...]:
+        """Pairs that every choice allows; a later call of a choice could read what an earlier one has overwritten."""
+        if any(len(choice.calls) != 1 for choice in choices):
+            return ()
+        calls = [choice.calls[0] for choice in choices]
+        allowed = [inplace_pairs(kernel_def(call.variant.kernel), call.args, call.variant.options) for call in calls]
+        return tuple(
+            pair
+            for pair in allowed[0]
+            if all(pair in others for others in allowed[1:])
+            and all(self._buffers[buffer].kind == "arena" for buffer in pair)
+        )
 
     def host_step(self, node: Node) -> None:
         """Run the node's NumPy reference on the caller."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div, round_up
-from cnnc.runtime.cpu.conv_footprint import GAPS, images_access
+from cnnc.runtime.cpu.conv_footprint import GAPS, images_access, residual_inplace
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.depthwise"
@@ -169,4 +169,4 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes, inplace=residual_inplace)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
-from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint
+from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.direct"
@@ -219,4 +219,4 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, build_direct, _items, _footprint, _scratch_bytes)
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, build_direct, _items, _footprint, _scratch_bytes, inplace=residual_inplace)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cnnc.dims import Dim
 from cnnc.runtime.kernel import Access, Params
 
 GAPS = ("x_gap", "y_gap", "residual_gap")
@@ -18,6 +19,11 @@ def images_access(buffer: str, s: Mapping[str, int], image_bytes: int, writes: b
     """N images of ``image_bytes`` bytes with the buffer's gap between them."""
     images = s["N"] * image_bytes + (s["N"] - 1) * s[f"{buffer}_gap"] * 4
     return Access(buffer, 0, images if s["N"] and image_bytes else 0, writes)
+
+
+def residual_inplace(s: Mapping[str, Dim], params: Params) -> tuple[tuple[str, str], ...]:
+    """y over the residual, if both have the same gaps: the epilogue reads each vector right before it is written."""
+    return (("y", "residual"),) if params["residual"] and s["y_gap"] == s["residual_gap"] else ()
 
 
 def conv_footprint(s: Mapping[str, int], params: Params, x_image: int, y_pixels: int) -> tuple[Access, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
-from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint
+from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.pointwise"
@@ -129,4 +129,4 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes, inplace=residual_inplace)

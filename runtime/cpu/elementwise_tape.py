@@ -143,6 +143,17 @@ def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     return tuple(accesses)
 
 
+def _inplace(sizes: Mapping[str, Dim], params: Params) -> tuple[tuple[str, str], ...]:
+    """Outputs over inputs whose elements lie alike: the tape writes outputs when all inputs of a tile are read."""
+    inputs, outputs = _OPERANDS[:MAX_INPUTS], _OPERANDS[MAX_INPUTS:]
+    return tuple(
+        (y, x)
+        for y in outputs
+        for x in inputs
+        if sizes[f"{y}_bytes"] != 0 and all(sizes[f"{y}_{field}"] == sizes[f"{x}_{field}"] for field in _FIELDS)
+    )
+
+
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     import numba
 
@@ -272,4 +283,5 @@ KERNEL = KernelDef(
     footprint=_footprint,
     scratch_bytes=lambda sizes, params: _TABLE_BYTES + SLOTS * _SLOT_BYTES,
     writes=_OPERANDS[MAX_INPUTS:],
+    inplace=_inplace,
 )

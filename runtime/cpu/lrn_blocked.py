@@ -83,4 +83,5 @@ KERNEL = KernelDef(
     items=_items,
     footprint=_footprint,
     scratch_bytes=_scratch,
+    inplace=lambda sizes, params: (("y", "x"),),
 )

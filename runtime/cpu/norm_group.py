@@ -76,4 +76,5 @@ KERNEL = KernelDef(
     build=_build,
     items=lambda sizes, params: sizes["rows"],
     footprint=_footprint,
+    inplace=lambda sizes, params: (("y", "x"),),
 )

@@ -62,4 +62,5 @@ KERNEL = KernelDef(
     build=_build,
     items=lambda sizes, params: sizes["planes"],
     footprint=_footprint,
+    inplace=lambda sizes, params: (("y", "x"),),
 )

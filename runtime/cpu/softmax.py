@@ -105,4 +105,5 @@ KERNEL = KernelDef(
     items=axis_view.items,
     footprint=_footprint,
     scratch_bytes=_scratch,
+    inplace=lambda sizes, params: (("y", "x"),),
 )

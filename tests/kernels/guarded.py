@@ -50,10 +50,34 @@ def run_kernel(
     """Call the kernel over all items in ``splits`` pieces, last one first; arrays as they are afterwards.
 
     Buffers are exactly as large as the footprint, so an array larger than that is an error, and so is an access beyond.
+    Where the kernel says that a result may lie over an operand, it is run like that as well.
     """
-    kernel = kernel_def(variant.kernel)
+    result = _run_apart_or_over(variant, arrays, sizes, splits, at_start, {})
+    for written, read in kernel_def(variant.kernel).inplace(_with_gaps(variant, sizes), variant.options):
+        over = _run_apart_or_over(variant, arrays, sizes, splits, at_start, {written: read})[written]
+        got, apart, before, operand = (
+            np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            for array in (over, result[written], arrays[written], arrays[read])
+        )
+        assert np.all((got == apart) | ((apart == before) & (got == operand))), f"{written} over {read} is wrong"
+    return result
+
+
+def _with_gaps(variant: Variant, sizes: Mapping[str, int]) -> dict[str, int]:
     # Tensors of their own unless a test says otherwise.
-    sizes = {name: 0 for name in kernel.sizes if name.endswith("_gap")} | dict(sizes)
+    return {name: 0 for name in kernel_def(variant.kernel).sizes if name.endswith("_gap")} | dict(sizes)
+
+
+def _run_apart_or_over(
+    variant: Variant,
+    arrays: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
+    splits: int,
+    at_start: bool,
+    overlay: Mapping[str, str],
+) -> dict[str, np.ndarray]:
+    kernel = kernel_def(variant.kernel)
+    sizes = _with_gaps(variant, sizes)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(load_kernel(variant))
     stops = dict.fromkeys(kernel.buffers, 0)
     for access in kernel.footprint(sizes, variant.options):
@@ -61,11 +85,14 @@ def run_kernel(
         stops[access.buffer] = max(stops[access.buffer], access.stop)
     buffers: dict[str, Guarded] = {}
     for name, stop in stops.items():
+        if name in overlay:
+            continue
         buffers[name] = Guarded(stop, at_start)
         if name in arrays:
             data = np.ascontiguousarray(arrays[name])
             assert data.nbytes == stop, f"{name}: {data.nbytes} bytes, the footprint says {stop}"
             ctypes.memmove(buffers[name].address, data.ctypes.data, data.nbytes)
+    buffers |= {written: buffers[read] for written, read in overlay.items()}
     scratch_size = int(kernel.scratch_bytes(sizes, variant.options))  # type: ignore[call-overload]
     scratch = Guarded(-(-scratch_size // 64) * 64, at_start)
     slots = [buffers[name].address for name in kernel.buffers] + [sizes[name] for name in kernel.sizes]
@@ -79,7 +106,7 @@ def run_kernel(
     for name, array in arrays.items():
         raw = np.frombuffer(buffers[name].bytes(array.nbytes), np.uint8).copy()
         result[name] = raw.view(array.dtype).reshape(array.shape)
-    for guarded in (*buffers.values(), scratch):
+    for guarded in {id(guarded): guarded for guarded in (*buffers.values(), scratch)}.values():
         guarded.free()
     return result
 

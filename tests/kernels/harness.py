@@ -2,7 +2,8 @@
 
 ``run`` places every buffer so that its declared footprint ends (then starts) at an inaccessible page: a kernel that
 touches a byte outside its footprint crashes the test. Every split of the items must give the same bytes, and buffers
-that the footprint does not write must come back unchanged.
+that the footprint does not write must come back unchanged. Where the kernel says that a result may lie over an operand,
+it is also run like that.
 """
 
 from __future__ import annotations
@@ -54,7 +55,24 @@ def run(
     for outcome in outcomes[1:]:
         for name, array in outcome.items():
             assert array.tobytes() == outcomes[0][name].tobytes(), f"{name} depends on the split of the work items"
+    for written, read in kernel.inplace(sizes, variant.options):
+        if buffers[read] is None or (offsets or {}).get(written, 0) != (offsets or {}).get(read, 0):
+            continue
+        for split in _splits(items):
+            over = _run_once(
+                kernel, variant, entry, buffers, sizes, offsets or {}, split, False, overlay={written: read}
+            )
+            same = is_result_over_operand(over[written], outcomes[0][written], buffers[written], buffers[read])
+            assert same, f"{written} over {read} is not what it is apart"
     return outcomes[0]
+
+
+def is_result_over_operand(got: Any, apart: Any, before: Any, operand: Any) -> bool:
+    """Whether ``got``, computed over ``operand``, is the result ``apart``, and the operand where nothing is written."""
+    got, apart, before, operand = (
+        np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (got, apart, before, operand)
+    )
+    return bool(np.all((got == apart) | ((apart == before) & (got == operand[: got.size]))))
 
 
 def _splits(items: int) -> list[list[tuple[int, int]]]:
@@ -73,6 +91,7 @@ def _run_once(
     offsets: Mapping[str, int],
     split: list[tuple[int, int]],
     at_start: bool,
+    overlay: Mapping[str, str] | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     spans: dict[str, list[int]] = {}
     written: set[str] = set()
@@ -84,20 +103,26 @@ def _run_once(
             assert access.buffer in kernel.writes, f"{access.buffer} is written, but not among {kernel.writes}"
             written.add(access.buffer)
     memories: dict[str, Guarded] = {}
-    block: list[int] = []
-    for name in kernel.buffers:
+    overlay = overlay or {}
+    bases: dict[str, int] = {}
+    for name in (*(name for name in kernel.buffers if name not in overlay), *overlay):
         array = buffers[name]
         if array is None:
             assert name not in spans, f"the footprint names the unused buffer {name}"
-            block.append(0)
+            bases[name] = 0
             continue
         (low, high), offset = spans.get(name, [0, 0]), offsets.get(name, 0)
         inside = offset + low >= 0 and offset + high <= array.nbytes
         assert inside, f"{name}: footprint {low}..{high} at {offset} of an array of {array.nbytes} bytes"
+        if name in overlay:
+            memories[name] = memories[overlay[name]]
+            assert (low, high) == tuple(spans.get(overlay[name], [0, 0])), f"{name} and {overlay[name]} lie differently"
+            continue
         memories[name] = memory = Guarded(high - low, at_start)
         _bytes(memory, high - low)[:] = array.reshape(-1).view(np.uint8)[offset + low : offset + high]
-        block.append(memory.address - low)
-    block += [int(sizes[name]) for name in kernel.sizes]
+        bases[name] = memory.address - low
+    bases |= {name: bases[read] for name, read in overlay.items()}
+    block = [bases[name] for name in kernel.buffers] + [int(sizes[name]) for name in kernel.sizes]
     arguments = np.array(block, np.int64)
     needed = kernel.scratch_bytes(sizes, variant.options)
     scratch = Guarded(-(-needed // 64) * 64, at_start=False)
@@ -111,10 +136,10 @@ def _run_once(
         after = array.copy().reshape(-1)
         (low, high), offset = spans.get(name, [0, 0]), offsets.get(name, 0)
         after.view(np.uint8)[offset + low : offset + high] = _bytes(memory, high - low)
-        if name not in written:
+        if name not in written and name not in overlay.values():
             assert after.tobytes() == array.tobytes(), f"{name} was written against the footprint"
         outcome[name] = after.reshape(array.shape)
-    for memory in (*memories.values(), scratch):
+    for memory in {id(memory): memory for memory in (*memories.values(), scratch)}.values():
         memory.free()
     return outcome
 

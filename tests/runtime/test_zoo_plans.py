@@ -11,9 +11,8 @@ import pytest
 
 from cnnc.dims import symbols
 from cnnc.errors import UnsupportedError
-from cnnc.runtime.arena_layout import one_after_another
+from cnnc.runtime.arena_layout import least_bytes, one_after_another
 from cnnc.runtime.cpu import kernel_def
-from cnnc.runtime.plan import Plan
 from cnnc.runtime.plan_checker import check_plan
 from cnnc.runtime.planner import Planner
 from cnnc.runtime.program import Program
@@ -39,20 +38,6 @@ def program_of(name: str) -> Program:
     return compile(model.SerializeToString()).executable.program
 
 
-def peak(made: Plan) -> int:
-    """Largest sum of bytes that are live at one step: no layout can do with less."""
-    live = [0] * (made.stop - made.first + 2)
-    for place in made.places:
-        size = -(-place.bytes // 64) * 64
-        live[place.first - made.first] += size
-        live[min(place.last + 1, made.stop) - made.first] -= size
-    total = most = 0
-    for change in live:
-        total += change
-        most = max(most, total)
-    return most
-
-
 def judge(name: str) -> None:
     try:
         program = program_of(name)
@@ -65,7 +50,7 @@ def judge(name: str) -> None:
         made = planner.plan(bindings)
         check_plan(program, made, kernel_def)
         check_plan(program, naive.plan(bindings), kernel_def)
-        assert peak(made) <= made.arena_bytes <= 1.15 * peak(made) + 4096
+        assert least_bytes(made.places) <= made.arena_bytes <= 1.15 * least_bytes(made.places) + 4096
         assert planner.plan(bindings) == made
 
 
