@@ -13,12 +13,13 @@ TUNABLE_OPS = frozenset(op for op, rules in RULES.items() if any(isinstance(rule
 
 TILED_RULES = {rule.name: rule for rules in RULES.values() for rule in rules if isinstance(rule, TiledRule)}
 
+_OTHER_TILINGS = 2
 _WORST_COST = 3.0
-"""Other kernels that cost more than so many times the preferred one are not tried."""
+"""Of other kernels than the preferred one few tilings are tried, and none that costs so many times as much."""
 
 
 def candidates(layer: Graph, target: Target, count: int) -> tuple[Candidate, ...]:
-    """Up to ``count`` tilings of each rule that takes the layer, the cost model's choice first.
+    """Up to ``count`` tilings of the preferred rule and a few of the others, the cost model's choice first.
 
     Args:
         layer: a graph of one node, see ``single_layer``.
@@ -36,7 +37,10 @@ def candidates(layer: Graph, target: Target, count: int) -> tuple[Candidate, ...
             if not found:
                 return ()
             continue
-        for cost, tiling in rule.tilings(node, target, count):
-            if not found or rule.name == found[0].rule or cost < _WORST_COST * found[0].cost:
+        if not found:
+            found += (Candidate(rule.name, tiling, cost) for cost, tiling in rule.tilings(node, target, count))
+            continue
+        for cost, tiling in rule.tilings(node, target, min(count, _OTHER_TILINGS)):
+            if cost < _WORST_COST * found[0].cost:
                 found.append(Candidate(rule.name, tiling, cost))
     return tuple(found)
