@@ -153,7 +153,8 @@ def _add_groups(
     """Add the products of every input of each lane's group."""
     inputs, outputs = group
     lane_weights = [b.load(weights, step * b.target.vector_bytes) for step in range(inputs)]
-    steps = [[lane // outputs * inputs + step for lane in range(b.lanes)] for step in range(inputs)]
+    # Lanes behind the last group are not outputs, and may read anything.
+    steps = [[min(lane // outputs * inputs + step, b.lanes - 1) for lane in range(b.lanes)] for step in range(inputs)]
     row_base = x
     for row in range(tile.rows):
         for column in range(tile.columns):
