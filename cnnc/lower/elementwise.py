@@ -15,6 +15,7 @@ from cnnc.lower.spatial import SELU_ALPHA, SELU_GAMMA, channel_lanes
 from cnnc.ops.activation import Activation
 from cnnc.ops.blocking import is_per_channel, is_scalar
 from cnnc.ops.elementwise_chain import CHAIN_OPS, ChainStep, ElementwiseChainAttrs, step_attributes
+from cnnc.ops.normalization import BatchNormalizationAttrs
 from cnnc.runtime.cpu import elementwise_tape
 from cnnc.runtime.cpu.elementwise_tape import Operand, broadcast_strides
 from cnnc.runtime.cpu.tape_encoding import MAX_INPUTS, MAX_OUTPUTS, TapeStep, encode_tape
@@ -200,13 +201,12 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
 # ---- scale_shift ----------------------------------------------------------------------------------------------------
 
 
-def _channel_vector(value: Value, output: TensorType) -> _Read:
-    """A constant [C] laid out along the channels of ``output``."""
-    assert value.array is not None
+def _channel_vector(vector: Array, output: TensorType) -> _Read:
+    """``vector`` [C] laid out along the channels of ``output``."""
     if not output.layout.is_blocked:
-        column = value.array.astype(np.float32).reshape(-1, *[1] * (output.rank - 2))
+        column = vector.astype(np.float32).reshape(-1, *[1] * (output.rank - 2))
         return _Read(column, Operand(broadcast_strides(column.shape, output.shape)), "f32")
-    lanes = channel_lanes(value.array, output).reshape(-1, *[1] * (output.rank - 2), output.layout.block)
+    lanes = channel_lanes(vector, output).reshape(-1, *[1] * (output.rank - 2), output.layout.block)
     return _Read(lanes, Operand(broadcast_strides(lanes.shape, output.physical_shape)), "f32")
 
 
@@ -240,7 +240,9 @@ def _emit_scale_shift(node: Node, builder: ProgramBuilder) -> None:
     output = node.output.type
     x = _operand(node.input(0), output, builder)
     assert isinstance(x, _Read)
-    reads: list[_Read | float] = [x, _channel_vector(node.input(1), output), _channel_vector(node.input(2), output)]
+    scale, shift = node.input(1).array, node.input(2).array
+    assert scale is not None and shift is not None
+    reads: list[_Read | float] = [x, _channel_vector(scale, output), _channel_vector(shift, output)]
     steps = [ChainStep("fma", (0, 1, 2))]
     activation = getattr(node.attrs, "activation", Activation())
     if activation.kind == "clip":
@@ -251,9 +253,44 @@ def _emit_scale_shift(node: Node, builder: ProgramBuilder) -> None:
     emit_tape(node, builder, reads, steps)
 
 
+# ---- batch_normalization --------------------------------------------------------------------------------------------
+
+
+def _batch_norm_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    assert isinstance(node.attrs, BatchNormalizationAttrs)
+    if node.attrs.training_mode:
+        return "it computes the statistics of its input"
+    if node.input(0).is_constant:
+        return "its input is a constant"
+    if node.output.type.rank > _RANK:
+        return f"it has {node.output.type.rank} dims, at most {_RANK} are supported"
+    if not all(node.input(position).is_constant for position in range(1, 5)):
+        return "its scale, bias, mean or variance is not constant"
+    if node.output.type.dtype is not DType.F32:
+        return f"elements are {node.output.type.dtype.value}, not f32"
+    if not isinstance(node.output.type.shape[1], int):
+        return "how many channels it has is only known at run time"
+    if node.input(0).type.layout != node.output.type.layout:
+        return "input and output have different layouts"
+    return None
+
+
+def _emit_batch_norm(node: Node, builder: ProgramBuilder) -> None:
+    assert isinstance(node.attrs, BatchNormalizationAttrs)
+    output = node.output.type
+    x = _operand(node.input(0), output, builder)
+    gamma, beta, mean, variance = (node.input(position).array for position in range(1, 5))
+    assert isinstance(x, _Read) and gamma is not None and beta is not None and mean is not None and variance is not None
+    scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + node.attrs.epsilon)
+    shift = beta.astype(np.float64) - mean.astype(np.float64) * scale
+    reads: list[_Read | float] = [x, _channel_vector(scale, output), _channel_vector(shift, output)]
+    emit_tape(node, builder, reads, [ChainStep("fma", (0, 1, 2))])
+
+
 _TAPE = LoweringRule("elementwise.tape", _refusal, _emit)
 
 RULES = {
     **dict.fromkeys((*sorted(CHAIN_OPS), "elementwise_chain"), (_TAPE,)),
+    "batch_normalization": (LoweringRule("elementwise.tape", _batch_norm_refusal, _emit_batch_norm),),
     "scale_shift": (LoweringRule("elementwise.tape", _scale_shift_refusal, _emit_scale_shift),),
 }
