@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,21 @@ from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes
 from cnnc.runtime.arena_layout import Layout, best_fit
 from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
 from cnnc.runtime.call import Call, RunSettings, StepTiming
+from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.instruction_table import KernelLoader
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.plan_checker import KernelTable, check_plan
 from cnnc.runtime.planner import Planner
-from cnnc.runtime.pool import Pool, process_pool
+from cnnc.runtime.pool import LOOP_VARIANT, Pool, process_pool
 from cnnc.runtime.program import Port
 
 CACHED_PLANS = 16
 
 Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]
+"""Called with the kernels that are ready and how many there are to compile."""
+
 HostTable = Callable[[str], Callable[..., Any]]
 
 
@@ -35,13 +40,15 @@ class Resolvers:
     kernel_def: KernelTable
     host_function: HostTable
     pool: Callable[[], Pool]
+    compile_kernels: Callable[[Sequence[Variant], Progress | None], None] = lambda variants, progress: None
+    """Have the kernels ready that loading would otherwise compile one after another."""
 
 
 def default_resolvers(executable: Executable) -> Resolvers:
     """The runtime's kernels (of the executable's own code, the blob cache, or compiled), host functions and pool."""
     from cnnc.runtime.cpu import kernel_def
     from cnnc.runtime.host import function
-    from cnnc.runtime.jit.library import load_kernel
+    from cnnc.runtime.jit.library import compile_many, load_kernel
     from cnnc.runtime.jit.link import Blob
     from cnnc.runtime.jit.memory import map_blob
 
@@ -51,7 +58,11 @@ def default_resolvers(executable: Executable) -> Resolvers:
         address = mapped.get(variant)
         return load_kernel(variant, executable.target) if address is None else address
 
-    return Resolvers(load, kernel_def, function, lambda: process_pool(load))
+    def compile_kernels(variants: Sequence[Variant], progress: Progress | None) -> None:
+        missing = [variant for variant in (LOOP_VARIANT, *variants) if variant not in mapped]
+        compile_many(missing, available_threads(), executable.target, progress)
+
+    return Resolvers(load, kernel_def, function, lambda: process_pool(load), compile_kernels)
 
 
 class Executor:
@@ -106,18 +117,26 @@ class Executor:
         """
         return Call(self, settings or RunSettings(), timings).run(inputs, dict(bindings))
 
-    def load_kernels(self) -> None:
-        """Load the worker loop and every kernel that some choice uses, so that no later call waits for a compiler."""
+    def load_kernels(self, progress: Progress | None = None) -> None:
+        """Load the worker loop and every kernel that some choice uses, so that no later call waits for a compiler.
+
+        Kernels that are in no cache are compiled first, in as many processes as there are CPUs to use.
+        """
+        variants = tuple(self.program.variants())
+        self._making("the kernels", partial(self.resolvers.compile_kernels, variants, progress))
         self.resolvers.pool()
-        for variant in self.program.variants():
-            try:
-                self.resolvers.load_kernel(variant)
-            except Exception as error:  # compile-time parameters from a file meet the kernel's generator here
-                if not self._origin:
-                    raise
-                raise ArtifactError(
-                    f"kernel {variant} cannot be made: {error}", where=self._origin, hint="compile the model again"
-                ) from error
+        for variant in variants:
+            self._making(f"kernel {variant}", partial(self.resolvers.load_kernel, variant))
+
+    def _making(self, what: str, make: Callable[[], Any]) -> None:
+        try:
+            make()
+        except Exception as error:  # compile-time parameters from a file meet the kernel's generator here
+            if not self._origin:
+                raise
+            raise ArtifactError(
+                f"{what} cannot be made: {error}", where=self._origin, hint="compile the model again"
+            ) from error
 
     def bound_plan(self, stage: int, bindings: Mapping[str, int]) -> BoundPlan:
         """The checked plan of a stage for these sizes, from the cache or made now."""

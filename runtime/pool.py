@@ -32,6 +32,10 @@ _POLL_NANOSECONDS = 50_000
 _FUTEX_NUMBERS = {"x86_64": 202, "amd64": 202, "aarch64": 98, "arm64": 98, "riscv64": 98}
 
 
+LOOP_VARIANT = Variant.of(loop.KERNEL.name)
+"""What to load for ``loop_entry``."""
+
+
 def loop_entry(address: int) -> LoopEntry:
     """A Python callable for the loop at ``address``; calls release the GIL."""
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(address)
@@ -123,7 +127,7 @@ class _ProcessPool:
         pool = self.pool
         if pool is not None:
             return pool
-        address = load_kernel(Variant.of(loop.KERNEL.name))
+        address = load_kernel(LOOP_VARIANT)
         with self.lock:
             if self.pool is None:
                 self.pool = Pool(loop_entry(address), available_threads())

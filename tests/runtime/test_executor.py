@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -242,3 +243,24 @@ def test_profile_times_every_step() -> None:
     assert timings[0].macs == BUSY
     assert timings[0].kernels == ("test.affine",)
     assert all(timing.seconds > 0 for timing in timings)
+
+
+def test_missing_kernels_are_compiled_before_any_is_loaded() -> None:
+    events: list[object] = []
+    resolvers = kit.resolvers()
+
+    def load(variant: Variant) -> int:
+        events.append(variant)
+        return resolvers.load_kernel(variant)
+
+    def progress(done: int, total: int) -> None:
+        events.append((done, total))
+
+    def compile_kernels(variants: Sequence[Variant], report: Callable[[int, int], None] | None) -> None:
+        assert report is progress
+        report(len(variants), len(variants))
+
+    program = kit.chain(3)
+    watched = replace(resolvers, load_kernel=load, compile_kernels=compile_kernels)
+    Executor(kit.executable(program), watched).load_kernels(progress)
+    assert events == [(1, 1), *program.variants()]
