@@ -123,7 +123,7 @@ class Executor:
         Kernels that are in no cache are compiled first, in as many processes as there are CPUs to use.
         """
         variants = tuple(self.program.variants())
-        self._making("the kernels", partial(self.resolvers.compile_kernels, variants, progress))
+        self._making("kernels", partial(self.resolvers.compile_kernels, variants, progress))
         self.resolvers.pool()
         for variant in variants:
             self._making(f"kernel {variant}", partial(self.resolvers.load_kernel, variant))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import Queue
 
+from cnnc.errors import InternalError
 from cnnc.runtime.cpu import kernel_module
 from cnnc.runtime.jit import cache
 from cnnc.runtime.jit.link import ENTRY_SYMBOL, Blob, link
@@ -78,7 +79,10 @@ def compile_many(
         return
     if jobs <= 1 or len(missing) == 1 or not sys.executable:
         for done, variant in enumerate(missing, 1):
-            compiled_blob(variant, target)
+            try:
+                compiled_blob(variant, target)
+            except Exception as error:  # as a child process would answer
+                raise InternalError(f"kernel {variant} did not compile: {error}") from error
             if progress:
                 progress(done, len(missing))
         return
