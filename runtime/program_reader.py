@@ -60,6 +60,10 @@ def variant_from_json(data: Any, where: str) -> Variant:
     return _ProgramReader(where).variant(data)
 
 
+_LANE_PARAMS = ("lanes", "input_block")
+"""Parameters that count lanes of a vector: they widen a kernel's code, but do not repeat it."""
+
+
 class _ProgramReader:
     def __init__(self, where: str) -> None:
         self._where = where
@@ -87,8 +91,9 @@ class _ProgramReader:
     def variant(self, data: Any) -> Variant:
         kernel, params = self._fields(data, 2, "a kernel variant")
         read = self._many(params, self._param, "kernel parameters", 64)
-        unrolled = math.prod(abs(value) for name, value in read if isinstance(value, int) and value and name != "lanes")
-        lanes = [value for name, value in read if name == "lanes" and isinstance(value, int)]
+        numbers = [(name, value) for name, value in read if isinstance(value, int)]
+        unrolled = math.prod(abs(value) for name, value in numbers if value and name not in _LANE_PARAMS)
+        lanes = [value for name, value in numbers if name in _LANE_PARAMS]
         if unrolled > limits.MAX_UNROLLED or any(value > limits.MAX_LANES for value in lanes):
             raise self._error(f"the parameters of kernel {kernel!r:.80} are too large")
         return Variant(self._text(kernel), read)

@@ -9,7 +9,7 @@ from cnnc.dims import Dim, ceil_div, round_up
 
 ENTRY_BYTES = 24
 
-CHAIN = 256
+CHAIN = 128
 """Products that a tile sums in one chain. Entries are never divided, so longer runs are listed as several entries."""
 
 
