@@ -21,12 +21,14 @@ Each model runs in a process of its own, so one that fails or needs much memory 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import importlib.util
 import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +269,24 @@ def write_table(rows: list[dict[str, Any]], out: Path, seconds: float) -> None:
     temporary.replace(out)
 
 
+def measure(arguments: argparse.Namespace, name: str) -> list[dict[str, Any]]:
+    """All runs of one model, in a process of its own; a row with a problem where that gives no result."""
+    command = [sys.executable, __file__, "--shared", str(arguments.shared), "--cache", str(arguments.cache)]
+    try:
+        done = subprocess.run(
+            [*command, "--worker", name], capture_output=True, text=True, timeout=arguments.timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        problem = f"no result within {arguments.timeout:.0f} s"
+    else:
+        if done.returncode == 0:
+            rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+            return rows
+        problem = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+    row = {"model": name, "input": "", "level": 0, "error": float("nan"), "ort": 0.0, "host_ops": 0}
+    return [row | {"problem": problem}]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with zoo/ and models/")
@@ -274,6 +294,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     parser.add_argument("--only", nargs="*", help="model names")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one model")
+    parser.add_argument("--jobs", type=int, default=1, help="models at the same time")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
@@ -282,28 +303,17 @@ def main() -> int:
         rows = run_model(arguments.worker, models[arguments.worker], arguments.shared, arguments.cache)
         print(json.dumps(rows))
         return 0
-    rows = []
+    rows: list[dict[str, Any]] = []
     start = time.perf_counter()
-    for name in arguments.only or models:
-        command = [sys.executable, __file__, "--shared", str(arguments.shared), "--cache", str(arguments.cache)]
-        try:
-            done = subprocess.run(
-                [*command, "--worker", name], capture_output=True, text=True, timeout=arguments.timeout, check=False
-            )
-            text = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
-        except subprocess.TimeoutExpired:
-            text, found = f"no result within {arguments.timeout:.0f} s", None
-        if found is None:
-            found = [{"model": name, "input": "", "level": 0, "error": float("nan"), "ort": 0.0, "host_ops": 0}]
-            found[0]["problem"] = text[:200]
-        rows += found
-        for row in found:
-            print(
-                f"{row['model']:44} {row['input']:16} O{row['level']} {row['error']:9.2e} ort {row['ort']:8.2e} "
-                f"host {row['host_ops']:3d} {row['problem']}",
-                flush=True,
-            )
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for found in pool.map(functools.partial(measure, arguments), arguments.only or models):
+            rows += found
+            for row in found:
+                print(
+                    f"{row['model']:44} {row['input']:16} O{row['level']} {row['error']:9.2e} ort {row['ort']:8.2e} "
+                    f"host {row['host_ops']:3d} {row['problem']}",
+                    flush=True,
+                )
     bad = sum(bool(row["problem"]) for row in rows)
     print(f"{len(rows)} runs, {bad} with a problem, {time.perf_counter() - start:.0f} s")
     if arguments.out:
