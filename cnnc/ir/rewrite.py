@@ -46,10 +46,8 @@ class Notes:
         self.undone.append((name, reason))
 
     def fire(self, rule: str, loc: tuple[str, ...]) -> None:
-        """A rewrite happened: earlier refusals of the same rule there no longer stand."""
+        """A rewrite happened. A refusal of a larger form of it at the same node still stands."""
         self.fired.append((rule, loc))
-        for node in loc:
-            self.refusals.pop((rule, node), None)
 
     def refuse(self, rule: str, node: Node, reason: str) -> None:
         """A rewrite did not happen; the last reason for a rule and node counts."""
