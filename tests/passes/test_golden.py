@@ -35,7 +35,8 @@ def test_golden(path: Path, request: pytest.FixtureRequest) -> None:
     assert [(name, value.type) for name, value in zip(graph.output_names, graph.outputs)] == signature
     changed = any(report.changed for report in reports)
     assert changed or print_graph(parse_graph(before, OPS)).split("\n", 1)[1] == after.split("\n", 1)[1]
-    assert not any(report.changed for report in manager.run(graph, Notes()))
+    if graph.stage != "placed":  # layouts are assigned once
+        assert not any(report.changed for report in manager.run(graph, Notes()))
     if request.config.getoption("--update-golden"):
         path.write_text(f"{before}{SEPARATOR}{after}", encoding="utf-8")
         return
@@ -53,5 +54,5 @@ def test_every_folder_has_a_case_that_fires_and_one_that_refuses() -> None:
 
 
 def test_every_pass_has_golden_cases() -> None:
-    # mark-optimised does nothing; after assign-layouts the stage forbids the second run that this harness asks for.
-    assert set(ALL_PASSES) - {"mark-optimised", "assign-layouts"} == {path.parent.name for path in CASES}
+    # mark-optimised changes nothing but the stage.
+    assert set(ALL_PASSES) - {"mark-optimised"} == {path.parent.name for path in CASES}
