@@ -20,7 +20,7 @@ import numpy as np
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.conv_packing import pack_weights
 from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_depthwise_columns, choose_pointwise_tiling
-from cnnc.runtime.jit.library import load_kernel
+from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 

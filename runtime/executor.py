@@ -48,7 +48,7 @@ def default_resolvers(executable: Executable) -> Resolvers:
     """The runtime's kernels (of the executable's own code, the blob cache, or compiled), host functions and pool."""
     from cnnc.runtime.cpu import kernel_def
     from cnnc.runtime.host import function
-    from cnnc.runtime.jit.library import compile_many, load_kernel
+    from cnnc.runtime.jit.kernel_library import compile_many, load_kernel
     from cnnc.runtime.jit.link import Blob
     from cnnc.runtime.jit.memory import map_blob
 

@@ -184,7 +184,7 @@ def compile_model(
 def build_kernels(program: Program) -> None:
     """Compile the kernels that the cache lacks, in as many processes as the process has CPUs."""
     from cnnc.runtime.cpu_limits import available_threads
-    from cnnc.runtime.jit.library import compile_many
+    from cnnc.runtime.jit.kernel_library import compile_many
 
     with counting("compiling kernels") as count:
         compile_many(program.variants(), available_threads(), progress=count)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.runtime.cpu import kernel_def
-from cnnc.runtime.jit.library import load_kernel
+from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.kernel import Target, Variant
 from tests.kernels.guarded import Guarded
 

@@ -5,7 +5,7 @@ import pytest
 
 from cnnc.runtime.cpu.conv_grouped import grouping_refusal, pack_grouped
 from cnnc.runtime.cpu.conv_packing import pack_channels
-from cnnc.runtime.jit.library import assembly
+from cnnc.runtime.jit.kernel_library import assembly
 from cnnc.runtime.jit.listing import hottest_loop
 from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Variant

@@ -12,7 +12,7 @@ from cnnc.errors import InternalError
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.elementwise_tape import Operand, arguments, broadcast_strides
 from cnnc.runtime.cpu.tape_encoding import ARITY, TapeStep, encode_tape
-from cnnc.runtime.jit.library import load_kernel
+from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.kernel import Variant
 from tests.kernels.harness import poison, run
 

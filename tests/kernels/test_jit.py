@@ -10,7 +10,7 @@ import pytest
 
 from cnnc.errors import InternalError, OptionError
 from cnnc.runtime.cpu import kernel_def, kernel_module, kernel_names
-from cnnc.runtime.jit import cache, library
+from cnnc.runtime.jit import cache, kernel_library
 from cnnc.runtime.jit.link import Blob, link
 from cnnc.runtime.jit.memory import load_object, map_blob
 from cnnc.runtime.jit.target import host_target, maps_blobs, x86_target
@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
     """An empty cache folder for one test."""
     path = tmp_path / "cache"
     monkeypatch.setenv("CNNC_CACHE_DIR", str(path))
-    monkeypatch.setattr(library, "_loaded", {})
+    monkeypatch.setattr(kernel_library, "_loaded", {})
     return path
 
 
@@ -44,12 +44,12 @@ def compiles(monkeypatch):
 
 def test_second_load_comes_from_the_cache(folder, monkeypatch):
     calls = compiles(monkeypatch)
-    assert not library.is_cached(SMALL)
-    first = library.load_kernel(SMALL)
-    assert library.load_kernel(SMALL) == first
-    library._loaded.clear()
-    assert library.is_cached(SMALL)
-    library.load_kernel(SMALL)
+    assert not kernel_library.is_cached(SMALL)
+    first = kernel_library.load_kernel(SMALL)
+    assert kernel_library.load_kernel(SMALL) == first
+    kernel_library._loaded.clear()
+    assert kernel_library.is_cached(SMALL)
+    kernel_library.load_kernel(SMALL)
     assert len(calls) == 1
     assert folder.stat().st_mode & 0o777 == 0o700
     assert [entry.suffix for entry in folder.iterdir()] == [".blob"]
@@ -57,14 +57,14 @@ def test_second_load_comes_from_the_cache(folder, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "garbage"])
 def test_damaged_entry_is_compiled_anew(folder, monkeypatch, damage):
-    library.load_kernel(SMALL)
+    kernel_library.load_kernel(SMALL)
     (entry,) = folder.iterdir()
     good = entry.read_bytes()
     bad = {"flip": good[:-1] + bytes([good[-1] ^ 1]), "truncate": good[:-9], "empty": b"", "garbage": b"x" * 500}
     entry.write_bytes(bad[damage])
-    library._loaded.clear()
+    kernel_library._loaded.clear()
     calls = compiles(monkeypatch)
-    library.load_kernel(SMALL)
+    kernel_library.load_kernel(SMALL)
     assert len(calls) == 1
     assert entry.read_bytes() == good
 
@@ -76,7 +76,7 @@ def test_folder_open_to_others_is_not_used(folder):
         assert cache.cache_folder() is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert library.load_kernel(SMALL)  # warned once; still runs
+        assert kernel_library.load_kernel(SMALL)  # warned once; still runs
     assert list(folder.iterdir()) == []
 
 
@@ -100,7 +100,7 @@ def test_cached_kernel_loads_without_numba_or_llvmlite(folder):
     code = (
         "import sys\n"
         "from cnnc.runtime.kernel import Variant\n"
-        "from cnnc.runtime.jit.library import load_kernel\n"
+        "from cnnc.runtime.jit.kernel_library import load_kernel\n"
         f"load_kernel(Variant({SMALL.kernel!r}, {SMALL.params!r}))\n"
         "print(sorted({'numba', 'llvmlite', 'onnx', 'networkx'} & set(sys.modules)))\n"
     )
@@ -115,9 +115,11 @@ def test_cached_kernel_loads_without_numba_or_llvmlite(folder):
 def test_compile_many_fills_the_cache(folder):
     variants = [Variant.of(SMALL.kernel, **{**SMALL.options, "columns": columns}) for columns in (1, 3)]
     seen = []
-    library.compile_many([*variants, variants[0]], jobs=2, progress=lambda done, total: seen.append((done, total)))
+    kernel_library.compile_many(
+        [*variants, variants[0]], jobs=2, progress=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(1, 2), (2, 2)]
-    assert all(library.is_cached(variant) for variant in variants)
+    assert all(kernel_library.is_cached(variant) for variant in variants)
 
 
 def test_compile_many_names_the_kernel_that_fails(folder):
@@ -130,7 +132,7 @@ def test_compile_many_names_the_kernel_that_fails(folder):
         worker.compile(SMALL, target)  # and goes on
     finally:
         worker.close()
-    assert library.is_cached(SMALL)
+    assert kernel_library.is_cached(SMALL)
 
 
 def _object(function):
@@ -214,6 +216,6 @@ def test_every_kernel_in_the_table_exists_and_imports_no_numba():
 
 
 def test_blob_is_plain_bytes():
-    blob = library.compiled_blob(SMALL)
+    blob = kernel_library.compiled_blob(SMALL)
     assert isinstance(blob, Blob)
     assert 0 <= blob.entry < len(blob.code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnnc.compiler import compile
-from cnnc.runtime.jit import library
+from cnnc.runtime.jit import kernel_library
 from cnnc.runtime.kernel import Target, Variant
 from tests.numeric.case import Case, runs_of
 from tests.numeric.cases import SYMBOLIC
@@ -22,6 +22,6 @@ def test_sizes_alternate_without_compiling(case: Case, monkeypatch: pytest.Monke
     def refuse(variant: Variant, target: Target) -> int:
         raise AssertionError(f"{variant} is compiled after the session was made")
 
-    monkeypatch.setattr(library, "_load", refuse)
+    monkeypatch.setattr(kernel_library, "_load", refuse)
     for one in (*runs_of(case), *reversed(runs_of(case))):
         assert_close(run(one.feeds), one.truth, one.additions, f"{case.name} {sorted(one.feeds)}")

@@ -213,17 +213,17 @@ def test_kernel_parameters_that_make_no_sense_are_blamed_on_the_file(tmp_path: P
 
 @pytest.mark.skipif(sys.platform != "linux", reason="blobs are mapped on Linux")
 def test_embedded_code_runs_only_when_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cnnc.runtime.jit import library
+    from cnnc.runtime.jit import kernel_library
     from cnnc.runtime.jit.target import host_target
 
     variants = [*copy_add_program().variants(), Variant.of("worker_loop")]
-    blobs = [library.compiled_blob(variant) for variant in variants]
+    blobs = [kernel_library.compiled_blob(variant) for variant in variants]
     code = [KernelCode(variant, blob.code, blob.entry) for variant, blob in zip(variants, blobs, strict=True)]
     path = save(tmp_path / "aot.cnnc", code=code, target=host_target())
     asked: list[Variant] = []
-    load = library.load_kernel
+    load = kernel_library.load_kernel
     monkeypatch.setattr(
-        library, "load_kernel", lambda variant, target=None: asked.append(variant) or load(variant, target)
+        kernel_library, "load_kernel", lambda variant, target=None: asked.append(variant) or load(variant, target)
     )
     x = floats(4, 3)
     np.testing.assert_array_equal(InferenceSession(path).run(["y"], {"x": x})[0], x + WEIGHT)
