@@ -238,7 +238,7 @@ def run_model(name: str, path: Path, shared: Path, cache: Path) -> list[dict[str
     return rows
 
 
-def write_table(rows: list[dict[str, Any]], out: Path, seconds: float) -> None:
+def write_table(rows: list[dict[str, Any]], out: Path, seconds: float, jobs: int) -> None:
     """The table as a page of the docs."""
     import onnxruntime
 
@@ -251,7 +251,8 @@ def write_table(rows: list[dict[str, Any]], out: Path, seconds: float) -> None:
         "",
         f"{len(models)} models, {len(rows)} runs, {len(rows) - len(bad)} within the limits; "
         f"cnnc {cnnc.__version__}, onnxruntime {onnxruntime.__version__}, {seconds / 60:.0f} minutes. "
-        "Command: `python benchmarks/zoo_sweep.py --shared ../shared --out docs/zoo.md`.",
+        f"Command: `python benchmarks/zoo_sweep.py --shared ../shared --jobs {jobs} --out docs/zoo.md` "
+        "(float64 results are cached between runs).",
         "",
         "Errors are the largest absolute difference from a float64 evaluation over the output's standard deviation "
         "(integer models are judged by their distance from onnxruntime). The limits stand in the script.",
@@ -317,7 +318,7 @@ def main() -> int:
     bad = sum(bool(row["problem"]) for row in rows)
     print(f"{len(rows)} runs, {bad} with a problem, {time.perf_counter() - start:.0f} s")
     if arguments.out:
-        write_table(rows, arguments.out, time.perf_counter() - start)
+        write_table(rows, arguments.out, time.perf_counter() - start, arguments.jobs)
     return 1 if bad else 0
 
 
