@@ -39,7 +39,7 @@ class AssignLayouts(Pass):
     """Give every value a layout and make conversions explicit. ``block`` is the number of float32 lanes."""
 
     name: ClassVar[str] = "assign-layouts"
-    requires: ClassVar[str] = "imported"
+    requires: ClassVar[str] = "optimised"
     ensures: ClassVar[str] = "placed"
     block: int = 16
 
