@@ -16,6 +16,7 @@ from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_arrays, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
+from cnnc.lower.numerics import numerics_of_level
 from cnnc.lower.selection import COST_MODEL, Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
@@ -148,7 +149,7 @@ def compile_graph(
 
     optimise_graph(graph, options, notes, target=target, after_pass=keep_optimised)
     selection, options = _select_kernels(graph, options, target, measuring)
-    lowered = lower(graph, target, selection)
+    lowered = lower(graph, target, selection, numerics_of_level(options.level))
     return CompiledModel(graph, snapshot[-1], lowered, notes, options, target, model)
 
 

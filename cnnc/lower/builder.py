@@ -16,6 +16,7 @@ from cnnc.dims import Dim, product, symbols
 from cnnc.errors import InternalError
 from cnnc.ir import Array, Graph, Node, Value
 from cnnc.lower.channel_ranges import lanes_of, plan_channel_ranges
+from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import LayerTiming
 from cnnc.ops import OPS
 from cnnc.runtime.cpu import kernel_def
@@ -89,11 +90,13 @@ class ProgramBuilder:
     Args:
         graph: a graph in stage ``placed``.
         target: the CPU whose vector width the packed layouts follow.
+        numerics: what kernels may do to the last bits.
     """
 
-    def __init__(self, graph: Graph, target: Target) -> None:
+    def __init__(self, graph: Graph, target: Target, numerics: Numerics = DEFAULT_NUMERICS) -> None:
         self.graph = graph
         self.target = target
+        self.numerics = numerics
         self._buffers: list[Buffer] = []
         self._constants: list[Array] = []
         self._constant_buffers: dict[tuple[str, bytes], int] = {}

@@ -38,9 +38,9 @@ def candidates(layer: Graph, target: Target, count: int) -> tuple[Candidate, ...
                 return ()
             continue
         if not found:
-            found += (Candidate(rule.name, tiling, cost) for cost, tiling in rule.tilings(node, target, count))
+            found += (Candidate(rule.name, tiling, cost) for cost, tiling in rule.tilings(node, builder, count))
             continue
-        for cost, tiling in rule.tilings(node, target, min(count, _OTHER_TILINGS)):
+        for cost, tiling in rule.tilings(node, builder, min(count, _OTHER_TILINGS)):
             if cost < _WORST_COST * found[0].cost:
                 found.append(Candidate(rule.name, tiling, cost))
     return tuple(found)

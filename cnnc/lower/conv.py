@@ -23,7 +23,7 @@ from cnnc.runtime.cpu.conv_tiling import (
     rank_depthwise_tilings,
     rank_pointwise_tilings,
 )
-from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
@@ -205,7 +205,7 @@ def packed_operands(
     return buffers, sizes | gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation)
 
 
-def _direct_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, ConvTiling]]:
+def _direct_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = conv_shapes(node)
     depth, height, width = (typical(size) for size in shapes.result)
     return rank_conv_tilings(
@@ -219,6 +219,7 @@ def _direct_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[fl
         shapes.input_block,
         typical(node.output.type.shape[0], 1),
         count,
+        wide=builder.numerics.wide_sums,
     )
 
 
@@ -235,6 +236,7 @@ def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> Non
         input_block=shapes.input_block,
         lanes=shapes.lanes,
         **epilogue_params(node),
+        **builder.numerics.sum_params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
@@ -250,12 +252,13 @@ def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
-def _pointwise_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, ConvTiling]]:
+def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = conv_shapes(node)
     pixels = typical(product(shapes.source))
     blocks_read = max(1, shapes.blocks_in // conv_attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
-    return rank_pointwise_tilings(pixels, blocks_read, shapes.blocks_out, shapes.lanes, batch, count)
+    wide = builder.numerics.wide_sums
+    return rank_pointwise_tilings(pixels, blocks_read, shapes.blocks_out, shapes.lanes, batch, count, wide)
 
 
 def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
@@ -268,6 +271,7 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> 
         blocks=tiling.blocks,
         lanes=shapes.lanes,
         **epilogue_params(node),
+        **builder.numerics.sum_params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
@@ -286,7 +290,7 @@ _FAST_WINDOWS = ((3, 1), (3, 2), (5, 1), (5, 2))
 """Horizontal (window, stride) that have variants of their own, without dilation."""
 
 
-def _depthwise_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, DepthwiseTiling]]:
+def _depthwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, DepthwiseTiling]]:
     shapes = conv_shapes(node)
     depth, height, width = (typical(size) for size in shapes.result)
     planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * depth

@@ -22,7 +22,7 @@ from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
 from cnnc.runtime.cpu.conv_grouped import pack_grouped
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, rank_grouped_tilings
-from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.kernel import Variant
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -38,11 +38,17 @@ def _group(node: Node) -> tuple[int, int]:
     return weights.shape[1], weights.shape[0] // conv_attrs(node).group
 
 
-def _tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, ConvTiling]]:
+def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = conv_shapes(node)
     depth, height, width = (typical(size) for size in shapes.result)
     return rank_grouped_tilings(
-        (depth, height, width), shapes.kernel, shapes.strides, _group(node), shapes.lanes, count
+        (depth, height, width),
+        shapes.kernel,
+        shapes.strides,
+        _group(node),
+        shapes.lanes,
+        count,
+        wide=builder.numerics.wide_sums,
     )
 
 
@@ -65,6 +71,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
         group_outputs=outputs,
         lanes=shapes.lanes,
         **epilogue_params(node),
+        **builder.numerics.sum_params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 

@@ -15,7 +15,7 @@ from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.conv_packing import pack_weights
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, rank_conv_tilings
 from cnnc.runtime.cpu.conv_transpose import as_convolution
-from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
@@ -68,7 +68,7 @@ def _shapes(node: Node) -> _Shapes:
     )
 
 
-def _tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, ConvTiling]]:
+def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = _shapes(node)
     kernel, strides = shapes.kernel, shapes.strides
     # Every phase is a stride-1 convolution over a map that is smaller by the stride, with some of the taps.
@@ -84,6 +84,7 @@ def _tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, Co
         shapes.lanes,
         batch=typical(node.output.type.shape[0], 1),
         count=count,
+        wide=builder.numerics.wide_sums,
     )
     phases = strides[1] * strides[2]
     return [(cost * phases, tiling) for cost, tiling in ranked]
@@ -124,6 +125,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
         lanes=lanes,
         activation=attrs.activation.kind,
         residual=0,
+        **builder.numerics.sum_params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes | activation_bits(attrs.activation))])
 

@@ -18,7 +18,7 @@ from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.elementwise_tape import broadcast_strides
 from cnnc.runtime.cpu.gemm import pack_gemm
 from cnnc.runtime.cpu.gemm_tiling import GemmTiling, rank_gemm_tilings
-from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
@@ -129,10 +129,15 @@ def _rows(node: Node) -> Dim:
     return product(shape[:-1])
 
 
-def _constant_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, GemmTiling]]:
+def _constant_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, GemmTiling]]:
     described = _describe(node)
     return rank_gemm_tilings(
-        typical(_rows(node), 1), _columns(node), typical(described.b.rows), target.lanes, count=count
+        typical(_rows(node), 1),
+        _columns(node),
+        typical(described.b.rows),
+        builder.target.lanes,
+        count=count,
+        wide=builder.numerics.wide_sums,
     )
 
 
@@ -166,6 +171,7 @@ def _emit_constant(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> N
         activation=described.activation.kind,
         residual=0,
         lanes=lanes,
+        **builder.numerics.sum_params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes | activation_bits(described.activation))])
 
@@ -188,11 +194,12 @@ def _general_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
-def _general_tilings(node: Node, target: Target, count: int) -> Sequence[tuple[float, GemmTiling]]:
+def _general_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, GemmTiling]]:
     described = _describe(node)
     sizes = (described.a.rows, described.b.columns, described.a.columns)
     rows, columns, depth = (typical(size) for size in sizes)
-    return rank_gemm_tilings(rows, columns, depth, target.lanes, packs_b=True, count=count)
+    wide = builder.numerics.wide_sums
+    return rank_gemm_tilings(rows, columns, depth, builder.target.lanes, packs_b=True, count=count, wide=wide)
 
 
 def _emit_general(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
@@ -219,6 +226,7 @@ def _emit_general(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> No
         activation=described.activation.kind,
         bias=int(bias is not None),
         lanes=lanes,
+        **builder.numerics.sum_params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes | activation_bits(described.activation))])
 

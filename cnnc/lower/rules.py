@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.runtime.kernel import Target
 
 Supports = Callable[[Node, ProgramBuilder], str | None]
 """None when a rule takes the node, else one sentence why not."""
@@ -48,7 +47,7 @@ class TiledRule(Generic[T]):
     name: str
     kind: type[T]
     supports: Supports
-    tilings: Callable[[Node, Target, int], Sequence[tuple[float, T]]]
+    tilings: Callable[[Node, ProgramBuilder, int], Sequence[tuple[float, T]]]
     emit: Callable[[Node, ProgramBuilder, T], None]
 
 

@@ -21,6 +21,7 @@ from cnnc.lower import (
     views,
 )
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
+from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.rules import HOST, Rule, TiledRule
 from cnnc.lower.selection import COST_MODEL, LayerTiming, Selection
 from cnnc.runtime.kernel import Target
@@ -52,16 +53,19 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
 """Op -> rules in order of preference; the host rule stands behind all of them."""
 
 
-def lower(graph: Graph, target: Target, selection: Selection = COST_MODEL) -> Lowered:
+def lower(
+    graph: Graph, target: Target, selection: Selection = COST_MODEL, numerics: Numerics = DEFAULT_NUMERICS
+) -> Lowered:
     """The program of a placed graph.
 
     Args:
         selection: which rule and tiling measured layers get.
+        numerics: what kernels may do to the last bits.
 
     Raises:
         UnsupportedError: no rule takes a node; all such nodes are named.
     """
-    builder = ProgramBuilder(graph, target)
+    builder = ProgramBuilder(graph, target, numerics)
     decisions: list[Decision] = []
     failed: list[str] = []
     for node in graph.nodes:
@@ -99,5 +103,5 @@ def _emit(rule: Rule, node: Node, builder: ProgramBuilder, timing: LayerTiming |
     if not isinstance(rule, TiledRule):
         rule.emit(node, builder)
         return
-    [(_, tiling)] = rule.tilings(node, builder.target, 1) if timing is None else [(0.0, timing.best.tiling)]
+    [(_, tiling)] = rule.tilings(node, builder, 1) if timing is None else [(0.0, timing.best.tiling)]
     rule.emit(node, builder, tiling)

@@ -20,6 +20,7 @@ from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
+from cnnc.runtime.cpu.tile_table import has_wide_sums
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.direct"
@@ -66,7 +67,16 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
 
     rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
     input_bytes = int(params["input_block"]) * 4  # of an input pixel in one channel block
-    tile = Tile(rows, columns, blocks, input_bytes, str(params["activation"]), bool(params["residual"]), group=group)
+    tile = Tile(
+        rows,
+        columns,
+        blocks,
+        input_bytes,
+        str(params["activation"]),
+        bool(params["residual"]),
+        group=group,
+        wide=has_wide_sums(params),
+    )
     tile_rows, tile_columns = constant(target, rows), constant(target, columns)
     tile_blocks, pixel_bytes = constant(target, blocks), constant(target, input_bytes)
     vector_bytes = constant(target, target.vector_bytes)

@@ -11,6 +11,7 @@ from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
+from cnnc.runtime.cpu.tile_table import has_wide_sums
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.pointwise"
@@ -47,7 +48,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     columns, blocks = int(params["columns"]), int(params["blocks"])
     tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes = constant(target, target.vector_bytes)
-    tile = Tile(1, columns, blocks, target.vector_bytes, str(params["activation"]), bool(params["residual"]))
+    tile = Tile(
+        1,
+        columns,
+        blocks,
+        target.vector_bytes,
+        str(params["activation"]),
+        bool(params["residual"]),
+        wide=has_wide_sums(params),
+    )
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index, copy_vectors = memory.load_index, memory.store_index, memory.copy_vectors

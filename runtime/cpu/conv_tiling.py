@@ -41,22 +41,28 @@ class DepthwiseTiling:
 
 def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[int, int, int]:
     """(rows, columns, blocks) with the least work for a map of ``height`` x ``width``; blocks divide ``oc_blocks``."""
-    return _rank_tiles(height, width, oc_blocks, lanes)[0][1]
+    return _rank_tiles(height, width, oc_blocks, lanes, _sum_registers(lanes, wide=False))[0][1]
+
+
+def _sum_registers(lanes: int, wide: bool) -> int:
+    """Vectors of sums that fit: 28 of the 32 registers with 16 lanes, else 12 of the 16; float64 sums take two each."""
+    if wide:
+        return 12 if lanes == 16 else 5
+    return 28 if lanes == 16 else 12
 
 
 def _rank_tiles(
-    height: int, width: int, oc_blocks: int, lanes: int, registers: int = 0
+    height: int, width: int, oc_blocks: int, lanes: int, registers: int
 ) -> list[tuple[float, tuple[int, int, int]]]:
     """Tiles (rows, columns, blocks) with their cost for one input lane and tap, for one block of output channels.
 
-    Sums must fit ``registers`` (by default 28 of the 32 with 16 lanes, else 12 of the 16) and be enough to hide the
-    latency of a multiply-add. With 16 lanes a multiply-add takes its broadcast operand from memory, so tiles of one
-    block are as fast as any; with fewer lanes two blocks share each broadcast.
+    Sums must fit ``registers`` and be enough to hide the latency of a multiply-add. With 16 lanes a multiply-add takes
+    its broadcast operand from memory, so tiles of one block are as fast as any; with fewer lanes two blocks share each
+    broadcast.
     """
     height, width = max(height, 1), max(width, 1)  # an empty map has no tiles
     ranked: list[tuple[float, tuple[int, int, int]]] = []
     best = 0
-    registers = registers or (28 if lanes == 16 else 12)
     for blocks in (1, 2, 3, 4):
         if oc_blocks % blocks:
             continue
@@ -99,11 +105,12 @@ def rank_conv_tilings(
     input_block: int = 0,
     batch: int = 1,
     count: int = 1,
+    wide: bool = False,
 ) -> list[tuple[float, ConvTiling]]:
     """Up to ``count`` tilings of ``conv.f32.blocked.direct``.
 
     Output, window, stride, dilation are (depth, height, width). ``ic_blocks`` counts the input blocks that one output
-    tile reads. Sizes unknown at compile time are given as hints.
+    tile reads. Sizes unknown at compile time are given as hints. ``wide``: sums are float64.
     """
     depth, height, width = (max(size, 1) for size in output)
     taps = window[0] * window[1] * window[2]
@@ -140,7 +147,7 @@ def rank_conv_tilings(
         )
 
     scale = batch * depth * oc_blocks * ic_blocks * input_block * taps
-    return _ranked(_rank_tiles(height, width, oc_blocks, lanes), scale, tiling, count)
+    return _ranked(_rank_tiles(height, width, oc_blocks, lanes, _sum_registers(lanes, wide)), scale, tiling, count)
 
 
 def _ranked(
@@ -171,6 +178,7 @@ def rank_grouped_tilings(
     group: tuple[int, int],
     lanes: int,
     count: int = 1,
+    wide: bool = False,
 ) -> list[tuple[float, ConvTiling]]:
     """Up to ``count`` tilings of ``conv.f32.blocked.grouped``; ``group`` is (inputs, outputs) of a group.
 
@@ -181,6 +189,8 @@ def rank_grouped_tilings(
     inputs, outputs = group
     numbers = 0 if inputs == outputs <= 4 else inputs
     registers = max((30 if lanes == 16 else 14) - inputs - numbers, 4)
+    if wide:
+        registers = min(registers, _sum_registers(lanes, wide))
     steps = max(output[0], 1) * window[0] * window[1] * window[2] * inputs
     ranked = []
     for cost, (rows, columns, blocks) in _rank_tiles(height, width, 1, lanes, registers)[:count]:
@@ -197,7 +207,7 @@ def choose_pointwise_tiling(pixels: int, ic_blocks: int, oc_blocks: int, lanes: 
 
 
 def rank_pointwise_tilings(
-    pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1, count: int = 1
+    pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1, count: int = 1, wide: bool = False
 ) -> list[tuple[float, ConvTiling]]:
     """Up to ``count`` tilings of ``conv.f32.blocked.pointwise``; ``pixels`` is the size of one image's map."""
     pixels = max(pixels, 1)
@@ -215,7 +225,7 @@ def rank_pointwise_tilings(
         return 0.0, ConvTiling(*tile, 1, pixel_tiles, oc_tiles)
 
     scale = batch * oc_blocks * ic_blocks * lanes
-    return _ranked(_rank_tiles(1, pixels, oc_blocks, lanes), scale, tiling, count)
+    return _ranked(_rank_tiles(1, pixels, oc_blocks, lanes, _sum_registers(lanes, wide)), scale, tiling, count)
 
 
 def choose_depthwise_columns(width: int, lanes: int) -> int:

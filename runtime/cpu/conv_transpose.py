@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint
+from cnnc.runtime.cpu.tile_table import has_wide_sums
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv_transpose.f32.blocked"
@@ -75,7 +76,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
     tile_rows, tile_columns = constant(target, rows), constant(target, columns)
     tile_blocks, vector_bytes = constant(target, blocks), constant(target, target.vector_bytes)
-    tile = Tile(rows, columns, blocks, target.vector_bytes, str(params["activation"]), bool(params["residual"]))
+    tile = Tile(
+        rows,
+        columns,
+        blocks,
+        target.vector_bytes,
+        str(params["activation"]),
+        bool(params["residual"]),
+        wide=has_wide_sums(params),
+    )
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cpu.tile_table import product_table_bytes
+from cnnc.runtime.cpu.tile_table import has_wide_sums, product_table_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "gemm.f32"
@@ -72,7 +72,17 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     rows, blocks = int(params["rows"]), int(params["blocks"])
     tile_rows, tile_blocks = constant(target, rows), constant(target, blocks)
     vector_lanes = constant(target, target.lanes)
-    tile = Tile(rows, 1, blocks, 4, str(params["activation"]), bool(params["residual"]), masked=True, clamped=True)
+    tile = Tile(
+        rows,
+        1,
+        blocks,
+        4,
+        str(params["activation"]),
+        bool(params["residual"]),
+        masked=True,
+        clamped=True,
+        wide=has_wide_sums(params),
+    )
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     list_products = product_table(target)
 

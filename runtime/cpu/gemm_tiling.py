@@ -24,14 +24,17 @@ def choose_gemm_tiling(m: int, n: int, k: int, lanes: int, packs_b: bool = False
 
 
 def rank_gemm_tilings(
-    m: int, n: int, k: int, lanes: int, packs_b: bool = False, count: int = 1
+    m: int, n: int, k: int, lanes: int, packs_b: bool = False, count: int = 1, wide: bool = False
 ) -> list[tuple[float, GemmTiling]]:
     """Up to ``count`` tilings of ``gemm.f32`` for an m x k by k x n product; unknown sizes are given as hints.
 
     At most 9 rows of A: rows whose stride is a multiple of 4 KiB share one set of the first-level cache. With
-    ``packs_b`` (``matmul.f32``) an item takes all rows for one tile of N, so that B is packed once.
+    ``packs_b`` (``matmul.f32``) an item takes all rows for one tile of N, so that B is packed once. ``wide``: sums are
+    float64, which take two registers each.
     """
     registers = 28 if lanes == 16 else 12
+    if wide:
+        registers = 12 if lanes == 16 else 5
     n_blocks = max(1, -(-n // lanes))
     choices = []
     for blocks in (1, 2, 3, 4, 8):

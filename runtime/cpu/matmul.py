@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cpu.tile_table import CHAIN, product_table_bytes
+from cnnc.runtime.cpu.tile_table import CHAIN, has_wide_sums, product_table_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "matmul.f32"
@@ -66,7 +66,17 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     rows, blocks = int(params["rows"]), int(params["blocks"])
     tile_rows, tile_blocks = constant(target, rows), constant(target, blocks)
     vector_lanes, has_bias = constant(target, target.lanes), constant(target, int(params["bias"]))
-    tile = Tile(rows, 1, blocks, 4, str(params["activation"]), residual=False, masked=True, clamped=True)
+    tile = Tile(
+        rows,
+        1,
+        blocks,
+        4,
+        str(params["activation"]),
+        residual=False,
+        masked=True,
+        clamped=True,
+        wide=has_wide_sums(params),
+    )
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     pack_panel, zero_vectors = memory.pack_panel, memory.zero_vectors

@@ -8,6 +8,8 @@ arrangement; the tile knows none of them.
 Sums have two levels, for their accuracy: a chain of K multiply-adds has a rounding error that grows with sqrt(K), so
 after at most ``CHAIN`` products the partial sums are added to a second level, which lies on the stack (Higham, Accuracy
 and Stability of Numerical Algorithms, section 4.2: blocked summation). Sums of up to ``CHAIN`` products never touch it.
+
+*Wide* tiles add up in float64, where products of float32 are exact, and round once behind the bias.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Tile:
 
     ``group`` is (inputs, outputs) of the channel groups of a tile of one block that holds several. An entry's input is
     then one vector a pixel, in which the inputs of the groups follow each other; every output lane reads its group's.
+
+    ``wide``: sums are float64, two registers each.
     """
 
     rows: int
@@ -44,6 +48,7 @@ class Tile:
     masked: bool = False
     clamped: bool = False
     group: tuple[int, int] | None = None
+    wide: bool = False
 
 
 _Sums = dict[tuple[tuple[int, int], int], ir.Value]
@@ -79,19 +84,22 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     if tile.masked:
         masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
     pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
-    sums: _Sums = {(pixel, block): b.variable(b.zero()) for pixel in pixels for block in range(tile.blocks)}
-    levels = _TwoLevels(b, list(sums.values()))
+    zero = b.wide_zero() if tile.wide else b.zero()
+    sums: _Sums = {(pixel, block): b.variable(zero) for pixel in pixels for block in range(tile.blocks)}
+    levels = None if tile.wide else _TwoLevels(b, list(sums.values()))
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
         x = b.ir.add(a["x"], b.load_index(place))
         weights = b.ir.add(a["weights"], b.load_index(place, 8))
         count = b.load_index(place, 16)
-        levels.make_room(count)
+        if levels is not None:
+            levels.make_room(count)
         if tile.group is not None:
             _add_groups(b, tile, tile.group, a, sums, x, weights)
         else:
             _add_channels(b, tile, a, sums, x, weights, count)
-    levels.join()
+    if levels is not None:
+        levels.join()
     alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
     bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     slopes: list[ir.Value | None] = [None] * tile.blocks
@@ -105,7 +113,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                     for block in range(tile.blocks):
                         place = b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
                         residual = a["residual"] if tile.residual else None
-                        total = b.add(b.get(sums[(row, column), block]), bias[block])
+                        total = _with_bias(b, b.get(sums[(row, column), block]), bias[block])
                         activation = Activation(tile.activation, alpha, beta, slopes[block])
                         emit_output(b, activation, total, a["y"], residual, place, masks[block])
 
@@ -124,13 +132,13 @@ def _add_channels(
     row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
     x, weights = b.variable(first_x), b.variable(first_weights)
     with b.loop(count):
-        row_weights = [b.load(b.get(weights), block * vector_bytes) for block in range(tile.blocks)]
+        row_weights = [_term(b, tile, b.load(b.get(weights), block * vector_bytes)) for block in range(tile.blocks)]
         row_base = b.get(x)
         for row in range(tile.rows):
             if tile.clamped:
                 row_base = b.ir.add(b.get(x), row_offsets[row])
             for column in range(tile.columns):
-                value = b.broadcast(row_base, column * tile.pixel_bytes)
+                value = b.splat(_term(b, tile, b.load_scalar(row_base, column * tile.pixel_bytes)))
                 for block in range(tile.blocks):
                     total = sums[(row, column), block]
                     b.set(total, b.fma(row_weights[block], value, b.get(total)))
@@ -152,7 +160,7 @@ def _add_groups(
 ) -> None:
     """Add the products of every input of each lane's group."""
     inputs, outputs = group
-    lane_weights = [b.load(weights, step * b.target.vector_bytes) for step in range(inputs)]
+    lane_weights = [_term(b, tile, b.load(weights, step * b.target.vector_bytes)) for step in range(inputs)]
     # Lanes behind the last group are not outputs, and may read anything.
     steps = [[min(lane // outputs * inputs + step, b.lanes - 1) for lane in range(b.lanes)] for step in range(inputs)]
     row_base = x
@@ -161,9 +169,22 @@ def _add_groups(
             value = b.load(row_base, column * tile.pixel_bytes)
             total = sums[(row, column), 0]
             for step, lanes in enumerate(steps):
-                b.set(total, b.fma(lane_weights[step], b.permute(value, lanes), b.get(total)))
+                inputs_of_lanes = _term(b, tile, b.permute(value, lanes))
+                b.set(total, b.fma(lane_weights[step], inputs_of_lanes, b.get(total)))
             b.clobber_memory()
         row_base = b.ir.add(row_base, a["x_row"])
+
+
+def _term(b: VectorBuilder, tile: Tile, value: ir.Value) -> ir.Value:
+    """A factor of a product, in the type of the sums."""
+    return b.widen(value) if tile.wide else value
+
+
+def _with_bias(b: VectorBuilder, total: ir.Value, bias: ir.Value) -> ir.Value:
+    """Sum and bias in float32."""
+    if total.type == b.wide:
+        return b.narrow(b.add(total, b.widen(bias)))
+    return b.add(total, bias)
 
 
 def product_table(target: Target) -> Any:

@@ -6,11 +6,17 @@ An entry is three int64: offset into the input in bytes, offset into the weights
 from __future__ import annotations
 
 from cnnc.dims import Dim, ceil_div, round_up
+from cnnc.runtime.kernel import Params
 
 ENTRY_BYTES = 24
 
 CHAIN = 128
 """Products that a tile sums in one chain. Entries are never divided, so longer runs are listed as several entries."""
+
+
+def has_wide_sums(params: Params) -> bool:
+    """Whether a variant's tile adds up in float64: its parameter ``sums`` is f64; it has none for float32."""
+    return params.get("sums") == "f64"
 
 
 def product_table_bytes(k: Dim) -> Dim:

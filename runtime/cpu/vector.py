@@ -22,7 +22,14 @@ from numba.extending import intrinsic as numba_intrinsic
 from cnnc.runtime.jit.target import has_fma
 from cnnc.runtime.kernel import Target
 
-I1, I8, I32, I64, F32 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+I1, I8, I32, I64, F32, F64 = (
+    ir.IntType(1),
+    ir.IntType(8),
+    ir.IntType(32),
+    ir.IntType(64),
+    ir.FloatType(),
+    ir.DoubleType(),
+)
 
 
 class VectorBuilder:
@@ -37,6 +44,7 @@ class VectorBuilder:
         self.target = target
         self.lanes = target.lanes
         self.vector = ir.VectorType(F32, self.lanes)
+        self.wide = ir.VectorType(F64, self.lanes)
         self.integers = ir.VectorType(I32, self.lanes)
         self.mask = ir.VectorType(I1, self.lanes)
 
@@ -108,8 +116,8 @@ class VectorBuilder:
         return self.splat(self.load_scalar(address, offset))
 
     def splat(self, scalar: ir.Value) -> ir.Value:
-        """A scalar (float or 32-bit integer) in every lane."""
-        kind = self.vector if scalar.type == F32 else self.integers
+        """A scalar (float, float64 or 32-bit integer) in every lane."""
+        kind = {F32: self.vector, F64: self.wide}.get(scalar.type, self.integers)
         single = self.ir.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(I32, 0))
         lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.ir.shuffle_vector(single, ir.Constant(kind, ir.Undefined), lanes)
@@ -121,6 +129,19 @@ class VectorBuilder:
     def clobber_memory(self) -> None:
         """An empty inline assembly that LLVM moves no load across: keeps broadcasts folded into their multiply-adds."""
         self.ir.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
+
+    # Float64, in two registers a vector
+
+    def wide_zero(self) -> ir.Value:
+        return ir.Constant(self.wide, [0.0] * self.lanes)
+
+    def widen(self, a: ir.Value) -> ir.Value:
+        """A vector of floats, or one float, as float64."""
+        return self.ir.fpext(a, self.wide if a.type == self.vector else F64)
+
+    def narrow(self, a: ir.Value) -> ir.Value:
+        """A wide vector rounded to float32."""
+        return self.ir.fptrunc(a, self.vector)
 
     # Arithmetic
 
@@ -305,7 +326,7 @@ class VectorBuilder:
 
     def _unary_family(self, name: str, *operands: ir.Value) -> ir.Value:
         kind = operands[0].type
-        suffix = f"v{self.lanes}f32" if kind == self.vector else "f32"
+        suffix = {self.vector: f"v{self.lanes}f32", self.wide: f"v{self.lanes}f64"}.get(kind, "f32")
         function = self._declare(f"llvm.{name}.{suffix}", ir.FunctionType(kind, [kind] * len(operands)))
         return self.ir.call(function, operands)
 

@@ -1,0 +1,46 @@
+"""How kernels may compute: the freedom that they have in rounding, by optimization level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnc.errors import OptionError
+
+WINOGRAD_CHOICES = ("auto", "off", "f2", "f4")
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """What a lowering may do to the last bits of a result.
+
+    Args:
+        wide_sums: convolutions and matrix products of float32 add up in float64. Such kernels take two to three times
+            as long; their results are the exact sums, rounded once.
+        winograd: ``off``; ``f2`` or ``f4``: this variant wherever it can be; ``auto``: where it is faster and its error
+            bound allows.
+
+    Raises:
+        OptionError: there is no such choice of Winograd.
+    """
+
+    wide_sums: bool = False
+    winograd: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.winograd not in WINOGRAD_CHOICES:
+            raise OptionError(f"winograd={self.winograd!r}", hint=f"use one of {', '.join(WINOGRAD_CHOICES)}")
+
+    @property
+    def sum_params(self) -> dict[str, int | str]:
+        """The compile-time parameter of register tiles; float32 sums go without."""
+        return {"sums": "f64"} if self.wide_sums else {}
+
+
+def numerics_of_level(level: int, winograd: str = "auto") -> Numerics:
+    """Levels 0 and 1 keep results to float32 rounding: float64 sums, and no Winograd."""
+    if level < 2:
+        return Numerics(wide_sums=True, winograd="off")
+    return Numerics(winograd=winograd)
+
+
+DEFAULT_NUMERICS = numerics_of_level(2)
