@@ -68,6 +68,7 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "fold-batch-norm", "before scales: a normalization that folds leaves nothing to merge"),
     (1, "lower-batch-norm", "after folding: only what no layer took becomes a scale_shift"),
     (1, "fold-scale-into-conv", "after lowering, whose scale_shift may still fold into a neighbour through a chain"),
+    (1, "move-pointwise-conv", "after the folds, so that the pool stands right behind; before fusions take it apart"),
     (
         1,
         "fuse-conv-residual",

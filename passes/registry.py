@@ -38,6 +38,7 @@ _NAMES = (
     "lower-batch-norm",
     "mark-optimised",
     "merge-common-subexpressions",
+    "move-pointwise-conv",
     "push-transposes",
     "recognize-channel-shuffle",
     "recognize-clip",
