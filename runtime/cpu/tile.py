@@ -51,6 +51,12 @@ class Tile:
     wide: bool = False
 
 
+_PREFETCH_BYTES = 2048
+"""How far ahead weights are asked for: they are read in order, and come from memory once an inference. Two cores of an
+AMD EPYC (Zen 4, AVX-512): ResNet-50 takes 1.055 times as long without, its 1x1 layers on 7x7 maps 1.3 times; 1024 and
+4096 do as well as 2048."""
+_PREFETCH_PIXELS = 4  # tiles of fewer wait for memory anyway
+
 _Sums = dict[tuple[tuple[int, int], int], ir.Value]
 """((row, column), block) -> variable of a vector."""
 
@@ -133,6 +139,9 @@ def _add_channels(
     x, weights = b.variable(first_x), b.variable(first_weights)
     with b.loop(count):
         row_weights = [_term(b, tile, b.load(b.get(weights), block * vector_bytes)) for block in range(tile.blocks)]
+        if tile.rows * tile.columns >= _PREFETCH_PIXELS:
+            for block in range(tile.blocks):
+                b.prefetch(b.get(weights), _PREFETCH_BYTES + block * vector_bytes)
         row_base = b.get(x)
         for row in range(tile.rows):
             if tile.clamped:

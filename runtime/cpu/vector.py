@@ -130,6 +130,13 @@ class VectorBuilder:
         """An empty inline assembly that LLVM moves no load across: keeps broadcasts folded into their multiply-adds."""
         self.ir.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
 
+    def prefetch(self, address: ir.Value, offset: int = 0) -> None:
+        """Ask for the cache line at ``address`` + ``offset`` to be on its way; it may lie outside of all memory."""
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
+        function = self._declare("llvm.prefetch.p0", kind)
+        read, keep, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        self.ir.call(function, [self.pointer(address, I8, offset), read, keep, data])
+
     # Float64, in two registers a vector
 
     def wide_zero(self) -> ir.Value:
