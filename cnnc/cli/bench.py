@@ -21,17 +21,20 @@ from cnnc.cli.outputs import check_writable, write_text
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
-    from cnnc.cli.bench_worker import BenchWorker
     from cnnc.cli.images import ImageSettings
+    from cnnc.cli.interleaved import Pace
 
 _HELP = """Measure MODEL (.onnx; alone also .cnnc and .ir) in cnnc and other engines.
 
 Each engine runs in a process of its own; the engines take turns in short slices, so that a slow phase of the machine
 hits all of them. Shown are the median over the rounds, the fastest and slowest round, and the ratio to cnnc: above 1
-means that cnnc is faster.
+means that cnnc is faster. With several threads, rounds in which the machine does not give each a core are repeated.
+
+An engine may live in another Python environment: name its interpreter by PY_ORT, PY_OV, PY_NCNN or PY_MNN.
 
 \b
   cnnc bench model.onnx --against onnxruntime,openvino --threads 1,2 --json out.json
+  PY_NCNN=../peers/bin/python cnnc bench model.onnx --against ncnn
   cnnc bench model.onnx --shape input=8,3,224,224
   cnnc bench model.onnx --profile                     time, GFLOP/s and share of the peak of every layer
 """
@@ -60,7 +63,7 @@ class EngineResult:
 @click.command("bench", help=_HELP, short_help="Measure against other engines, or layer by layer.")
 @MODEL
 @input_options
-@click.option("--against", default="", metavar="ENGINE,...", help="Other engines: onnxruntime, openvino.")
+@click.option("--against", default="", metavar="ENGINE,...", help="Other engines: onnxruntime, openvino, ncnn, mnn.")
 @click.option("--threads", default="1", show_default=True, metavar="N,...", help="Most threads, one or several.")
 @click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Turns of each engine.")
 @click.option(
@@ -94,8 +97,10 @@ def command(
 
     from cnnc.cli.engines import find_engine
     from cnnc.cli.inputs import fill_randomly, read_feeds
+    from cnnc.cli.interleaved import Pace
+    from cnnc.cli.peer_models import model_for
 
-    peers = [find_engine(name.strip()).name for name in against.split(",") if name.strip()]
+    peers = [find_engine(name.strip()) for name in against.split(",") if name.strip()]
     if peers and model.suffix in (".cnnc", ".ir"):
         raise OptionError("other engines cannot read it", where=str(model), hint="give the .onnx file")
     counts = _thread_counts(threads)
@@ -106,14 +111,17 @@ def command(
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed, batch=batch)
     results: list[EngineResult] = []
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="cnnc-bench-") as folder:
-        artifact, arrays = Path(folder) / "model.cnnc", Path(folder) / "feeds.npz"
+    with tempfile.TemporaryDirectory(prefix="cnnc-bench-") as name:
+        folder = Path(name)
+        artifact, arrays = folder / "model.cnnc", folder / "feeds.npz"
         compiled.save(artifact, portable=False)
         np.savez(arrays, **feeds)  # type: ignore[arg-type]
-        models = {"cnnc": artifact, **dict.fromkeys(peers, model)}
+        models = {"cnnc": artifact, **{peer.name: model_for(peer, model, feeds, folder) for peer in peers}}
+        outputs = [port.name for port in compiled.lowered.program.outputs]
         for count in counts:
-            notes += _scaling_notes(count)
-            results += _measure(models, arrays, count, rounds, seconds)
+            measured, remark = _measure(models, arrays, outputs, count, Pace(rounds, seconds))
+            results += measured
+            notes += remark
     for text in notes:
         note(f"note: {text}")
     report: dict[str, Any] = {
@@ -151,41 +159,36 @@ def _thread_counts(text: str) -> list[int]:
     return counts
 
 
-def _scaling_notes(threads: int) -> list[str]:
-    """A warning if the machine does not give several threads a core each just now."""
-    if threads == 1:
-        return []
-    from cnnc.cli.machine_peak import MachinePeak
-
-    scaling = MachinePeak().scaling(threads)
-    if scaling >= 0.85 * threads:
-        return []
-    return [
-        f"{threads} threads of pure multiply-adds run {scaling:.2f} times as fast as one, not {threads} times: the "
-        f"host is busy, so timings with {threads} threads say little"
-    ]
-
-
-def _measure(models: dict[str, Path], feeds: Path, threads: int, rounds: int, seconds: float) -> list[EngineResult]:
-    """All engines at one number of threads, in turns; another one begins each round."""
+def _measure(
+    models: dict[str, Path], feeds: Path, outputs: Sequence[str], threads: int, pace: Pace
+) -> tuple[list[EngineResult], list[str]]:
+    """All engines at one number of threads, in turns; and what to say about the measurement."""
     from cnnc.cli.bench_worker import BenchWorker
+    from cnnc.cli.interleaved import run_rounds
+    from cnnc.tuning.machine_peak import free_cores_check
 
     with ExitStack() as stack, counting(f"measuring, {threads} thread{'s' * (threads > 1)}") as count:
         workers: list[BenchWorker] = []
         for name, path in models.items():
-            worker = BenchWorker(name, path, feeds, threads)
+            worker = BenchWorker(name, path, feeds, outputs, threads)
             stack.callback(worker.close)
             workers.append(worker)
-        times: dict[str, list[float]] = {name: [] for name in models}
-        for turn in range(rounds):
-            first = turn % len(workers)
-            for worker in (*workers[first:], *workers[:first]):
-                times[worker.engine].append(statistics.median(worker.times(seconds)))
-            count(turn + 1, rounds)
-        return [
-            EngineResult(worker.engine, worker.version, threads, worker.load_seconds, tuple(times[worker.engine]))
+        rounds = run_rounds(workers, pace, cores_are_free=free_cores_check(threads), progress=count)
+        results = [
+            EngineResult(
+                worker.engine, worker.version, threads, worker.start.seconds, tuple(rounds.medians(worker.engine))
+            )
             for worker in workers
         ]
+    notes = []
+    if not rounds.is_free:
+        notes.append(
+            f"{threads} threads of pure multiply-adds do not run {threads} times as fast as one just now: the host is "
+            f"busy, so timings with {threads} threads say little"
+        )
+    elif rounds.dropped:
+        notes.append(f"{rounds.dropped} rounds with {threads} threads were repeated: the host was busy")
+    return results, notes
 
 
 def _as_json(result: EngineResult, results: Sequence[EngineResult]) -> dict[str, Any]:

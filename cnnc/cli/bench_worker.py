@@ -1,9 +1,4 @@
-"""One engine in a process of its own. Requests and answers are JSON, a line each, on standard input and output.
-
-The first request says what to load: {"engine", "model", "feeds", "threads"}; the answer is {"seconds", "version"}.
-Each later one asks for a slice: {"seconds"}; the answer is {"times"}, the seconds of each run in it. A run that is not
-timed goes first, because other engines have used the caches since the last slice. A failure is answered {"error"}.
-"""
+"""The parent's end of ``engine_worker``: starts an engine's process, asks it for times, ends it."""
 
 from __future__ import annotations
 
@@ -11,47 +6,95 @@ import json
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnc.cli.engines import ENGINES, Runner
+from cnnc.cli.engines import ENGINES
 from cnnc.errors import OptionError
 
-MAX_RUNS = 2000
-"""Most runs in one slice."""
+_PROGRAM = Path(__file__).with_name("engine_worker.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds of an engine's start in a fresh process that has imported NumPy: its import, the model, the first run."""
+
+    import_seconds: float
+    load_seconds: float
+    first_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return self.import_seconds + self.load_seconds + self.first_seconds
 
 
 class BenchWorker:
-    """The parent's end: starts the process and loads the engine.
+    """An engine with a loaded model, in a process of its own.
+
+    Args:
+        engine: name in ``ENGINES``, or ``reference``: onnxruntime without graph optimisations.
+        model: what the engine loads, see ``peer_models.model_for``.
+        feeds: ``.npz`` file of the inputs, in the model's order.
+        outputs: names of the model's outputs.
+        threads: most threads of a run.
+        sessions: how many sessions to load.
 
     Raises:
         OptionError: the engine cannot load or run the model.
     """
 
-    def __init__(self, engine: str, model: Path, feeds: Path, threads: int) -> None:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
+    def __init__(
+        self,
+        engine: str,
+        model: Path,
+        feeds: Path,
+        outputs: Sequence[str],
+        threads: int,
+        *,
+        sessions: int = 1,
+    ) -> None:
+        facts = ENGINES["onnxruntime" if engine == "reference" else engine]
+        here = os.pathsep.join(entry for entry in sys.path if entry)
+        paths = {"PYTHONPATH": "" if facts.is_elsewhere else here}
+        environment = {**os.environ, **paths, "OMP_NUM_THREADS": str(threads)}
         self.engine = engine
+        # -P: the program's folder holds modules named like some of the standard library.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cnnc.cli.bench_worker"],
+            [facts.interpreter, "-P", str(_PROGRAM)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=None if engine == "cnnc" else subprocess.DEVNULL,
             text=True,
             env=environment,
         )
-        request = {"engine": engine, "model": str(model), "feeds": str(feeds), "threads": threads}
+        request = {"engine": engine, "model": str(model), "feeds": str(feeds), "outputs": list(outputs)}
         try:
-            loaded = self._ask(request)
+            loaded = self._ask({**request, "threads": threads, "sessions": sessions})
         except BaseException:
             self.close()
             raise
-        self.load_seconds = float(loaded["seconds"])
+        self.start = Start(*(float(loaded[f"{part}_seconds"]) for part in ("import", "load", "first")))
         self.version = str(loaded["version"])
 
     def times(self, seconds: float) -> list[float]:
         """Seconds of each run in a slice of about ``seconds``; at least one."""
         return [float(value) for value in self._ask({"seconds": seconds})["times"]]
+
+    def times_at_once(self, seconds: float) -> tuple[list[list[float]], float]:
+        """Seconds of each run of each session, all running side by side for ``seconds``; and how long that took."""
+        answer = self._ask({"at_once": seconds})
+        return [[float(value) for value in times] for times in answer["times"]], float(answer["seconds"])
+
+    def peak_bytes(self) -> int | None:
+        """The largest resident set of the process so far; None where the system does not tell."""
+        value = self._ask({"memory": True})["peak_bytes"]
+        return None if value is None else int(value)
+
+    def save_outputs(self, path: Path) -> None:
+        """Run once and write the outputs to an ``.npz`` file, as arr_0, arr_1, ..."""
+        self._ask({"save": str(path)})
 
     def close(self) -> None:
         """End the process."""
@@ -72,50 +115,3 @@ class BenchWorker:
                 f"{self.engine} cannot run it: {answer['error']}", where="bench", hint="leave it out of --against"
             )
         return answer
-
-
-def slice_times(run: Runner, seconds: float) -> list[float]:
-    """Seconds of each run until ``seconds`` have passed, after one that is not timed."""
-    run()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < MAX_RUNS:
-        start = time.perf_counter()
-        run()
-        stop = time.perf_counter()
-        times.append(stop - start)
-        if stop >= end:
-            break
-    return times
-
-
-def _load(request: dict[str, Any]) -> tuple[Runner, dict[str, Any]]:
-    import numpy as np
-
-    with np.load(request["feeds"], allow_pickle=False) as archive:
-        feeds = {name: archive[name] for name in archive.files}
-    start = time.perf_counter()
-    engine = ENGINES[request["engine"]]
-    run = engine.load(Path(request["model"]), feeds, request["threads"])
-    run()
-    return run, {"seconds": time.perf_counter() - start, "version": engine.version()}
-
-
-def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else prints must not look like an answer
-    run: Runner | None = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if run is None:
-                run, answer = _load(request)
-            else:
-                answer = {"times": slice_times(run, request["seconds"])}
-        except Exception as error:  # engines raise classes of their own
-            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-        print(json.dumps(answer), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,17 +1,14 @@
-"""The engines that ``cnnc bench`` can measure: how each loads a model and runs it, with a cap on its threads."""
+"""The engines that ``cnnc bench`` can measure, and the interpreters that have them."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from cnnc.errors import OptionError
-
-Feeds = Mapping[str, Any]
-Runner = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +17,24 @@ class Engine:
 
     Attributes:
         module: what must be importable.
-        load: makes a function that runs the model once, from the model's path, the inputs and the most threads.
+        variable: the environment variable that may name another interpreter which has the engine; "" for none.
+        packages: what pip installs to run it, with its model converter.
     """
 
     name: str
     module: str
-    load: Callable[[Path, Feeds, int], Runner]
+    variable: str
+    packages: str
+
+    @property
+    def interpreter(self) -> str:
+        """The Python that runs the engine: this one, unless the environment names another."""
+        return os.environ.get(self.variable) or sys.executable
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the engine runs in another interpreter than this one."""
+        return self.interpreter != sys.executable
 
     def check_installed(self) -> None:
         """Refuse an engine that is not here.
@@ -33,24 +42,22 @@ class Engine:
         Raises:
             OptionError: with the command that installs it.
         """
-        if importlib.util.find_spec(self.module) is None:
-            raise OptionError(f"{self.name} is not installed", where="--against", hint=f"pip install {self.module}")
-
-    def version(self) -> str:
-        """The version of the installed engine."""
-        return str(getattr(importlib.import_module(self.module), "__version__", ""))
+        if self.is_elsewhere:
+            if not os.access(self.interpreter, os.X_OK):
+                raise OptionError(
+                    f"{self.variable}={self.interpreter} is no program", where="--against", hint="name a Python"
+                )
+        elif importlib.util.find_spec(self.module) is None:
+            hint = f"pip install {self.packages}, or name a Python that has it by {self.variable}"
+            raise OptionError(f"{self.name} is not installed", where="--against", hint=hint)
 
 
 def find_engine(name: str) -> Engine:
     """The engine of that name, installed.
 
     Raises:
-        OptionError: unknown, not supported, or not installed.
+        OptionError: unknown or not installed.
     """
-    if name in _REFUSED:
-        raise OptionError(
-            f"{name} is not supported yet: {_REFUSED[name]}", where="--against", hint=f"use {', '.join(PEERS)}"
-        )
     engine = ENGINES.get(name)
     if engine is None:
         raise OptionError(f"there is no engine {name!r}", where="--against", hint=f"use {', '.join(PEERS)}")
@@ -58,52 +65,16 @@ def find_engine(name: str) -> Engine:
     return engine
 
 
-def _load_cnnc(path: Path, feeds: Feeds, threads: int) -> Runner:
-    from cnnc.runtime.session import InferenceSession
-
-    session = InferenceSession(path, threads=threads)
-    return lambda: session.run(None, feeds)
-
-
-def _load_onnxruntime(path: Path, feeds: Feeds, threads: int) -> Runner:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    known = {port.name for port in session.get_inputs()}
-    arrays = {name: array for name, array in feeds.items() if name in known}
-    return lambda: session.run(None, arrays)
-
-
-def _load_openvino(path: Path, feeds: Feeds, threads: int) -> Runner:
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(str(path))
-    # Fixed sizes, as cnnc plans for them too; open sizes would cost it speed.
-    model.reshape({name: list(array.shape) for name, array in feeds.items()})
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
-    arrays = dict(feeds)
-    return lambda: request.infer(arrays)
-
-
 ENGINES: Mapping[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine("cnnc", "cnnc", _load_cnnc),
-        Engine("onnxruntime", "onnxruntime", _load_onnxruntime),
-        Engine("openvino", "openvino", _load_openvino),
+        Engine("cnnc", "cnnc", "", "cnnc"),
+        Engine("onnxruntime", "onnxruntime", "PY_ORT", "onnxruntime"),
+        Engine("openvino", "openvino", "PY_OV", "openvino"),
+        Engine("ncnn", "ncnn", "PY_NCNN", "ncnn pnnx"),
+        Engine("mnn", "MNN", "PY_MNN", "MNN"),
     )
 }
-"""By name. ``cnnc`` loads a ``.cnnc`` file, the others the ONNX model."""
+"""By name. ``cnnc`` loads a ``.cnnc`` file, onnxruntime and openvino the ONNX model, ncnn and mnn converted ones."""
 
 PEERS = tuple(name for name in ENGINES if name != "cnnc")
-
-_REFUSED = {
-    "ncnn": "it reads models of its own format, which its converter writes",
-    "mnn": "it reads models of its own format, which its converter writes",
-}

@@ -6,7 +6,9 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from cnnc.cli.console import print_table
-from cnnc.cli.machine_peak import MachinePeak
+from cnnc.cli.step_bytes import step_bytes
+from cnnc.runtime.input_check import bind_shapes
+from cnnc.tuning.machine_peak import MachinePeak
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,7 @@ def profile_layers(compiled: CompiledModel, feeds: Mapping[str, Array], threads:
 
     Returns:
         A JSON value: ``peak_gflops`` of all threads, ``layers`` in the order of the program, ``seconds`` of all steps.
+        A layer's ``bytes`` are what it reads and writes at least, see ``step_bytes``; null where that is not known.
     """
     from cnnc.runtime.session import InferenceSession
 
@@ -38,12 +41,15 @@ def profile_layers(compiled: CompiledModel, feeds: Mapping[str, Array], threads:
         session.run(None, feeds)
         runs.append(session.last_profile)
     limit = max(before, peak.flops()) * threads
-    layers = [_layer(timings, limit) for timings in zip(*runs, strict=True)]
+    program = compiled.executable.program
+    bindings = bind_shapes(program.inputs, [feeds[port.name] for port in program.inputs])
+    moved = step_bytes(program, bindings)
+    layers = [_layer(timings, limit, moved.get(timings[0].step)) for timings in zip(*runs, strict=True)]
     seconds = sum(layer["seconds"] for layer in layers)
     return {"threads": threads, "peak_gflops": limit / 1e9, "seconds": seconds, "layers": layers}
 
 
-def _layer(timings: tuple[StepTiming, ...], limit: float) -> dict[str, Any]:
+def _layer(timings: tuple[StepTiming, ...], limit: float, moved: int | None) -> dict[str, Any]:
     first = timings[0]
     seconds = statistics.median(timing.seconds for timing in timings)
     rate = FLOPS_PER_MAC * first.macs / seconds
@@ -53,6 +59,7 @@ def _layer(timings: tuple[StepTiming, ...], limit: float) -> dict[str, Any]:
         "kernels": list(first.kernels),
         "seconds": seconds,
         "macs": first.macs,
+        "bytes": moved,
         "gflops": rate / 1e9,
         "share_of_peak": rate / limit,
     }

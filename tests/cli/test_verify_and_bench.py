@@ -12,7 +12,7 @@ import pytest
 
 from cnnc.cli import onnxruntime_reference
 from cnnc.cli.bench import EngineResult
-from cnnc.cli.bench_worker import slice_times
+from cnnc.cli.engine_worker import slice_times
 from cnnc.compiler import CompiledModel
 from tests.cli.command_line import IMAGE, LENET, answer, cnnc, done
 
@@ -133,6 +133,6 @@ def test_a_slice_warms_up_and_runs_at_least_once() -> None:
 
 
 def test_peak_is_plausible() -> None:
-    from cnnc.cli.machine_peak import MachinePeak
+    from cnnc.tuning.machine_peak import MachinePeak
 
     assert 1e9 < MachinePeak().flops() < 1e12

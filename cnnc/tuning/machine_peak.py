@@ -18,6 +18,9 @@ CHAINS = 12
 ROUNDS = 100_000
 """Loop iterations of one measurement, about a millisecond."""
 
+FREE_SHARE = 0.85
+"""Several threads are taken to have a core each if they reach this share of their number times one thread's rate."""
+
 
 class MachinePeak:
     """A compiled loop of multiply-adds, to be run whenever the peak is asked for."""
@@ -55,6 +58,14 @@ class MachinePeak:
         begin = time.perf_counter()
         self._run(ctypes.addressof(arguments), 0, rounds, 0)
         return rounds * CHAINS * self._lanes * 2 / (time.perf_counter() - begin)
+
+
+def free_cores_check(threads: int) -> Callable[[], bool] | None:
+    """A function that says whether ``threads`` threads of pure multiply-adds get a core each; None for one thread."""
+    if threads == 1:
+        return None
+    peak = MachinePeak()
+    return lambda: peak.scaling(threads) >= FREE_SHARE * threads
 
 
 def _compile_loop() -> int:
