@@ -75,6 +75,7 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
         "after the folds, which refuse a residual; before activations, which come last in an epilogue",
     ),
     (1, "fuse-conv-activation", "after everything that an activation ends: bias, scale and residual"),
+    (1, "fuse-conv-prologue", "after activations, which it takes along; before chains take what no convolution takes"),
     (1, "simplify-power", "after the patterns that know powers and quotients, before what is left runs as chains"),
     (1, "simplify-division", "after fold-scale-into-conv, which divides in float64"),
     (1, "fuse-elementwise", "after every fusion into a convolution, which is better; what is left runs as chains"),

@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.conv_prologue import (
+    has_prologue,
+    prologue_buffers,
+    prologue_params,
+    prologue_refusal,
+    prologue_sizes,
+)
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import activation_bits, channel_lanes, known_volume, sizes_of, typical, volume
 from cnnc.ops.conv import ConvAttrs, conv_window
@@ -40,8 +47,11 @@ def constant_array(node: Node, position: int) -> Array | None:
     return None if value is None else value.array
 
 
-def conv_refusal(node: Node) -> str | None:
-    """What every convolution kernel needs: float32, constant weights, an activation that the epilogue knows."""
+def conv_refusal(node: Node, takes_prologue: bool = False) -> str | None:
+    """What every convolution kernel needs: float32, constant weights, an activation that the epilogue knows.
+
+    ``takes_prologue``: the kernel can scale and shift its input.
+    """
     attrs = conv_attrs(node)
     if node.output.type.dtype is not DType.F32:
         return f"elements are {node.output.type.dtype.value}, not f32"
@@ -56,7 +66,9 @@ def conv_refusal(node: Node) -> str | None:
     residual = node.optional(3)
     if residual is not None and residual.type != node.output.type:
         return "its residual has another shape or layout than its output"
-    return None
+    if has_prologue(node) and not takes_prologue:
+        return "it has a prologue"
+    return prologue_refusal(node)
 
 
 def epilogue_params(node: Node) -> dict[str, int | str]:
@@ -77,9 +89,9 @@ def epilogue_buffers(node: Node, builder: ProgramBuilder) -> dict[str, BufferArg
     }
 
 
-def dense_refusal(node: Node) -> str | None:
+def dense_refusal(node: Node, takes_prologue: bool = False) -> str | None:
     """What kernels need whose output lanes sum over several input channels."""
-    reason = conv_refusal(node)
+    reason = conv_refusal(node, takes_prologue)
     if reason is not None:
         return reason
     if node.output.type.layout.pieces:
@@ -97,8 +109,8 @@ def small_groups_refusal(node: Node) -> str | None:
     return grouping_refusal(channels, out_channels, groups, node.output.type.layout.block, lane_of)
 
 
-def _block_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = dense_refusal(node)
+def _block_refusal(node: Node, builder: ProgramBuilder, takes_prologue: bool = False) -> str | None:
+    reason = dense_refusal(node, takes_prologue)
     if reason is None and small_groups_refusal(node) is None:
         return "its groups are smaller than a block"
     return reason
@@ -242,7 +254,7 @@ def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> Non
 
 
 def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = _block_refusal(node, builder)
+    reason = _block_refusal(node, builder, takes_prologue=True)
     if reason is not None:
         return reason
     if not node.input(0).type.layout.is_blocked:
@@ -264,13 +276,16 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
 def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
     shapes = conv_shapes(node)
     buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
+    buffers |= prologue_buffers(node, builder)
     sizes |= {"pixels": product(shapes.source), "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= prologue_sizes(node)
     variant = Variant.of(
         "conv.f32.blocked.pointwise",
         columns=tiling.columns,
         blocks=tiling.blocks,
         lanes=shapes.lanes,
         **epilogue_params(node),
+        **prologue_params(node),
         **builder.numerics.sum_params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])

@@ -94,7 +94,7 @@ def _constant(node: Node, position: int) -> bool:
 
 
 def _conv(node: Node) -> BlockedForm:
-    if not (_constant(node, 1) and _constant(node, 2) and _constant(node, 4)):
+    if not all(_constant(node, position) for position in (1, 2, 4, 5, 6)):
         return _plain("its weights are not constant")
     residual = node.optional(3)
     if residual is not None and residual.type.shape != node.output.type.shape:

@@ -1,4 +1,4 @@
-"""conv and conv_transpose, with the fused epilogue that passes give them."""
+"""conv and conv_transpose, with the fused prologue and epilogue that passes give them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from cnnc.types import TensorType
 
 @dataclass(frozen=True, slots=True)
 class ConvAttrs(Attrs):
-    """ONNX Conv, and the activation of the epilogue. Empty tuples mean the ONNX defaults."""
+    """ONNX Conv, and the activations of epilogue and prologue. Empty tuples mean the ONNX defaults.
+
+    A conv with an input scale and shift (inputs 5 and 6, [C] each) reads prologue(x * scale + shift) in place of x; its
+    padding is 0 all the same.
+    """
 
     auto_pad: str = "NOTSET"
     dilations: tuple[int, ...] = ()
@@ -26,6 +30,7 @@ class ConvAttrs(Attrs):
     pads: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     activation: Activation = IDENTITY
+    prologue: Activation = IDENTITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,19 @@ def _infer_conv(attrs: ConvAttrs, operands: Operands) -> tuple[TensorType, ...]:
     check_activation(attrs.activation, operands, slopes=4)
     shape = (x.shape[0], w.shape[0], *conv_window(attrs, x.shape, w.shape).output)
     check_broadcasts_to("the residual", operands[3], shape)
+    _check_prologue(attrs.prologue, operands)
     return (TensorType(shape, x.dtype),)
+
+
+def _check_prologue(prologue: Activation, operands: Operands) -> None:
+    scale, shift = operands[5], operands[6]
+    if (scale is None) != (shift is None) or (scale is None and not prologue.is_identity):
+        raise ModelError("a prologue needs an input scale and an input shift")
+    if prologue.kind == "prelu":
+        raise ModelError("prelu is no prologue: it has slopes")
+    channels = operands.need(0).shape[1]
+    check_length("the input scale", scale, channels)
+    check_length("the input shift", shift, channels)
 
 
 def _infer_conv_transpose(attrs: ConvTransposeAttrs, operands: Operands) -> tuple[TensorType, ...]:
@@ -164,6 +181,6 @@ def _transpose_macs(attrs: object, inputs: Sequence[TensorType | None], outputs:
 
 
 OPS = (
-    OpDef("conv", _infer_conv, attrs=ConvAttrs, inputs=(2, 5), macs=conv_macs),
+    OpDef("conv", _infer_conv, attrs=ConvAttrs, inputs=(2, 7), macs=conv_macs),
     OpDef("conv_transpose", _infer_conv_transpose, attrs=ConvTransposeAttrs, inputs=(2, 3), macs=_transpose_macs),
 )

@@ -1,7 +1,8 @@
 """conv.f32.blocked.pointwise: 1x1 convolution with stride 1 and no padding, as a matrix product over flattened pixels.
 
 The register tile reads the blocked input in place. Only the last tile of an image, where fewer pixels than a tile are
-left, is copied to scratch first, so that nothing beyond the image is read.
+left, is copied to scratch first, so that nothing beyond the image is read. A variant with a prologue copies all pixels
+of a work item, transformed; its tiles read only the copy.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
+from cnnc.runtime.cpu.prologue import PROLOGUE_BUFFERS, PROLOGUE_SIZES, has_prologue, input_copy, prologue_accesses
 from cnnc.runtime.cpu.tile_table import has_wide_sums
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.pointwise"
-BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y")
+BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y", *PROLOGUE_BUFFERS)
 SIZES = (
     *("N", "XB", "YB", "pixels", "segment_count", "segment_rows", "weight_floats"),
     *("pixel_tiles", "oc_tiles", "alpha", "beta"),
     *GAPS,
+    *PROLOGUE_SIZES,
 )
 """XB, YB: channel blocks of x and y. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. segment_count,
 segment_rows, weight_floats: as ``conv_packing`` gives them; residual and slopes are 0 where the variant has none.
-Variant parameters: columns (pixels of a tile), blocks, activation, residual (0 or 1), lanes."""
+Variant parameters: columns (pixels of a tile), blocks, activation, residual (0 or 1), lanes, prologue (or none)."""
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
-    tail = s["XB"] * (int(params["columns"]) * int(params["lanes"]) * 4)
-    return round_up(s["segment_count"] * 48, 64) + tail
+    tiles = s["pixel_tiles"] if has_prologue(params) else 1
+    copied = s["XB"] * tiles * (int(params["columns"]) * int(params["lanes"]) * 4)
+    return round_up(s["segment_count"] * 48, 64) + copied
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -37,7 +41,8 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    return conv_footprint(s, params, s["XB"] * s["pixels"] * int(params["lanes"]) * 4, s["pixels"])
+    operands = conv_footprint(s, params, s["XB"] * s["pixels"] * int(params["lanes"]) * 4, s["pixels"])
+    return operands + prologue_accesses(s, params)
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -59,22 +64,26 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     )
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
-    load_index, store_index, copy_vectors = memory.load_index, memory.store_index, memory.copy_vectors
+    load_index, store_index, copy_input = memory.load_index, memory.store_index, input_copy(target, params)
+    transforms = constant(target, int(has_prologue(params)))
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         COLUMNS, BLOCKS, BYTES = tile_columns(), tile_blocks(), vector_bytes()
         x, weights, segments, bias = args[0], args[1], args[2], args[3]
-        residual, slopes, y = args[4], args[5], args[6]
-        XB, YB, pixels, segment_count = args[8], args[9], args[10], args[11]
-        pixel_tiles, oc_tiles, alpha, beta = args[14], args[15], args[16], args[17]
-        x_gap, y_gap, residual_gap = args[18] * 4, args[19] * 4, args[20] * 4
+        residual, slopes, y, input_scale, input_shift = args[4], args[5], args[6], args[7], args[8]
+        XB, YB, pixels, segment_count = args[10], args[11], args[12], args[13]
+        pixel_tiles, oc_tiles, alpha, beta = args[16], args[17], args[18], args[19]
+        x_gap, y_gap, residual_gap = args[20] * 4, args[21] * 4, args[22] * 4
+        input_alpha, input_beta = args[23], args[24]
 
         table = scratch
-        tail = scratch + (segment_count * 48 + 63) // 64 * 64
+        panel = scratch + (segment_count * 48 + 63) // 64 * 64
+        panel_row = (pixel_tiles if transforms() else 1) * COLUMNS * BYTES
         pixel_groups = (pixels + pixel_tiles * COLUMNS - 1) // (pixel_tiles * COLUMNS)
         all_oc_tiles = YB // BLOCKS
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
 
+        copied = -1  # the pixel group whose copy lies in the panel
         for item in range(begin, end):
             rest = item // oc_groups
             oc_begin = (item - rest * oc_groups) * oc_tiles
@@ -83,13 +92,24 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             pixel_begin = (rest - image * pixel_groups) * pixel_tiles * COLUMNS
             pixel_end = min(pixel_begin + pixel_tiles * COLUMNS, pixels)
             image_x = x + image * (XB * pixels * BYTES + x_gap)
-            tail_begin = pixel_begin + (pixel_end - pixel_begin) // COLUMNS * COLUMNS
-            if tail_begin < pixel_end:
+            panel_begin = pixel_begin
+            if not transforms():
+                panel_begin += (pixel_end - pixel_begin) // COLUMNS * COLUMNS
+            if panel_begin < pixel_end and rest != copied:
+                copied = rest
                 for block in range(XB):
-                    source = image_x + (block * pixels + tail_begin) * BYTES
-                    copy_vectors(tail + block * COLUMNS * BYTES, source, BYTES, pixel_end - tail_begin)
+                    copy_input(
+                        panel + block * panel_row,
+                        image_x + (block * pixels + panel_begin) * BYTES,
+                        BYTES,
+                        pixel_end - panel_begin,
+                        input_scale + block * BYTES,
+                        input_shift + block * BYTES,
+                        input_alpha,
+                        input_beta,
+                    )
 
-            # Two tables: offsets into x, and into the copied tail.
+            # Two tables: offsets into x, and into the copy.
             listed = -1
             entries = 0
             for oc in range(oc_begin, oc_end):
@@ -106,20 +126,20 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         store_index(entry + 8, weight_offset)
                         store_index(entry + 16, count)
                         entry += segment_count * 24
-                        store_index(entry, block * COLUMNS * BYTES + lane * 4)
+                        store_index(entry, block * panel_row + lane * 4)
                         store_index(entry + 8, weight_offset)
                         store_index(entry + 16, count)
                         weight_offset += count * BLOCKS * BYTES
                 lanes_offset = oc * BLOCKS * BYTES
                 for pixel in range(pixel_begin, pixel_end, COLUMNS):
                     y_offset = ((image * YB + oc * BLOCKS) * pixels + pixel) * BYTES
-                    in_tail = pixel >= tail_begin
+                    is_copied = pixel >= panel_begin
                     run_tile(
-                        tail if in_tail else image_x + pixel * BYTES,
+                        panel + (pixel - panel_begin) * BYTES if is_copied else image_x + pixel * BYTES,
                         0,
                         4,
                         weights + load_index(head + 16) * 4,
-                        table + segment_count * 24 if in_tail else table,
+                        table + segment_count * 24 if is_copied else table,
                         entries,
                         bias + lanes_offset,
                         slopes + lanes_offset,

@@ -27,6 +27,8 @@ def conv(
     bias: Array | None = None,
     residual: Array | None = None,
     slopes: Array | None = None,
+    input_scale: Array | None = None,
+    input_shift: Array | None = None,
     *,
     auto_pad: str = "NOTSET",
     dilations: Sequence[int] = (),
@@ -35,8 +37,9 @@ def conv(
     pads: Sequence[int] = (),
     strides: Sequence[int] = (),
     activation: tuple[str, float, float] = _NO_ACTIVATION,
+    prologue: tuple[str, float, float] = _NO_ACTIVATION,
 ) -> Array:
-    """act(conv(x, w) + bias + residual).
+    """act(conv(prologue(x * input_scale + input_shift), w) + bias + residual); padding stays 0.
 
     Args:
         x: [N, C, spatial...].
@@ -44,9 +47,14 @@ def conv(
         bias: [M].
         residual: broadcast to the output [N, M, output...].
         slopes: of the prelu activation, one a channel or one in all.
+        input_scale, input_shift: [C], both or none; without them there is no prologue.
     """
     window = resolve_window(x.shape[2:], w.shape[2:], strides, dilations, pads, auto_pad)
-    y = correlate(widen(x), widen(w), window, group)
+    read = widen(x)
+    if input_scale is not None and input_shift is not None:
+        scale, shift = (channels_last_but(widen(values), x.ndim) for values in (input_scale, input_shift))
+        read = apply_activation(read * scale.astype(read.dtype) + shift.astype(read.dtype), prologue)
+    y = correlate(read, widen(w), window, group)
     bias, residual, slopes = widen_all(bias, residual, slopes)
     if bias is not None:
         y += channels_last_but(bias, y.ndim)

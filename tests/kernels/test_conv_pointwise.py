@@ -13,14 +13,19 @@ from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_block
 pytestmark = pytest.mark.jit
 
 
-def run_pointwise(n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=(), prelu=False, **run):
+def run_pointwise(n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=(), prelu=False, prologue="", **run):
     rng = np.random.default_rng(ic * oc + pixels)
     lanes = host_target().lanes
     x = rng.standard_normal((n, ic, pixels), np.float32)
     w = rng.standard_normal((oc, ic // groups, 1), np.float32)
     other = rng.standard_normal((n, oc, pixels), np.float32)
     slopes = rng.standard_normal(oc, np.float32)
-    expected = reference.conv(x, w, (1,), (1,), (0, 0), groups) + other
+    scale, shift = rng.standard_normal((2, ic), np.float32)
+    read = x
+    if prologue:
+        read = x * scale[:, None] + shift[:, None]
+        read = {"relu": np.maximum(read, 0), "clip": np.clip(read, -0.5, 0.75), "none": read}[prologue]
+    expected = reference.conv(read, w, (1,), (1,), (0, 0), groups) + other
     expected = np.where(expected < 0, expected * slopes[:, None], expected) if prelu else np.maximum(expected, 0)
     where = Layout(lanes, pieces).lanes(ic)
     physical = np.full((n, Layout(lanes, pieces).physical_channels(ic), pixels), np.nan, np.float32)
@@ -38,7 +43,13 @@ def run_pointwise(n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=()
     arrays["y"] = np.zeros_like(arrays["residual"])
     if prelu:
         arrays["slopes"] = np.resize(pack_channels(slopes, oc, lanes), padded * lanes)
+    sizes |= {"input_alpha": float_bits(-0.5), "input_beta": float_bits(0.75)}
     options = {"columns": 6, "blocks": blocks, "activation": "prelu" if prelu else "relu", "residual": 1}
+    if prologue:
+        options["prologue"] = prologue
+        for name, values in (("input_scale", scale), ("input_shift", shift)):
+            arrays[name] = np.full(physical.shape[1], np.nan, np.float32)
+            arrays[name][where] = values
     variant = Variant.of("conv.f32.blocked.pointwise", lanes=lanes, **options)
     got = from_blocked(run_kernel(variant, arrays, sizes, **run)["y"], oc)
     return got, expected, 1e-6 * np.sqrt(ic)
@@ -51,6 +62,9 @@ CASES = [
     {"n": 1, "ic": 40, "oc": 48, "pixels": 12, "groups": 4},
     {"n": 1, "ic": 23, "oc": 16, "pixels": 35, "pieces": (5, 17, 1)},
     {"n": 1, "ic": 17, "oc": 31, "pixels": 29, "prelu": True},
+    {"n": 2, "ic": 24, "oc": 70, "pixels": 13, "tiles": (1, 3), "prologue": "relu"},
+    {"n": 1, "ic": 23, "oc": 80, "pixels": 49, "tiles": (3, 2), "pieces": (5, 17, 1), "prologue": "clip"},
+    {"n": 1, "ic": 16, "oc": 16, "pixels": 5, "prologue": "none"},
 ]
 
 
@@ -61,8 +75,9 @@ def test_matches_definition(case, at_start):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=bound)
 
 
+@pytest.mark.parametrize("prologue", ["", "relu"])
 @pytest.mark.parametrize("tiles", [(1, 1), (3, 4)])
-def test_any_split_gives_the_same_bits(tiles):
-    whole, _, _ = run_pointwise(2, 24, 70, 40)
-    split, _, _ = run_pointwise(2, 24, 70, 40, tiles=tiles, splits=3)
+def test_any_split_gives_the_same_bits(tiles, prologue):
+    whole, _, _ = run_pointwise(2, 24, 70, 40, prologue=prologue)
+    split, _, _ = run_pointwise(2, 24, 70, 40, tiles=tiles, splits=3, prologue=prologue)
     assert np.array_equal(whole, split)

@@ -11,6 +11,7 @@ from cnnc.dims import symbol
 from cnnc.errors import ModelError, UnsupportedError
 from cnnc.ir.fact import Fact, Operands
 from cnnc.ops import OPS
+from cnnc.ops.activation import Activation
 from cnnc.types import DType, TensorType
 from tests.ops.single_op import make_attrs
 
@@ -44,6 +45,10 @@ def c(values: Any, dtype: Any = np.int64) -> Fact:
 
 
 _CONTRADICTIONS: list[tuple[str, list[Fact | None], dict[str, Any], list[str]]] = [
+    ("conv", [f(1, 4, 5), f(2, 4, 1), None, None, None, f(4), f(3)], {}, ["input shift", "3 elements"]),
+    ("conv", [f(1, 4, 5), f(2, 4, 1), None, None, None, f(4)], {}, ["an input scale and an input shift"]),
+    ("conv", [f(1, 4, 5), f(2, 4, 1)], {"prologue": Activation("relu")}, ["an input scale and an input shift"]),
+    ("conv", [f(1, 4, 5), f(2, 4, 1), *[None] * 3, f(4), f(4)], {"prologue": Activation("prelu")}, ["has slopes"]),
     ("add", [f(2, 3), f(4)], {}, ["[2, 3]", "[4]", "3 against 4"]),
     ("add", [f(2), i(2)], {}, ["f32, i64"]),
     ("mul", [f(2)], {}, ["takes 2 inputs, got 1"]),

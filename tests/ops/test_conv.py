@@ -126,6 +126,15 @@ def test_epilogue_is_activation_of_biased_sum_with_residual(kind: str) -> None:
     np.testing.assert_allclose(fused, expected, rtol=1e-5, atol=2e-6)
 
 
+def test_prologue_is_a_scale_shift_in_front_and_padding_stays_zero() -> None:
+    x, w, bias = random(0, 2, 4, 5, 7), random(1, 6, 4, 3, 3), random(2, 6)
+    scale, shift = random(3, 4), random(4, 4)
+    inputs = [x, w, bias, None, None, scale, shift]
+    (fused,) = run_op("conv", inputs, pads=(1, 2, 0, 1), prologue=Activation("relu"))
+    (normal,) = run_op("scale_shift", [x, scale, shift], activation=Activation("relu"))
+    assert np.array_equal(fused, run_op("conv", [normal, w, bias], pads=(1, 2, 0, 1))[0])
+
+
 def test_float16_is_summed_in_float32_and_rounded_once() -> None:
     x, w = random(0, 1, 64, 5, 5, dtype=np.float16), random(1, 8, 64, 3, 3, dtype=np.float16)
     (narrow,) = run_op("conv", [x, w])

@@ -55,6 +55,8 @@ def _census(graph: Graph) -> Counter[str]:
             census[f"+{activation.kind}"] += 1
         if node.op == "conv" and node.optional(3) is not None:
             census["+residual"] += 1
+        if node.op == "conv" and node.optional(5) is not None:
+            census["+prologue"] += 1
     return census
 
 
@@ -75,7 +77,7 @@ def _census(graph: Graph) -> Counter[str]:
         ("alexnet", {"conv": 5, "gemm": 3, "+relu": 7}),
         ("norm_zoo", {"group_normalization": 2, "lrn": 1, "layer_normalization": 2, "average_pool": 0}),
         ("norm_zoo_ts13", {"group_normalization": 2, "lrn": 1, "layer_normalization": 2, "average_pool": 0}),
-        ("densenet121", {"batch_normalization": 0, "scale_shift": 62, "relu": 0}),
+        ("densenet121", {"batch_normalization": 0, "scale_shift": 4, "+prologue": 58, "relu": 0}),
         ("cae", {"conv": 4, "conv_transpose": 4, "relu": 0, "sigmoid": 0}),
     ],
 )

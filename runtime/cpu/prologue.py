@@ -1,0 +1,55 @@
+"""What a convolution does to its input while it copies it: act(x * scale + shift), one scale and shift a channel.
+
+This is a batch normalization with an activation that could not fold, because others read the tensor too (DenseNet,
+pre-activation residual networks). Kernels that copy their input into scratch do it on the way, so that it costs no pass
+over memory. Padding is written as 0 afterwards: it is padding of the transformed tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cnnc.runtime.kernel import Access, Params, Target
+
+PROLOGUE_BUFFERS = ("input_scale", "input_shift")
+PROLOGUE_SIZES = ("input_alpha", "input_beta")
+"""Slots of kernels that can have a prologue: a float a lane of every channel block of x, and the activation's
+parameters. The variant parameter ``prologue`` names the activation; without it the slots are 0."""
+
+
+def has_prologue(params: Params) -> bool:
+    """Whether the variant transforms its input."""
+    return "prologue" in params
+
+
+def prologue_accesses(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
+    """The vectors of scales and shifts of ``XB`` channel blocks."""
+    if not has_prologue(params):
+        return ()
+    lane_bytes = s["XB"] * int(params["lanes"]) * 4
+    return tuple(Access(buffer, 0, lane_bytes, False) for buffer in PROLOGUE_BUFFERS)
+
+
+def input_copy(target: Target, params: Params) -> Any:
+    """``copy(dst, src, src_step_bytes, count, scale, shift, alpha, beta)`` for Numba code.
+
+    Writes ``count`` vectors of one channel block, transformed, to consecutive places. ``scale`` and ``shift`` are the
+    addresses of the block's vectors, alpha and beta float bits; they are not read without a prologue.
+    """
+    from cnnc.runtime.cpu.epilogue import emit_activation
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    def transformed(b: Any, dst: Any, src: Any, step: Any, count: Any, *parameters: Any) -> None:
+        scale, shift = b.load(parameters[0]), b.load(parameters[1])
+        alpha, beta = b.float_bits(parameters[2]), b.float_bits(parameters[3])
+        with b.loop(count) as number:
+            value = b.fma(b.load(src, b.ir.mul(number, step)), scale, shift)
+            value = emit_activation(b, str(params["prologue"]), value, alpha, beta)
+            b.store(value, dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
+
+    def plain(b: Any, dst: Any, src: Any, step: Any, count: Any, *parameters: Any) -> None:
+        with b.loop(count) as number:
+            b.store(b.load(src, b.ir.mul(number, step)), dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
+
+    return intrinsic(target, transformed if has_prologue(params) else plain, 8)
