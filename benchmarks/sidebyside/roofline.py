@@ -46,8 +46,8 @@ def plot_rooflines(store: Store, stem: Path) -> Path | None:
         axis.set_visible(False)
     for row in axes:
         row[0].set_ylabel("GFLOP/s")
-    for axis in panels[:COLUMNS]:
-        axis.tick_params(labelbottom=False)
+    for axis in panels[max(0, len(profiles) - COLUMNS) : len(profiles)]:
+        axis.tick_params(labelbottom=True)
     figure.supxlabel("FLOP per byte that the layer reads or writes", fontsize=10)
     figure.tight_layout()
     png = stem.with_name(f"{stem.name}-roofline.png")
@@ -59,7 +59,7 @@ def plot_rooflines(store: Store, stem: Path) -> Path | None:
 
 def _draw_roofs(axis: Any, limits: Mapping[str, Any]) -> None:
     peak = limits["peak_flops"] / 1e9
-    intensities = [2.0**power for power in range(-3, 12)]
+    intensities = [2.0 ** (step / 8) for step in range(-3 * 8, 12 * 8)]
     for number, (level, rate) in enumerate(limits["bytes_per_second"].items()):
         roof = [min(peak, intensity * rate / 1e9) for intensity in intensities]
         axis.plot(intensities, roof, color="0.35", linewidth=0.8, linestyle=("-", "--", "-.", ":")[number % 4])
