@@ -230,10 +230,11 @@ def run_model(name: str, path: Path, shared: Path, cache: Path) -> list[dict[str
             for level in LEVELS:
                 got = compiled[level].run(feeds)
                 error, ort_error, problem = judge(level, got, ort, truth, steps)
-                hosts = sum(decision.chosen == "host" for decision in compiled[level].lowered.decisions)
+                chosen = [decision.chosen for decision in compiled[level].lowered.decisions]
+                conversions = sum(kernel.startswith("layout.") for kernel in chosen)
                 rows.append(
                     {"model": name, "input": shape, "level": level, "error": error, "ort": ort_error}
-                    | {"problem": problem, "host_ops": hosts}
+                    | {"problem": problem, "host_ops": chosen.count("host"), "conversions": conversions}
                 )
     return rows
 
@@ -257,13 +258,13 @@ def write_table(rows: list[dict[str, Any]], out: Path, seconds: float, jobs: int
         "Errors are the largest absolute difference from a float64 evaluation over the output's standard deviation "
         "(integer models are judged by their distance from onnxruntime). The limits stand in the script.",
         "",
-        "| model | input | level | cnnc | onnxruntime | host ops | problem |",
-        "|---|---|---|---|---|---|---|",
+        "| model | input | level | cnnc | onnxruntime | host ops | layout conversions | problem |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         lines.append(
             f"| {row['model']} | {row['input']} | O{row['level']} | {row['error']:.1e} | {row['ort']:.1e} "
-            f"| {row['host_ops']} | {row['problem']} |"
+            f"| {row['host_ops']} | {row['conversions']} | {row['problem']} |"
         )
     temporary = out.with_suffix(".tmp")
     temporary.write_text("\n".join(lines) + "\n")
@@ -284,7 +285,7 @@ def measure(arguments: argparse.Namespace, name: str) -> list[dict[str, Any]]:
             rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
             return rows
         problem = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
-    row = {"model": name, "input": "", "level": 0, "error": float("nan"), "ort": 0.0, "host_ops": 0}
+    row = {"model": name, "input": "", "level": 0, "error": float("nan"), "ort": 0.0, "host_ops": 0, "conversions": 0}
     return [row | {"problem": problem}]
 
 
@@ -312,7 +313,7 @@ def main() -> int:
             for row in found:
                 print(
                     f"{row['model']:44} {row['input']:16} O{row['level']} {row['error']:9.2e} ort {row['ort']:8.2e} "
-                    f"host {row['host_ops']:3d} {row['problem']}",
+                    f"host {row['host_ops']:3d} layout {row['conversions']:3d} {row['problem']}",
                     flush=True,
                 )
     bad = sum(bool(row["problem"]) for row in rows)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnc.cli.console import print_json, print_table, say
+from cnnc.cli.console import byte_count, print_json, print_table, say
 from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, TUNING, CompileRequest, check_options, compile_model
+from cnnc.errors import InputError
 
 if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel
@@ -82,11 +84,37 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
         fired[rule] = fired.get(rule, 0) + 1
     return {
         "level": compiled.options.level,
+        "plan": _plan(compiled),
         "nodes": nodes,
         "rewrites": fired,
         "refused_rewrites": refusals,
         "undone_passes": [{"pass": name, "reason": reason} for name, reason in notes.undone],
     }
+
+
+def _plan(compiled: CompiledModel) -> dict[str, Any]:
+    """What the program costs at typical sizes; or why those are no sizes for it."""
+    from cnnc.cli.layer_facts import open_sizes
+    from cnnc.cli.plan_facts import plan_facts
+
+    sizes = open_sizes(compiled.graph)
+    try:
+        facts = plan_facts(compiled.lowered.program, sizes)
+    except InputError as error:
+        return {"sizes": sizes, "refused": error.what}
+    return {"sizes": sizes, **dataclasses.asdict(facts)}
+
+
+def _show_plan(plan: dict[str, Any]) -> None:
+    sizes = ", ".join(f"{name}={size}" for name, size in plan["sizes"].items())
+    where = f" with {sizes}" if sizes else ""
+    if "refused" in plan:
+        say(f"no plan{where}: {plan['refused']}")
+        return
+    say(
+        f"plan{where}: {plan['instructions']} kernel calls, {plan['layout_conversions']} of them layout conversions, "
+        f"{plan['copies']} copies; {plan['host_steps']} steps on the host; arena {byte_count(plan['arena_bytes'])}"
+    )
 
 
 def _measured(timing: LayerTiming) -> list[dict[str, Any]]:
@@ -141,6 +169,7 @@ def _show(report: dict[str, Any]) -> None:
         print_table(["pass", "node", "reason"], refused, title="rewrites that were refused")
     for item in report["undone_passes"]:
         say(f"pass {item['pass']} was undone: {item['reason']}")
+    _show_plan(report["plan"])
     hosts = [f"{node['op']} {node['node']!r}" for node in report["nodes"] if node["kernel"] == "host"]
     if hosts:
         say("on the host, in NumPy: " + ", ".join(hosts))

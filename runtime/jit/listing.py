@@ -7,25 +7,36 @@ from dataclasses import dataclass
 
 _LABEL = re.compile(r"^(\.L\w+):")
 _JUMP = re.compile(r"^\s+j\w+\s+(\.L\w+)")
-_FMA = re.compile(r"^\s+vfn?m(add|sub)\w*ps\s")
-_STACK_VECTOR = re.compile(r"^\s+v?mov[au]ps\s.*\(%rsp\)")
+_FMA = re.compile(r"^\s+vfn?m(add|sub)\w*p[sd]\s")
+_STACK = re.compile(r"^\s+\w+\s.*\(%rsp[,)]")
+_LOAD = re.compile(r"^\s+v?(mov[au]p[sd]|movs[sd]|broadcasts[sd]|broadcastf\w+)\s+[^,]*\(")
+_MEMORY_OPERAND = re.compile(r"^\s+\w+\s+[^%,]*\(")
 
 
 @dataclass(frozen=True, slots=True)
 class LoopFacts:
-    """Counts in one loop body: instructions, multiply-adds, vector moves to or from the stack, vector loads."""
+    """Counts in one loop body.
+
+    Attributes:
+        instructions: all of them.
+        multiply_adds: fused ones on vectors.
+        stack_moves: instructions with an operand on the stack: spilled registers.
+        loads: instructions that only load a vector, or one element into all lanes.
+        folded_loads: multiply-adds that take an operand from memory.
+    """
 
     instructions: int
     multiply_adds: int
     stack_moves: int
     loads: int
+    folded_loads: int
 
 
 def hottest_loop(assembly: str) -> LoopFacts:
     """Facts of the innermost loop with the most multiply-adds in AT&T syntax assembly."""
     lines = assembly.splitlines()
     labels = {match.group(1): number for number, line in enumerate(lines) if (match := _LABEL.match(line))}
-    best = LoopFacts(0, 0, 0, 0)
+    best = LoopFacts(0, 0, 0, 0, 0)
     for number, line in enumerate(lines):
         jump = _JUMP.match(line)
         start = labels.get(jump.group(1), number) if jump else number
@@ -42,9 +53,11 @@ def hottest_loop(assembly: str) -> LoopFacts:
 
 def _count(body: list[str]) -> LoopFacts:
     code = [line for line in body if line.startswith("\t") and not line.startswith("\t.") and "#" not in line[:2]]
+    multiply_adds = [line for line in code if _FMA.match(line)]
     return LoopFacts(
         instructions=len(code),
-        multiply_adds=sum(1 for line in code if _FMA.match(line)),
-        stack_moves=sum(1 for line in code if _STACK_VECTOR.match(line)),
-        loads=sum(1 for line in code if re.match(r"^\s+v?(mov[au]ps|broadcastss)\s+[^,]*\(", line)),
+        multiply_adds=len(multiply_adds),
+        stack_moves=sum(1 for line in code if _STACK.match(line)),
+        loads=sum(1 for line in code if _LOAD.match(line)),
+        folded_loads=sum(1 for line in multiply_adds if _MEMORY_OPERAND.match(line)),
     )

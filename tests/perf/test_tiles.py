@@ -1,0 +1,164 @@
+"""Emitted assembly of the register tiles: no spills, no more instructions or loads for a multiply-add than expected.
+
+A case is a layer, which kernel takes it, and which tile; what the lowering makes of it is compiled for a fixed target,
+whatever CPU the tests run on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+import pytest
+
+from cnnc.compiler import Options, optimise_graph
+from cnnc.ir import Graph, Node, Notes
+from cnnc.lower import ProgramBuilder, lower
+from cnnc.lower.candidates import TILED_RULES
+from cnnc.lower.layer import layer_key, single_layer
+from cnnc.lower.selection import Candidate, LayerTiming, Selection
+from cnnc.ops import OPS
+from cnnc.ops.conv import ConvAttrs, ConvTransposeAttrs
+from cnnc.ops.linear import GemmAttrs
+from cnnc.runtime.jit.kernel_library import assembly
+from cnnc.runtime.jit.listing import hottest_loop
+from cnnc.runtime.jit.target import x86_target
+from cnnc.runtime.kernel import Target, Variant
+from cnnc.types import DType, TensorType
+from tests.perf.ledger import Facts, check
+
+EXPECTED = Path(__file__).with_name("tiles.json")
+LLVM = ".".join(map(str, llvmlite.binding.llvm_version_info[:2]))
+
+DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
+GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer (op, input, weights, attributes), the kernel for it, and sizes of its tile."""
+
+    op: str
+    x: tuple[int, ...]
+    w: tuple[int, ...]
+    attrs: Any
+    kernel: str
+    tile: Mapping[str, int] = field(default_factory=dict)
+
+
+def conv(kernel: str, channels: int, out: int, size: int, window: int, stride: int = 1, **tile: int) -> Case:
+    """A square convolution with padding that keeps the size."""
+    group = {DEPTHWISE: channels, GROUPED: channels // 4}.get(kernel, 1)
+    pads = (window // 2,) * 4
+    attrs = ConvAttrs(pads=pads, strides=(stride, stride), group=group)
+    return Case("conv", (1, channels, size, size), (out, channels // group, window, window), attrs, kernel, tile)
+
+
+def _tile(rows: int, columns: int, blocks: int) -> dict[str, int]:
+    return {"rows": rows, "columns": columns, "blocks": blocks}
+
+
+DIRECT_TILES = [(1, 28, 1), (2, 14, 1), (4, 7, 1), (1, 14, 2), (1, 9, 3), (1, 7, 4), (1, 6, 4)]
+POINTWISE_TILES = [(1, 28, 1), (1, 14, 2), (1, 9, 3), (1, 7, 4), (1, 6, 4)]
+CASES = {
+    **{
+        f"direct 3x3, tile {rows}x{columns}x{blocks}": conv(DIRECT, 192, 192, 56, 3, **_tile(rows, columns, blocks))
+        for rows, columns, blocks in DIRECT_TILES
+    },
+    "direct 3x3 stride 2, tile 1x14x2": conv(DIRECT, 192, 192, 56, 3, 2, **_tile(1, 14, 2)),
+    "direct 7x7 stride 2 of an image": conv(DIRECT, 3, 64, 224, 7, 2),
+    **{
+        f"pointwise, tile {columns}x{blocks}": conv(POINTWISE, 192, 192, 56, 1, **_tile(1, columns, blocks))
+        for _, columns, blocks in POINTWISE_TILES
+    },
+    "grouped 3x3, 4 channels a group": conv(GROUPED, 128, 128, 56, 3),
+    **{
+        f"depthwise {window}x{window} stride {stride}": conv(DEPTHWISE, 96, 96, 56, window, stride)
+        for window in (3, 5)
+        for stride in (1, 2)
+    },
+    "transposed 2x2 stride 2": Case(
+        "conv_transpose",
+        (1, 64, 28, 28),
+        (64, 64, 2, 2),
+        ConvTransposeAttrs(strides=(2, 2)),
+        "conv_transpose.f32.blocked",
+    ),
+    "gemm of one row": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
+    "gemm of 8 rows": Case("gemm", (8, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
+}
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("level", ["avx512", "avx2"])
+@pytest.mark.parametrize("name", CASES)
+def test_tile(name: str, level: str, request: pytest.FixtureRequest) -> None:
+    recorded = f"{level}, LLVM {LLVM}: {name}"
+    if level == "avx2" and CASES[name].tile:
+        pytest.skip("the tile is one of 16 lanes")
+    if not request.config.getoption("--update-golden") and f"LLVM {LLVM}:" not in EXPECTED.read_text(encoding="utf-8"):
+        pytest.skip(f"nothing is written down for LLVM {LLVM}, whose registers are allocated in another way")
+    [variant] = _variants(CASES[name], x86_target(level))
+    facts = dataclasses.asdict(hottest_loop(assembly(variant, x86_target(level))))
+    assert facts["multiply_adds"] > 0
+    check(EXPECTED, recorded, facts, worse_for_a_multiply_add, request)
+
+
+def worse_for_a_multiply_add(now: Facts, known: Facts) -> list[str]:
+    """What there is more of for each multiply-add than expected; and fewer multiply-adds in the loop."""
+    totals = [(facts, facts["multiply_adds"]) for facts in (now, known)]
+    (_, mine), (_, theirs) = totals
+    found = [
+        f"{what} {known[what]} for {theirs} -> {now[what]} for {mine} multiply-adds"
+        for what in ("instructions", "stack_moves", "loads")
+        if now[what] * theirs > known[what] * mine
+    ]
+    reads = [facts["loads"] + facts["folded_loads"] for facts in (now, known)]
+    if reads[0] * theirs > reads[1] * mine:
+        found.append(f"memory operands {reads[1]} for {theirs} -> {reads[0]} for {mine} multiply-adds")
+    if mine < theirs:
+        found.append(f"multiply_adds {theirs} -> {mine} in the loop")
+    return found
+
+
+def test_what_counts_as_worse() -> None:
+    known = {"instructions": 20, "multiply_adds": 14, "stack_moves": 0, "loads": 2, "folded_loads": 14}
+    assert worse_for_a_multiply_add(known, known) == []
+    twice = {name: 2 * value for name, value in known.items()}
+    assert worse_for_a_multiply_add(twice, known) == []
+    assert worse_for_a_multiply_add(known, twice) == ["multiply_adds 28 -> 14 in the loop"]
+    assert worse_for_a_multiply_add({**known, "stack_moves": 1}, known) == [
+        "stack_moves 0 for 14 -> 1 for 14 multiply-adds"
+    ]
+    assert worse_for_a_multiply_add({**known, "loads": 16, "folded_loads": 0}, known) == [
+        "loads 2 for 14 -> 16 for 14 multiply-adds"
+    ]
+
+
+def _variants(case: Case, target: Target) -> list[Variant]:
+    """The variants of the case's kernel in the program of its layer."""
+    layer = single_layer(_placed(case, target))
+    [node] = layer.nodes
+    rule = TILED_RULES[case.kernel]
+    builder = ProgramBuilder(layer, target)
+    assert rule.supports(node, builder) is None
+    [(_, tiling)] = rule.tilings(node, builder, 1)
+    chosen = Candidate(rule.name, dataclasses.replace(tiling, **case.tile), 0.0)
+    selection = Selection({layer_key(node, target): LayerTiming((chosen,), (0.0,), 0)})
+    program = lower(layer, target, selection).program
+    return [variant for variant in program.variants() if variant.kernel == case.kernel]
+
+
+def _placed(case: Case, target: Target) -> Node:
+    graph = Graph(OPS)
+    x = graph.add_input("x", TensorType(case.x, DType.F32))
+    w = graph.add_constant(np.random.default_rng(0).standard_normal(case.w).astype(np.float32), "w")
+    graph.set_outputs([graph.add_node(case.op, [x, w], case.attrs, names=("y",)).output], ["y"])
+    optimise_graph(graph, Options(), Notes(), target=target)
+    [node] = [node for node in graph.nodes if node.op == case.op]
+    return node
