@@ -14,6 +14,7 @@ _MODULES = {
     "conv.f32.blocked.grouped": "cnnc.runtime.cpu.conv_grouped",
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
     "conv_transpose.f32.blocked": "cnnc.runtime.cpu.conv_transpose",
+    "conv.f32.blocked.window": "cnnc.runtime.cpu.conv_window",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",
     "elementwise.tape": "cnnc.runtime.cpu.elementwise_tape",

@@ -14,7 +14,7 @@ and Stability of Numerical Algorithms, section 4.2: blocked summation). Sums of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,11 @@ AMD EPYC (Zen 4, AVX-512): ResNet-50 takes 1.055 times as long without, its 1x1 
 4096 do as well as 2048."""
 _PREFETCH_PIXELS = 4  # tiles of fewer wait for memory anyway
 
-_Sums = dict[tuple[tuple[int, int], int], ir.Value]
+Sums = dict[tuple[tuple[int, int], int], ir.Value]
 """((row, column), block) -> variable of a vector."""
+
+Part = tuple[tuple[int, int], tuple[int, int]]
+"""The pixels of a tile in these rows and columns, both as (first, stop)."""
 
 TILE_ARGS = (
     "x",  # address of the tile's first input pixel
@@ -85,14 +88,9 @@ TILE_ARGS = (
 def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     """Sum over the table, then bias, residual, activation and store. ``values`` follow ``TILE_ARGS``."""
     a = dict(zip(TILE_ARGS, values))
-    vector_bytes = b.target.vector_bytes
-    masks: list[ir.Value | None] = [None] * tile.blocks
-    if tile.masked:
-        masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
-    pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
-    zero = b.wide_zero() if tile.wide else b.zero()
-    sums: _Sums = {(pixel, block): b.variable(zero) for pixel in pixels for block in range(tile.blocks)}
-    levels = None if tile.wide else _TwoLevels(b, list(sums.values()))
+    sums = empty_sums(b, tile)
+    levels = None if tile.wide else TwoLevels(b, list(sums.values()))
+    whole = (0, tile.rows), (0, tile.columns)
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
         x = b.ir.add(a["x"], b.load_index(place))
@@ -101,11 +99,27 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
         if levels is not None:
             levels.make_room(count)
         if tile.group is not None:
-            _add_groups(b, tile, tile.group, a, sums, x, weights)
+            add_groups(b, tile, tile.group, a, sums, x, weights, whole)
         else:
-            _add_channels(b, tile, a, sums, x, weights, count)
+            add_channels(b, tile, a, sums, x, weights, count, whole)
     if levels is not None:
         levels.join()
+    emit_results(b, tile, a, sums)
+
+
+def empty_sums(b: VectorBuilder, tile: Tile) -> Sums:
+    """A variable for every pixel and block, zero."""
+    pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
+    zero = b.wide_zero() if tile.wide else b.zero()
+    return {(pixel, block): b.variable(zero) for pixel in pixels for block in range(tile.blocks)}
+
+
+def emit_results(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], sums: Sums) -> None:
+    """Bias, residual, activation and store of the valid pixels; ``a`` are arguments of a tile by name."""
+    vector_bytes = b.target.vector_bytes
+    masks: list[ir.Value | None] = [None] * tile.blocks
+    if tile.masked:
+        masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
     alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
     bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     slopes: list[ir.Value | None] = [None] * tile.blocks
@@ -124,16 +138,18 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                         emit_output(b, activation, total, a["y"], residual, place, masks[block])
 
 
-def _add_channels(
+def add_channels(
     b: VectorBuilder,
     tile: Tile,
-    a: dict[str, ir.Value],
-    sums: _Sums,
+    a: Mapping[str, ir.Value],
+    sums: Sums,
     first_x: ir.Value,
     first_weights: ir.Value,
     count: ir.Value,
+    part: Part,
 ) -> None:
-    """Add the products of ``count`` input channels, each broadcast to all output lanes."""
+    """Add the products of ``count`` input channels, each broadcast to all output lanes, to the sums of a part."""
+    rows, columns = range(*part[0]), range(*part[1])
     vector_bytes = b.target.vector_bytes
     row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
     x, weights = b.variable(first_x), b.variable(first_weights)
@@ -142,11 +158,11 @@ def _add_channels(
         if tile.rows * tile.columns >= _PREFETCH_PIXELS:
             for block in range(tile.blocks):
                 b.prefetch(b.get(weights), _PREFETCH_BYTES + block * vector_bytes)
-        row_base = b.get(x)
-        for row in range(tile.rows):
+        row_base = _first_row(b, b.get(x), a["x_row"], rows)
+        for row in rows:
             if tile.clamped:
                 row_base = b.ir.add(b.get(x), row_offsets[row])
-            for column in range(tile.columns):
+            for column in columns:
                 value = b.splat(_term(b, tile, b.load_scalar(row_base, column * tile.pixel_bytes)))
                 for block in range(tile.blocks):
                     total = sums[(row, column), block]
@@ -158,23 +174,25 @@ def _add_channels(
         b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
 
 
-def _add_groups(
+def add_groups(
     b: VectorBuilder,
     tile: Tile,
     group: tuple[int, int],
-    a: dict[str, ir.Value],
-    sums: _Sums,
+    a: Mapping[str, ir.Value],
+    sums: Sums,
     x: ir.Value,
     weights: ir.Value,
+    part: Part,
 ) -> None:
-    """Add the products of every input of each lane's group."""
+    """Add the products of every input of each lane's group to the sums of a part."""
+    rows, columns = range(*part[0]), range(*part[1])
     inputs, outputs = group
     lane_weights = [_term(b, tile, b.load(weights, step * b.target.vector_bytes)) for step in range(inputs)]
     # Lanes behind the last group are not outputs, and may read anything.
     steps = [[min(lane // outputs * inputs + step, b.lanes - 1) for lane in range(b.lanes)] for step in range(inputs)]
-    row_base = x
-    for row in range(tile.rows):
-        for column in range(tile.columns):
+    row_base = _first_row(b, x, a["x_row"], rows)
+    for row in rows:
+        for column in columns:
             value = b.load(row_base, column * tile.pixel_bytes)
             total = sums[(row, column), 0]
             for step, lanes in enumerate(steps):
@@ -182,6 +200,10 @@ def _add_groups(
                 b.set(total, b.fma(lane_weights[step], inputs_of_lanes, b.get(total)))
             b.clobber_memory()
         row_base = b.ir.add(row_base, a["x_row"])
+
+
+def _first_row(b: VectorBuilder, x: ir.Value, row_bytes: ir.Value, rows: range) -> ir.Value:
+    return b.ir.add(x, b.ir.mul(row_bytes, b.index(rows.start))) if rows.start else x
 
 
 def _term(b: VectorBuilder, tile: Tile, value: ir.Value) -> ir.Value:
@@ -217,7 +239,7 @@ def _list_products(b: VectorBuilder, table: ir.Value, k: ir.Value, x_step: ir.Va
     return entries
 
 
-class _TwoLevels:
+class TwoLevels:
     """Moves partial sums from their registers to a second level in memory whenever a chain is full."""
 
     def __init__(self, b: VectorBuilder, sums: Sequence[ir.Value]) -> None:
@@ -249,7 +271,7 @@ class _TwoLevels:
                 b.set(total, b.add(earlier, b.get(total)))
 
 
-def _clamped_offsets(b: VectorBuilder, tile: Tile, a: dict[str, ir.Value]) -> list[ir.Value]:
+def _clamped_offsets(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value]) -> list[ir.Value]:
     """Byte offset of each input row, that of the last valid row for rows beyond it."""
     last = b.ir.sub(a["rows_valid"], b.index(1))
     rows = [b.index(row) for row in range(tile.rows)]

@@ -331,6 +331,23 @@ class VectorBuilder:
         with self.ir.if_else(condition) as branches:
             yield branches
 
+    @contextmanager
+    def switch(self, number: ir.Value, count: int) -> Iterator[Sequence[Any]]:
+        """``match number:`` for numbers below ``count``, which it must be: gives the contexts of the cases."""
+        after = self.ir.append_basic_block("after")
+        blocks = [self.ir.append_basic_block("case") for _ in range(count)]
+        switch = self.ir.switch(number, blocks[-1])
+        for value, block in enumerate(blocks[:-1]):
+            switch.add_case(self.index(value), block)
+        yield [self._case(block, after) for block in blocks]
+        self.ir.position_at_end(after)
+
+    @contextmanager
+    def _case(self, block: ir.Block, after: ir.Block) -> Iterator[None]:
+        self.ir.position_at_end(block)
+        yield
+        self.ir.branch(after)
+
     def _unary_family(self, name: str, *operands: ir.Value) -> ir.Value:
         kind = operands[0].type
         suffix = {self.vector: f"v{self.lanes}f32", self.wide: f"v{self.lanes}f64"}.get(kind, "f32")

@@ -26,11 +26,11 @@ def grouped(channels: int, out_channels: int, groups: int, stride: int = 1, kern
 
 
 CASES = [
-    ("grouped", (32, 32, 8), {}),
-    ("grouped", (32, 32, 8), {"stride": 2}),
+    ("window", (32, 32, 8), {}),
+    ("window", (32, 32, 8), {"stride": 2}),
     ("grouped", (24, 48, 24), {"kernel": 1}),
-    ("grouped", (26, 26, 13), {"stride": 2}),
-    ("direct", (96, 96, 2), {}),
+    ("window", (26, 26, 13), {"stride": 2}),
+    ("window", (96, 96, 2), {}),
 ]
 
 
@@ -44,6 +44,13 @@ def test_kernel_and_numbers(kernel: str, shape: tuple[int, int, int], options: d
     x = np.random.default_rng(0).standard_normal((2, shape[0], 9, 10), np.float32)
     truth = interp.run(reference, {"x": x}, float64=True)["y"]
     np.testing.assert_allclose(model.run({"x": x})["y"], truth, rtol=0, atol=1e-5 * float(truth.std()))
+
+
+def test_groups_that_do_not_begin_at_the_first_lane_keep_their_kernel() -> None:
+    model = cnnc.compile(grouped(16, 32, 16))
+    [decision] = [decision for decision in model.lowered.decisions if decision.op == "conv"]
+    assert decision.chosen == "conv.f32.blocked.grouped"
+    assert any("first lane" in reason for _, reason in decision.refused)
 
 
 def test_nan_stays_in_its_group() -> None:

@@ -1,0 +1,132 @@
+"""Convolutions of blocked maps of known size: read in place, without the products of the padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnc.ir import Node
+from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.conv import (
+    constant_array,
+    conv_attrs,
+    conv_shapes,
+    dense_refusal,
+    depthwise_refusal,
+    epilogue_params,
+    input_lanes,
+    packed_operands,
+    small_groups_refusal,
+    window_sizes,
+)
+from cnnc.lower.rules import TiledRule
+from cnnc.lower.spatial import typical
+from cnnc.runtime.cpu.conv_grouped import pack_grouped
+from cnnc.runtime.cpu.conv_packing import PackedWeights, pack_weights
+from cnnc.runtime.cpu.conv_tiling import ConvTiling
+from cnnc.runtime.cpu.window_parts import Axis, format_ranges, part_ranges
+from cnnc.runtime.cpu.window_tiling import WindowLayer, rank_window_tilings
+from cnnc.runtime.kernel import Variant
+
+_MOST_STRIDE = 4
+
+
+def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    if depthwise_refusal(node, builder) is None:
+        return "it is one filter a channel"
+    reason = dense_refusal(node)
+    if reason is not None:
+        return reason
+    if not node.input(0).type.layout.is_blocked:
+        return "its input is in plain layout"
+    if builder.numerics.wide_sums:
+        return "its sums are float64"
+    shapes = conv_shapes(node)
+    if shapes.is_pointwise:
+        return "its window is one pixel, at every pixel"
+    if not all(isinstance(size, int) for size in (*shapes.source, *shapes.result, *shapes.begins)):
+        return "the size of its map is not known"
+    if shapes.strides[2] > _MOST_STRIDE:
+        return f"its horizontal stride is above {_MOST_STRIDE}"
+    if _is_permuted(node) and any(first % shapes.lanes for first in _first_lanes(node, shapes.lanes)):
+        return "the groups of a block do not begin at its first lane"
+    return None
+
+
+def _is_permuted(node: Node) -> bool:
+    """Whether output lanes read their groups by permutations of one vector."""
+    return small_groups_refusal(node) is None
+
+
+def _group(node: Node) -> tuple[int, int]:
+    """(inputs, outputs) of a group."""
+    weights = constant_array(node, 1)
+    assert weights is not None
+    return weights.shape[1], weights.shape[0] // conv_attrs(node).group
+
+
+def _first_lanes(node: Node, lanes: int) -> Sequence[int]:
+    """The first input lane that each block of outputs reads, for groups smaller than a block."""
+    inputs, outputs = _group(node)
+    lane_of = input_lanes(node)
+    assert lane_of is not None
+    return [lane_of[group * inputs] for group in range(0, conv_attrs(node).group, lanes // outputs)]
+
+
+def _axes(node: Node) -> tuple[Axis, Axis, Axis]:
+    shapes = conv_shapes(node)
+    depth, height, width = (
+        Axis(*(int(size) for size in sizes))
+        for sizes in zip(
+            shapes.source, shapes.result, shapes.kernel, shapes.strides, shapes.dilations, shapes.begins, strict=True
+        )
+    )
+    return depth, height, width
+
+
+def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
+    shapes = conv_shapes(node)
+    inputs, outputs = _group(node)
+    # A block whose outputs are of several groups reads all of them.
+    groups_read = min(conv_attrs(node).group, -(-shapes.lanes // outputs))
+    layer = WindowLayer(
+        _axes(node),
+        typical(node.output.type.shape[0], 1),
+        inputs * groups_read,
+        shapes.blocks_out,
+        shapes.lanes,
+        _group(node) if _is_permuted(node) else None,
+    )
+    return rank_window_tilings(layer, count)
+
+
+def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
+    shapes = conv_shapes(node)
+    _, height, width = _axes(node)
+    params: dict[str, int | str] = {
+        "rows": tiling.rows,
+        "columns": tiling.columns,
+        "blocks": tiling.blocks,
+        "stride": shapes.strides[2],
+        "row_parts": format_ranges(part_ranges(height, tiling.rows)),
+        "column_parts": format_ranges(part_ranges(width, tiling.columns)),
+        "lanes": shapes.lanes,
+        **epilogue_params(node),
+    }
+    if _is_permuted(node):
+        params["group_inputs"], params["group_outputs"] = _group(node)
+    buffers, sizes = packed_operands(node, builder, shapes, _packed(node, shapes.lanes, tiling.blocks))
+    sizes |= window_sizes(shapes)
+    sizes |= {"row_tiles": tiling.row_tiles, "oc_tiles": tiling.oc_tiles}
+    variant = Variant.of("conv.f32.blocked.window", **params)
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+def _packed(node: Node, lanes: int, blocks: int) -> PackedWeights:
+    weights, groups = constant_array(node, 1), conv_attrs(node).group
+    assert weights is not None
+    if _is_permuted(node):
+        return pack_grouped(weights, lanes, groups, input_lanes(node))
+    return pack_weights(weights, lanes, blocks, groups, input_lanes(node))
+
+
+RULES = {"conv": (TiledRule("conv.f32.blocked.window", ConvTiling, _refusal, _tilings, _emit),)}

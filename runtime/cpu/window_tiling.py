@@ -1,0 +1,107 @@
+"""Tiles and work items of ``conv.f32.blocked.window``, ranked by estimated cost. Pure functions of sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cnnc.runtime.cpu.conv_tiling import ConvTiling
+from cnnc.runtime.cpu.window_parts import Axis, part_ranges, tap_ranges
+
+MOST_PARTS = 12
+"""Parts of a tile that are compiled: each takes some 30 ms."""
+_REGION_BYTES = 512 << 10  # input of one work item, and weights of one of its tiles: half of a usual L2 cache
+_ITEMS = 16  # work items that a layer should have at least, for several threads
+_TILE_FMAS = 100  # entry and exit of a tile, list of taps
+_STORE_FMAS = 3  # store of a vector, and what is done to it before
+_LEAST_FMAS = 8  # that hide the latency of a sum, and the steps of the loop
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLayer:
+    """A convolution as its tiles see it.
+
+    Attributes:
+        axes: depth, height, width.
+        batch: images.
+        channels: input channels that a block of outputs reads.
+        oc_blocks: blocks of output channels.
+        lanes: of a block.
+        group: (inputs, outputs) of the groups where they are smaller than a block.
+    """
+
+    axes: tuple[Axis, Axis, Axis]
+    batch: int
+    channels: int
+    oc_blocks: int
+    lanes: int
+    group: tuple[int, int] | None = None
+
+
+def rank_window_tilings(layer: WindowLayer, count: int = 1) -> list[tuple[float, ConvTiling]]:
+    """Up to ``count`` tilings by rising cost, in vector multiply-adds."""
+    ranked = sorted((_cost(layer, tile), tile) for tile in _tiles(layer))
+    return [(cost, _items_of(layer, tile)) for cost, tile in ranked[:count]]
+
+
+def _tiles(layer: WindowLayer) -> Iterator[tuple[int, int, int]]:
+    """Tiles (rows, columns, blocks) that fit the registers and have few parts."""
+    _, height, width = layer.axes
+    registers = 32 if layer.lanes == 16 else 16
+    for blocks in (1, 2, 3, 4):
+        if layer.oc_blocks % blocks or (layer.group is not None and blocks > 1):
+            continue
+        if layer.group is not None:
+            inputs, outputs = layer.group
+            numbers = 0 if inputs == outputs <= 4 else inputs  # permutations within quarters of a vector need none
+            sums = max(registers - 2 - inputs - numbers, 4)
+        else:
+            # Beside the sums: the weights, and a broadcast that several blocks share.
+            sums = min(registers - 4, registers - blocks - (blocks > 1))
+        for columns in range(1, min(max(width.result, 1), sums // blocks) + 1):
+            column_parts = len(part_ranges(width, columns))
+            for rows in range(1, min(max(height.result, 1), sums // blocks // columns, 5) + 1):
+                if column_parts * len(part_ranges(height, rows)) <= MOST_PARTS:
+                    yield rows, columns, blocks
+
+
+def _cost(layer: WindowLayer, tile: tuple[int, int, int]) -> float:
+    rows, columns, blocks = tile
+    depth, height, width = layer.axes
+    inputs = layer.group[0] if layer.group is not None else layer.channels
+    steps = 0.0
+    for (row, row_stop), row_count in tap_ranges(height, rows).items():
+        for (column, column_stop), column_count in tap_ranges(width, columns).items():
+            fmas = (row_stop - row) * (column_stop - column) * blocks
+            loads = 0.0 if layer.lanes == 16 else (fmas / blocks + blocks) * 1.25
+            steps += row_count * column_count * (max(fmas, _LEAST_FMAS, loads) + 1.0 + 0.25 * blocks + 0.1 * rows)
+    planes = layer.batch * layer.oc_blocks // blocks
+    tiles = max(depth.result, 1) * -(-height.result // rows) * -(-width.result // columns)
+    edge = _TILE_FMAS + rows * columns * blocks * _STORE_FMAS
+    return planes * (steps * sum(tap_ranges(depth, 1).values()) * inputs + tiles * edge)
+
+
+def _items_of(layer: WindowLayer, tile: tuple[int, int, int]) -> ConvTiling:
+    rows, columns, blocks = tile
+    depth, height, width = layer.axes
+    all_row_tiles = max(-(-height.result // rows), 1)
+    taps = depth.window * height.window * width.window
+    # Rows of the input that a dilation or stride steps over are not read.
+    tile_rows = rows * min(height.stride, height.window)
+    row_bytes = depth.window * (width.source // max(width.stride // width.window, 1)) * layer.channels * 4
+    weight_bytes = taps * layer.channels * blocks * layer.lanes * 4
+    most = max(_REGION_BYTES - weight_bytes, _REGION_BYTES // 2)
+    row_tiles = max(1, min(all_row_tiles, most // max(tile_rows * row_bytes, 1)))
+    oc_tiles = layer.oc_blocks // blocks
+    if layer.group is not None or layer.channels <= layer.lanes:
+        oc_tiles = 1  # they share no input
+    planes = layer.batch * max(depth.result, 1)
+    while (
+        oc_tiles > 1 and planes * -(-all_row_tiles // row_tiles) * -(-(layer.oc_blocks // blocks) // oc_tiles) < _ITEMS
+    ):
+        oc_tiles = -(-oc_tiles // 2)
+    oc_groups = -(-(layer.oc_blocks // blocks) // oc_tiles)
+    while row_tiles > 1 and planes * -(-all_row_tiles // row_tiles) * oc_groups < _ITEMS:
+        row_tiles = -(-row_tiles // 2)
+    row_tiles = -(-all_row_tiles // -(-all_row_tiles // row_tiles))  # groups of even size
+    return ConvTiling(rows, columns, blocks, row_tiles, 1, oc_tiles)
