@@ -99,6 +99,8 @@ def tap_functions() -> tuple[Any, Any]:
 
     @numba.njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
     def tap_stop(start: int, dilation: int, kernel: int, size: int) -> int:
+        if start + (kernel - 1) * dilation < size:
+            return kernel
         return max(min(kernel, (size - start + dilation - 1) // dilation), 0)
 
     return first_tap, tap_stop

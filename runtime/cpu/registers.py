@@ -88,9 +88,9 @@ class Registers:
 
     ``load(address)`` and ``store(address, r)`` need no alignment. ``load_part(address, count)`` and
     ``store_part(address, r, count)`` touch the first ``count`` lanes only; lanes not loaded are zero. ``splat(x)``
-    fills all lanes. ``maximum`` and ``minimum`` are NaN where either operand is. ``keep(r, count, s)`` takes lanes from
-    ``count`` on from s. ``lane_numbers()`` is 0, 1, 2, ... ``finite_or_zero(r)`` puts 0 for infinities and NaN.
-    ``fold_add``, ``fold_mul``, ``fold_maximum`` and ``fold_minimum`` combine all lanes by halves.
+    fills all lanes. ``maximum``, ``maximum_of_three`` and ``minimum`` are NaN where an operand is. ``keep(r, n, s)``
+    takes lanes from ``n`` on from s. ``lane_numbers()`` is 0, 1, 2, ... ``finite_or_zero(r)`` puts 0 for infinities and
+    NaN. ``fold_add``, ``fold_mul``, ``fold_maximum`` and ``fold_minimum`` combine all lanes by halves.
     """
 
     load: Any
@@ -100,6 +100,7 @@ class Registers:
     splat: Any
     fma: Any
     maximum: Any
+    maximum_of_three: Any
     minimum: Any
     keep: Any
     absolute: Any
@@ -134,6 +135,7 @@ def registers(target: Target) -> Registers:
         splat=define(r, (f32,), lambda b, x: b.splat(x)),
         fma=define(r, (r, r, r), lambda b, x, y, z: b.fma(x, y, z)),
         maximum=define(r, (r, r), lambda b, x, y: b.maximum(x, y)),
+        maximum_of_three=define(r, (r, r, r), lambda b, x, y, z: b.maximum_of_three(x, y, z)),
         minimum=define(r, (r, r), lambda b, x, y: b.minimum(x, y)),
         keep=define(r, (r, i64, r), lambda b, x, n, y: b.select(b.tail_mask(n), x, y)),
         absolute=define(r, (r,), lambda b, x: b.abs(x)),

@@ -9,6 +9,7 @@ A kernel's loops are Numba Python over integers; what happens in registers is *e
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -197,11 +198,20 @@ class VectorBuilder:
 
     def maximum(self, a: ir.Value, b: ir.Value) -> ir.Value:
         """The larger one, NaN if either is NaN (ONNX Max, Clip, MaxPool)."""
-        return self.select(self.is_nan(a), a, self.select(self.compare(">", a, b), a, b))
+        return self.select(self.is_nan(a), self.const(math.nan), self._larger(a, b))
+
+    def maximum_of_three(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """The largest one, NaN if any is NaN: one comparison looks for NaN in two operands."""
+        is_nan = self.ir.fcmp_unordered("uno", a, b)
+        return self.select(is_nan, self.const(math.nan), self._larger(self._larger(a, b), c))
+
+    def _larger(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """max(a, b) in one instruction; b where either is NaN."""
+        return self.select(self.compare(">", a, b), a, b)
 
     def minimum(self, a: ir.Value, b: ir.Value) -> ir.Value:
         """The smaller one, NaN if either is NaN."""
-        return self.select(self.is_nan(a), a, self.select(self.compare("<", a, b), a, b))
+        return self.select(self.is_nan(a), self.const(math.nan), self.select(self.compare("<", a, b), a, b))
 
     def at_least(self, a: ir.Value, bound: ir.Value) -> ir.Value:
         """max(a, bound) in one instruction, for a bound that is not NaN; NaN stays NaN."""
