@@ -25,6 +25,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import platform
 import subprocess
 import sys
 import time
@@ -239,11 +240,12 @@ def run_model(name: str, path: Path, shared: Path, cache: Path) -> list[dict[str
     return rows
 
 
-def write_table(rows: list[dict[str, Any]], out: Path, seconds: float, jobs: int) -> None:
+def write_table(rows: list[dict[str, Any]], out: Path) -> None:
     """The table as a page of the docs."""
     import onnxruntime
 
     import cnnc
+    from cnnc.runtime.jit.target import cpu_model
 
     bad = [row for row in rows if row["problem"]]
     models = {row["model"] for row in rows}
@@ -251,9 +253,9 @@ def write_table(rows: list[dict[str, Any]], out: Path, seconds: float, jobs: int
         "# Numeric sweep over the model zoo",
         "",
         f"{len(models)} models, {len(rows)} runs, {len(rows) - len(bad)} within the limits; "
-        f"cnnc {cnnc.__version__}, onnxruntime {onnxruntime.__version__}, {seconds / 60:.0f} minutes. "
-        f"Command: `python benchmarks/zoo_sweep.py --shared ../shared --jobs {jobs} --out docs/zoo.md` "
-        "(float64 results are cached between runs).",
+        f"cnnc {cnnc.__version__}, onnxruntime {onnxruntime.__version__}, "
+        f"Python {platform.python_version()}, {cpu_model()}. "
+        "Command: `python benchmarks/zoo_sweep.py --shared ../shared --out docs/zoo.md` (float64 results are cached).",
         "",
         "Errors are the largest absolute difference from a float64 evaluation over the output's standard deviation "
         "(integer models are judged by their distance from onnxruntime). The limits stand in the script.",
@@ -269,6 +271,21 @@ def write_table(rows: list[dict[str, Any]], out: Path, seconds: float, jobs: int
     temporary = out.with_suffix(".tmp")
     temporary.write_text("\n".join(lines) + "\n")
     temporary.replace(out)
+
+
+def results_of(arguments: argparse.Namespace, name: str) -> list[dict[str, Any]]:
+    """All runs of one model: those that ``--resume`` keeps, else new ones, which it then keeps."""
+    if arguments.resume is None:
+        return measure(arguments, name)
+    kept = arguments.resume / f"{name}.json"
+    if kept.exists():
+        found: list[dict[str, Any]] = json.loads(kept.read_text())
+        return found
+    rows = measure(arguments, name)
+    temporary = kept.with_suffix(".tmp")
+    temporary.write_text(json.dumps(rows))
+    temporary.replace(kept)
+    return rows
 
 
 def measure(arguments: argparse.Namespace, name: str) -> list[dict[str, Any]]:
@@ -297,9 +314,12 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", help="model names")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one model")
     parser.add_argument("--jobs", type=int, default=1, help="models at the same time")
+    parser.add_argument("--resume", type=Path, help="folder that keeps results: models that have some are not run")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
+    if arguments.resume is not None:
+        arguments.resume.mkdir(parents=True, exist_ok=True)
     models = find_models(arguments.shared)
     if arguments.worker:
         rows = run_model(arguments.worker, models[arguments.worker], arguments.shared, arguments.cache)
@@ -308,7 +328,7 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     start = time.perf_counter()
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for found in pool.map(functools.partial(measure, arguments), arguments.only or models):
+        for found in pool.map(functools.partial(results_of, arguments), arguments.only or models):
             rows += found
             for row in found:
                 print(
@@ -319,7 +339,7 @@ def main() -> int:
     bad = sum(bool(row["problem"]) for row in rows)
     print(f"{len(rows)} runs, {bad} with a problem, {time.perf_counter() - start:.0f} s")
     if arguments.out:
-        write_table(rows, arguments.out, time.perf_counter() - start, arguments.jobs)
+        write_table(rows, arguments.out)
     return 1 if bad else 0
 
 
