@@ -72,7 +72,8 @@ def _first_lanes(node: Node, lanes: int) -> Sequence[int]:
     return [lane_of[group * inputs] for group in range(0, conv_attrs(node).group, lanes // outputs)]
 
 
-def _axes(node: Node) -> tuple[Axis, Axis, Axis]:
+def conv_axes(node: Node) -> tuple[Axis, Axis, Axis]:
+    """Depth, height and width of a convolution of known size."""
     shapes = conv_shapes(node)
     depth, height, width = (
         Axis(*(int(size) for size in sizes))
@@ -89,7 +90,7 @@ def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[
     # A block whose outputs are of several groups reads all of them.
     groups_read = min(conv_attrs(node).group, -(-shapes.lanes // outputs))
     layer = WindowLayer(
-        _axes(node),
+        conv_axes(node),
         typical(node.output.type.shape[0], 1),
         inputs * groups_read,
         shapes.blocks_out,
@@ -101,7 +102,7 @@ def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
     shapes = conv_shapes(node)
-    _, height, width = _axes(node)
+    _, height, width = conv_axes(node)
     params: dict[str, int | str] = {
         "rows": tiling.rows,
         "columns": tiling.columns,

@@ -9,6 +9,7 @@ from cnnc.ir import Graph, Node
 from cnnc.lower import (
     conv,
     conv_grouped,
+    conv_plain_input,
     conv_transpose,
     conv_window,
     elementwise,
@@ -41,6 +42,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     views.RULES,
     layouts.RULES,
     movement.RULES,
+    conv_plain_input.RULES,
     conv_window.RULES,
     conv_grouped.RULES,
     conv.RULES,

@@ -33,9 +33,7 @@ def tap_ranges(axis: Axis, tile: int) -> Counter[Range]:
     found: Counter[Range] = Counter()
     for begin in range(0, axis.result, tile):
         for tap in range(axis.window):
-            place = begin * axis.stride + tap * axis.dilation - axis.begin  # of pixel 0
-            first = max(-(place // axis.stride), 0)
-            stop = min(tile, axis.result - begin, (axis.source - 1 - place) // axis.stride + 1)
+            first, stop = _reach(axis, begin, tile, tap)
             if first < stop:
                 found[first, stop] += 1
     return found
@@ -55,3 +53,37 @@ def parse_ranges(text: str) -> tuple[Range, ...]:
     """The inverse of ``format_ranges``."""
     pairs = [item.split("-") for item in text.split(",")]
     return tuple((int(first), int(stop)) for first, stop in pairs)
+
+
+def tile_places(axis: Axis, tile: int) -> tuple[tuple[int, tuple[Range, ...]], ...]:
+    """Where in a row tiles of ``tile`` pixels lie: runs of tiles whose taps reach the same pixels.
+
+    Returns:
+        (tiles of the run, (first, stop) of every tap) for each run, in order; an empty range is (0, 0).
+    """
+    runs: list[tuple[int, tuple[Range, ...]]] = []
+    for begin in range(0, axis.result, tile):
+        place = tuple(_reach(axis, begin, tile, tap) for tap in range(axis.window))
+        if runs and runs[-1][1] == place:
+            runs[-1] = (runs[-1][0] + 1, place)
+        else:
+            runs.append((1, place))
+    return tuple(runs) or ((1, ((0, tile),) * axis.window),)
+
+
+def _reach(axis: Axis, begin: int, tile: int, tap: int) -> Range:
+    place = begin * axis.stride + tap * axis.dilation - axis.begin  # of pixel 0
+    first = max(-(place // axis.stride), 0)
+    stop = min(tile, axis.result - begin, (axis.source - 1 - place) // axis.stride + 1)
+    return (first, stop) if first < stop else (0, 0)
+
+
+def format_places(places: Iterable[tuple[int, tuple[Range, ...]]]) -> str:
+    """``1:1-28,0-28;3:0-28,0-28``: a compile-time parameter."""
+    return ";".join(f"{tiles}:{format_ranges(ranges)}" for tiles, ranges in places)
+
+
+def parse_places(text: str) -> tuple[tuple[int, tuple[Range, ...]], ...]:
+    """The inverse of ``format_places``."""
+    pairs = [item.split(":") for item in text.split(";")]
+    return tuple((int(tiles), parse_ranges(ranges)) for tiles, ranges in pairs)

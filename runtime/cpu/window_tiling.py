@@ -1,4 +1,4 @@
-"""Tiles and work items of ``conv.f32.blocked.window``, ranked by estimated cost. Pure functions of sizes."""
+"""Tiles and work items of convolutions that are read in place, ranked by estimated cost. Pure functions of sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cnnc.runtime.cpu.conv_tiling import ConvTiling
-from cnnc.runtime.cpu.window_parts import Axis, part_ranges, tap_ranges
+from cnnc.runtime.cpu.window_parts import Axis, part_ranges, tap_ranges, tile_places
 
 MOST_PARTS = 12
 """Parts of a tile that are compiled: each takes some 30 ms."""
@@ -39,9 +39,39 @@ class WindowLayer:
 
 
 def rank_window_tilings(layer: WindowLayer, count: int = 1) -> list[tuple[float, ConvTiling]]:
-    """Up to ``count`` tilings by rising cost, in vector multiply-adds."""
+    """Up to ``count`` tilings of ``conv.f32.blocked.window`` by rising cost, in vector multiply-adds."""
     ranked = sorted((_cost(layer, tile), tile) for tile in _tiles(layer))
     return [(cost, _items_of(layer, tile)) for cost, tile in ranked[:count]]
+
+
+def rank_plain_tilings(layer: WindowLayer, count: int = 1) -> list[tuple[float, ConvTiling]]:
+    """As ``rank_window_tilings``, for ``conv.f32.blocked.plain_input``; row_tiles are the rows of a work item."""
+    _, height, width = layer.axes
+    registers = 32 if layer.lanes == 16 else 16
+    ranked = sorted(
+        (_plain_cost(layer, columns, blocks), blocks, columns)
+        for blocks in (1, 2)
+        if layer.oc_blocks % blocks == 0
+        for columns in range(1, min(max(width.result, 1), (registers - 4) // blocks) + 1)
+    )
+    items = layer.batch * max(layer.axes[0].result, 1)
+    rows = max(1, min(max(height.result, 1), items * height.result // _ITEMS))
+    return [
+        (cost, ConvTiling(1, columns, blocks, rows, 1, layer.oc_blocks // blocks))
+        for cost, blocks, columns in ranked[:count]
+    ]
+
+
+def _plain_cost(layer: WindowLayer, columns: int, blocks: int) -> float:
+    depth, height, width = layer.axes
+    places = tile_places(width, columns)
+    row = sum(tiles * sum((stop - first) * blocks + 1.0 for first, stop in ranges) for tiles, ranges in places)
+    if layer.lanes != 16:  # broadcasts are loads of their own
+        row *= max(1.0, (columns + blocks) * 1.25 / (columns * blocks))
+    rows = sum(tap_ranges(depth, 1).values()) * sum(tap_ranges(height, 1).values()) * layer.channels
+    tiles = max(depth.result, 1) * height.result * sum(tiles for tiles, _ in places)
+    edge = _TILE_FMAS + columns * blocks * _STORE_FMAS
+    return layer.batch * layer.oc_blocks // blocks * (rows * row + tiles * edge)
 
 
 def _tiles(layer: WindowLayer) -> Iterator[tuple[int, int, int]]:

@@ -140,7 +140,7 @@ def test_emit() -> None:
     program = done("compile", LENET, "--emit", "program")
     assert "input 'input'" in program
     assert "step 0 conv" in program
-    assert "conv.f32.blocked.direct{" in program
+    assert "conv.f32.blocked.plain_input{" in program
 
 
 @pytest.mark.parametrize("suffix", [".cnnc", ".ir"])
