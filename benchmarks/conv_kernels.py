@@ -19,7 +19,8 @@ import numpy as np
 
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.conv_packing import pack_weights
-from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_depthwise_columns, choose_pointwise_tiling
+from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_depthwise_columns
+from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling, tail_halves
 from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
@@ -145,14 +146,15 @@ def time_layer(layer: Layer) -> tuple[str, float]:
     ic_blocks = layer.ic if plain else -(-layer.ic // lanes)
     pointwise = layer.window == layer.stride == 1
     if pointwise:
-        tiling = choose_pointwise_tiling(out * out, ic_blocks, oc_blocks, lanes)
+        tiling = choose_pointwise_tiling(out * out, ic_blocks, layer.oc, lanes)
     else:
         tiling = choose_conv_tiling(
             (1, out, out), (1, layer.window, layer.window), (1, layer.stride, layer.stride), (1, 1, 1),
             ic_blocks, oc_blocks, lanes, 1 if plain else lanes,
         )  # fmt: skip
     w = np.ones((layer.oc, layer.ic, layer.window, layer.window), np.float32)
-    packed = pack_weights(w, lanes, tiling.blocks, input_block=1 if plain else lanes)
+    tail = tail_halves(layer.oc, tiling.blocks, lanes) if pointwise else 0
+    packed = pack_weights(w, lanes, tiling.blocks, input_block=1 if plain else lanes, tail_lanes=tail * lanes // 2)
     y = _random((oc_blocks * lanes, out, out))
     arrays = {
         "x": _random((ic_blocks * (1 if plain else lanes), layer.size, layer.size)),
@@ -171,6 +173,7 @@ def time_layer(layer: Layer) -> tuple[str, float]:
     options: dict[str, int | str] = {"columns": tiling.columns, "blocks": tiling.blocks, "activation": "relu"}
     options |= {"residual": int(layer.residual), "lanes": lanes}
     if pointwise:
+        options |= {"tail": tail} if tail else {}
         variant = Variant.of("conv.f32.blocked.pointwise", **options)
     else:
         options |= {"rows": tiling.rows, "input_block": 1 if plain else lanes}

@@ -28,8 +28,8 @@ from cnnc.runtime.cpu.conv_tiling import (
     DepthwiseTiling,
     rank_conv_tilings,
     rank_depthwise_tilings,
-    rank_pointwise_tilings,
 )
+from cnnc.runtime.cpu.pointwise_tiling import rank_pointwise_tilings, tail_halves
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
@@ -130,6 +130,7 @@ class _Shapes:
     input_block: int
     blocks_in: int
     blocks_out: int
+    out_channels: int
 
     @property
     def is_pointwise(self) -> bool:
@@ -156,6 +157,7 @@ def conv_shapes(node: Node) -> _Shapes:
         input_block,
         x.layout.physical_channels(channels) // input_block,
         y.layout.physical_channels(out_channels) // lanes,
+        out_channels,
     )
 
 
@@ -182,13 +184,13 @@ def window_sizes(shapes: _Shapes) -> dict[str, Dim]:
 
 
 def _packed(
-    node: Node, builder: ProgramBuilder, shapes: _Shapes, blocks: int
+    node: Node, builder: ProgramBuilder, shapes: _Shapes, blocks: int, tail_lanes: int = 0
 ) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
     """Buffers and sizes that the dense kernels share: operands, packed weights, epilogue."""
     weights = constant_array(node, 1)
     assert weights is not None
     packed = pack_weights(
-        weights, shapes.lanes, blocks, conv_attrs(node).group, input_lanes(node), input_block=shapes.input_block
+        weights, shapes.lanes, blocks, conv_attrs(node).group, input_lanes(node), shapes.input_block, tail_lanes
     )
     return packed_operands(node, builder, shapes, packed)
 
@@ -270,12 +272,13 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     blocks_read = max(1, shapes.blocks_in // conv_attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
     wide = builder.numerics.wide_sums
-    return rank_pointwise_tilings(pixels, blocks_read, shapes.blocks_out, shapes.lanes, batch, count, wide)
+    return rank_pointwise_tilings(pixels, blocks_read, shapes.out_channels, shapes.lanes, batch, count, wide)
 
 
 def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
     shapes = conv_shapes(node)
-    buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
+    tail = tail_halves(shapes.out_channels, tiling.blocks, shapes.lanes)
+    buffers, sizes = _packed(node, builder, shapes, tiling.blocks, tail * shapes.lanes // 2)
     buffers |= prologue_buffers(node, builder)
     sizes |= {"pixels": product(shapes.source), "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
     sizes |= prologue_sizes(node)
@@ -284,6 +287,7 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> 
         columns=tiling.columns,
         blocks=tiling.blocks,
         lanes=shapes.lanes,
+        **({"tail": tail} if tail else {}),
         **epilogue_params(node),
         **prologue_params(node),
         **builder.numerics.sum_params,

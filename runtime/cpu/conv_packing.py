@@ -32,13 +32,15 @@ def pack_weights(
     groups: int = 1,
     input_lanes: Sequence[int] | None = None,
     input_block: int | None = None,
+    tail_lanes: int = 0,
 ) -> PackedWeights:
     """Pack ``w`` [OC, IC/groups, KD, KH, KW] (or fewer spatial axes) for tiles of ``blocks`` x ``lanes`` channels.
 
     ``input_lanes`` gives the physical lane of each of the IC input channels; by default channel c lies in lane c.
     ``input_block`` is the lanes of a channel block of the input: ``lanes`` by default, 1 for a plain NCHW input. An
     output tile that spans several groups reads the lanes of all of them with zero weights where a channel is not in
-    the group, so an infinity in one group can turn a neighbouring group's sum into NaN.
+    the group, so an infinity in one group can turn a neighbouring group's sum into NaN. With ``tail_lanes`` the last
+    tile is packed for so many lanes, which hold all its channels.
     """
     w = np.asarray(w, np.float32)
     w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
@@ -65,7 +67,8 @@ def pack_weights(
         start, runs = lists[key]
         heads.append((start, len(runs), offset))
         # [input channel, KD, KH, KW, output lane], zero where the channel is not in the output's group
-        dense = np.zeros((len(channels), *w.shape[2:], width), np.float32)
+        room = tail_lanes if tail_lanes and tile == tiles - 1 else width
+        dense = np.zeros((len(channels), *w.shape[2:], room), np.float32)
         for group in tile_groups:
             outputs = np.arange(max(first, group * oc_group), min(last, (group + 1) * oc_group))
             members = np.flatnonzero(channels // ic_group == group)

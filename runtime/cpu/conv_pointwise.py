@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.dims import Dim, ceil_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
 from cnnc.runtime.cpu.prologue import PROLOGUE_BUFFERS, PROLOGUE_SIZES, has_prologue, input_copy, prologue_accesses
-from cnnc.runtime.cpu.tile_table import has_wide_sums
+from cnnc.runtime.cpu.tile_table import LINE_BYTES, has_wide_sums
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.pointwise"
@@ -26,7 +26,9 @@ SIZES = (
 )
 """XB, YB: channel blocks of x and y. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. segment_count,
 segment_rows, weight_floats: as ``conv_packing`` gives them; residual and slopes are 0 where the variant has none.
-Variant parameters: columns (pixels of a tile), blocks, activation, residual (0 or 1), lanes, prologue (or none)."""
+Variant parameters: columns (pixels of a tile), blocks, activation, residual (0 or 1), lanes, prologue (or none); and
+tail, if the last tile of output channels is smaller than the others: its half vectors of channels, for which its
+weights are packed."""
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -37,7 +39,7 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     pixel_groups = ceil_div(s["pixels"], s["pixel_tiles"] * int(params["columns"]))
-    return s["N"] * pixel_groups * ceil_div(floor_div(s["YB"], int(params["blocks"])), s["oc_tiles"])
+    return s["N"] * pixel_groups * ceil_div(ceil_div(s["YB"], int(params["blocks"])), s["oc_tiles"])
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -47,22 +49,32 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
-    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
+    from cnnc.runtime.cpu.tile import AHEAD_ARGS, Tile, emit_tile
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     columns, blocks = int(params["columns"]), int(params["blocks"])
     tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes = constant(target, target.vector_bytes)
-    tile = Tile(
-        1,
-        columns,
-        blocks,
-        target.vector_bytes,
-        str(params["activation"]),
-        bool(params["residual"]),
-        wide=has_wide_sums(params),
-    )
-    run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
+    tail = int(params.get("tail", 0))
+    has_tail = constant(target, int(tail > 0))
+    tile_bytes = constant(target, blocks * target.vector_bytes)
+    tail_bytes = constant(target, tail * target.vector_bytes // 2)
+
+    def tile_function(halves: int) -> Any:
+        tile = Tile(
+            1,
+            columns,
+            -(-halves // 2),
+            target.vector_bytes,
+            str(params["activation"]),
+            bool(params["residual"]),
+            wide=has_wide_sums(params),
+            half=halves % 2 == 1,
+            ahead=True,
+        )
+        return intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(AHEAD_ARGS))
+
+    run_tile, run_tail = tile_function(2 * blocks), tile_function(tail or 2 * blocks)
     memory = memory_ops(target)
     load_index, store_index, copy_input = memory.load_index, memory.store_index, input_copy(target, params)
     transforms = constant(target, int(has_prologue(params)))
@@ -80,7 +92,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         panel = scratch + (segment_count * 48 + 63) // 64 * 64
         panel_row = (pixel_tiles if transforms() else 1) * COLUMNS * BYTES
         pixel_groups = (pixels + pixel_tiles * COLUMNS - 1) // (pixel_tiles * COLUMNS)
-        all_oc_tiles = YB // BLOCKS
+        all_oc_tiles = (YB + BLOCKS - 1) // BLOCKS
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
 
         copied = -1  # the pixel group whose copy lies in the panel
@@ -110,12 +122,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     )
 
             # Two tables: offsets into x, and into the copy.
-            listed = -1
+            listed, listed_step = -1, 0
             entries = 0
+            weight_offset = 0
             for oc in range(oc_begin, oc_end):
                 head = segments + oc * 24
-                if load_index(head) != listed:
-                    listed = load_index(head)
+                is_tail = has_tail() != 0 and oc == all_oc_tiles - 1
+                weight_step = tail_bytes() if is_tail else tile_bytes()
+                if load_index(head) != listed or weight_step != listed_step:
+                    listed, listed_step = load_index(head), weight_step
                     entries = load_index(head + 8)
                     weight_offset = 0
                     for number in range(entries):
@@ -129,31 +144,31 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         store_index(entry, block * panel_row + lane * 4)
                         store_index(entry + 8, weight_offset)
                         store_index(entry + 16, count)
-                        weight_offset += count * BLOCKS * BYTES
+                        weight_offset += count * weight_step
+                k = weight_offset // weight_step
+                # Every tile of pixels asks for a part of the next tile's weights: as many lines as input channels.
+                tile_weights = weights + load_index(head + 16) * 4
+                next_weights = tile_weights + weight_offset
                 lanes_offset = oc * BLOCKS * BYTES
                 for pixel in range(pixel_begin, pixel_end, COLUMNS):
                     y_offset = ((image * YB + oc * BLOCKS) * pixels + pixel) * BYTES
+                    part = (pixel - pixel_begin) // COLUMNS
+                    ahead = next_weights + (part * k * LINE_BYTES if part < BLOCKS else 0)
                     is_copied = pixel >= panel_begin
-                    run_tile(
-                        panel + (pixel - panel_begin) * BYTES if is_copied else image_x + pixel * BYTES,
-                        0,
-                        4,
-                        weights + load_index(head + 16) * 4,
-                        table + segment_count * 24 if is_copied else table,
-                        entries,
-                        bias + lanes_offset,
-                        slopes + lanes_offset,
-                        residual + image * residual_gap + y_offset,
-                        y + image * y_gap + y_offset,
-                        BYTES,
-                        0,
-                        pixels * BYTES,
-                        pixels - pixel,
-                        1,
-                        0,
-                        alpha,
-                        beta,
-                    )
+                    tile_x = panel + (pixel - panel_begin) * BYTES if is_copied else image_x + pixel * BYTES
+                    tile_table = table + segment_count * 24 if is_copied else table
+                    if is_tail:
+                        run_tail(
+                            tile_x, 0, 4, tile_weights, tile_table, entries, bias + lanes_offset, slopes + lanes_offset,
+                            residual + image * residual_gap + y_offset, y + image * y_gap + y_offset, BYTES, 0,
+                            pixels * BYTES, pixels - pixel, 1, 0, alpha, beta, ahead,
+                        )  # fmt: skip
+                    else:
+                        run_tile(
+                            tile_x, 0, 4, tile_weights, tile_table, entries, bias + lanes_offset, slopes + lanes_offset,
+                            residual + image * residual_gap + y_offset, y + image * y_gap + y_offset, BYTES, 0,
+                            pixels * BYTES, pixels - pixel, 1, 0, alpha, beta, ahead,
+                        )  # fmt: skip
 
     return kernel
 

@@ -41,10 +41,10 @@ class DepthwiseTiling:
 
 def choose_tile(height: int, width: int, oc_blocks: int, lanes: int) -> tuple[int, int, int]:
     """(rows, columns, blocks) with the least work for a map of ``height`` x ``width``; blocks divide ``oc_blocks``."""
-    return _rank_tiles(height, width, oc_blocks, lanes, _sum_registers(lanes, wide=False))[0][1]
+    return _rank_tiles(height, width, oc_blocks, lanes, sum_registers(lanes, wide=False))[0][1]
 
 
-def _sum_registers(lanes: int, wide: bool) -> int:
+def sum_registers(lanes: int, wide: bool) -> int:
     """Vectors of sums that fit: 28 of the 32 registers with 16 lanes, else 12 of the 16; float64 sums take two each."""
     if wide:
         return 12 if lanes == 16 else 5
@@ -147,7 +147,7 @@ def rank_conv_tilings(
         )
 
     scale = batch * depth * oc_blocks * ic_blocks * input_block * taps
-    return _ranked(_rank_tiles(height, width, oc_blocks, lanes, _sum_registers(lanes, wide)), scale, tiling, count)
+    return _ranked(_rank_tiles(height, width, oc_blocks, lanes, sum_registers(lanes, wide)), scale, tiling, count)
 
 
 def _ranked(
@@ -190,7 +190,7 @@ def rank_grouped_tilings(
     numbers = 0 if inputs == outputs <= 4 else inputs
     registers = max((30 if lanes == 16 else 14) - inputs - numbers, 4)
     if wide:
-        registers = min(registers, _sum_registers(lanes, wide))
+        registers = min(registers, sum_registers(lanes, wide))
     steps = max(output[0], 1) * window[0] * window[1] * window[2] * inputs
     ranked = []
     for cost, (rows, columns, blocks) in _rank_tiles(height, width, 1, lanes, registers)[:count]:
@@ -199,33 +199,6 @@ def rank_grouped_tilings(
         row_tiles = max(1, min(-(-height // rows), _SLAB_BYTES // 4 // row_bytes))
         ranked.append((cost * steps, ConvTiling(rows, columns, blocks, row_tiles, column_tiles, 1)))
     return ranked
-
-
-def choose_pointwise_tiling(pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1) -> ConvTiling:
-    """The first of ``rank_pointwise_tilings``."""
-    return rank_pointwise_tilings(pixels, ic_blocks, oc_blocks, lanes, batch)[0][1]
-
-
-def rank_pointwise_tilings(
-    pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int = 1, count: int = 1, wide: bool = False
-) -> list[tuple[float, ConvTiling]]:
-    """Up to ``count`` tilings of ``conv.f32.blocked.pointwise``; ``pixels`` is the size of one image's map."""
-    pixels = max(pixels, 1)
-
-    def tiling(tile: tuple[int, int, int], most_bytes: int) -> tuple[float, ConvTiling]:
-        _, columns, blocks = tile
-        all_tiles = -(-pixels // columns)
-        tile_bytes = ic_blocks * columns * lanes * 4
-        pixel_tiles = max(1, min(all_tiles, most_bytes // tile_bytes))
-        pixel_tiles = -(-all_tiles // -(-all_tiles // pixel_tiles))
-        spatial = batch * -(-all_tiles // pixel_tiles)
-        oc_tiles = oc_blocks // blocks
-        while oc_tiles > 1 and spatial * -(-(oc_blocks // blocks) // oc_tiles) < _ITEMS:
-            oc_tiles = -(-oc_tiles // 2)
-        return 0.0, ConvTiling(*tile, 1, pixel_tiles, oc_tiles)
-
-    scale = batch * oc_blocks * ic_blocks * lanes
-    return _ranked(_rank_tiles(1, pixels, oc_blocks, lanes, _sum_registers(lanes, wide)), scale, tiling, count)
 
 
 def choose_depthwise_columns(width: int, lanes: int) -> int:

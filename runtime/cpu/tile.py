@@ -14,14 +14,14 @@ and Stability of Numerical Algorithms, section 4.2: blocked summation). Sums of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from cnnc.runtime.cpu.epilogue import Activation, emit_output
-from cnnc.runtime.cpu.tile_table import CHAIN, ENTRY_BYTES
+from cnnc.runtime.cpu.tile_table import CHAIN, ENTRY_BYTES, LINE_BYTES
 from cnnc.runtime.cpu.vector import I1, VectorBuilder, intrinsic
 from cnnc.runtime.kernel import Target
 
@@ -36,7 +36,9 @@ class Tile:
     ``group`` is (inputs, outputs) of the channel groups of a tile of one block that holds several. An entry's input is
     then one vector a pixel, in which the inputs of the groups follow each other; every output lane reads its group's.
 
-    ``wide``: sums are float64, two registers each.
+    ``wide``: sums are float64, two registers each. ``half``: the last block is half a vector of output channels, packed
+    without room for the other half, which is neither read nor written. ``ahead``: with every input channel a cache
+    line is asked for, one after the other from the address ``ahead`` on: the weights of the next tile.
     """
 
     rows: int
@@ -49,6 +51,8 @@ class Tile:
     clamped: bool = False
     group: tuple[int, int] | None = None
     wide: bool = False
+    half: bool = False
+    ahead: bool = False
 
 
 _PREFETCH_BYTES = 2048
@@ -85,11 +89,17 @@ TILE_ARGS = (
 )
 
 
+AHEAD_ARGS = (*TILE_ARGS, "ahead")
+"""The arguments of tiles with ``ahead``."""
+
+
 def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     """Sum over the table, then bias, residual, activation and store. ``values`` follow ``TILE_ARGS``."""
-    a = dict(zip(TILE_ARGS, values))
+    a = dict(zip(AHEAD_ARGS, values))
+    if tile.ahead:
+        a["ahead"] = b.variable(a["ahead"])
     sums = empty_sums(b, tile)
-    levels = None if tile.wide else TwoLevels(b, list(sums.values()))
+    levels = None if tile.wide else TwoLevels(b, tile, sums)
     whole = (0, tile.rows), (0, tile.columns)
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
@@ -110,8 +120,8 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
 def empty_sums(b: VectorBuilder, tile: Tile) -> Sums:
     """A variable for every pixel and block, zero."""
     pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
-    zero = b.wide_zero() if tile.wide else b.zero()
-    return {(pixel, block): b.variable(zero) for pixel in pixels for block in range(tile.blocks)}
+    zeros = [width.wide_zero() if tile.wide else width.zero() for width in _widths(b, tile)]
+    return {(pixel, block): b.variable(zero) for pixel in pixels for block, zero in enumerate(zeros)}
 
 
 def emit_results(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], sums: Sums) -> None:
@@ -120,22 +130,29 @@ def emit_results(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], sums: 
     masks: list[ir.Value | None] = [None] * tile.blocks
     if tile.masked:
         masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
-    alpha, beta = b.float_bits(a["alpha"]), b.float_bits(a["beta"])
-    bias = [_load(b, a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
+    widths = _widths(b, tile)
+    alphas = [width.float_bits(a["alpha"]) for width in widths]
+    betas = [width.float_bits(a["beta"]) for width in widths]
+    bias = [_load(widths[block], a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     slopes: list[ir.Value | None] = [None] * tile.blocks
     if tile.activation == "prelu":
-        slopes = [_load(b, a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
+        slopes = [_load(widths[block], a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     for row in range(tile.rows):
         with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
             for column in range(tile.columns):
                 with b.when(b.ir.icmp_signed("<", b.index(column), a["columns_valid"])):
                     offset = b.ir.add(b.ir.mul(a["y_row"], b.index(row)), b.ir.mul(a["y_pixel"], b.index(column)))
-                    for block in range(tile.blocks):
+                    for block, width in enumerate(widths):
                         place = b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
                         residual = a["residual"] if tile.residual else None
-                        total = _with_bias(b, b.get(sums[(row, column), block]), bias[block])
-                        activation = Activation(tile.activation, alpha, beta, slopes[block])
-                        emit_output(b, activation, total, a["y"], residual, place, masks[block])
+                        total = _with_bias(width, b.get(sums[(row, column), block]), bias[block])
+                        activation = Activation(tile.activation, alphas[block], betas[block], slopes[block])
+                        emit_output(width, activation, total, a["y"], residual, place, masks[block])
+
+
+def _widths(b: VectorBuilder, tile: Tile) -> list[VectorBuilder]:
+    """The builder of each block's vectors."""
+    return [b] * (tile.blocks - 1) + [b.halved() if tile.half else b]
 
 
 def add_channels(
@@ -151,10 +168,17 @@ def add_channels(
     """Add the products of ``count`` input channels, each broadcast to all output lanes, to the sums of a part."""
     rows, columns = range(*part[0]), range(*part[1])
     vector_bytes = b.target.vector_bytes
+    widths = _widths(b, tile)
+    step_bytes = sum(width.target.vector_bytes for width in widths)
     row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
     x, weights = b.variable(first_x), b.variable(first_weights)
     with b.loop(count):
-        row_weights = [_term(b, tile, b.load(b.get(weights), block * vector_bytes)) for block in range(tile.blocks)]
+        row_weights = [
+            _term(width, tile, width.load(b.get(weights), block * vector_bytes)) for block, width in enumerate(widths)
+        ]
+        if tile.ahead:
+            b.prefetch(b.get(a["ahead"]), near=False)
+            b.set(a["ahead"], b.ir.add(b.get(a["ahead"]), b.index(LINE_BYTES)))
         if tile.rows * tile.columns >= _PREFETCH_PIXELS:
             for block in range(tile.blocks):
                 b.prefetch(b.get(weights), _PREFETCH_BYTES + block * vector_bytes)
@@ -163,15 +187,15 @@ def add_channels(
             if tile.clamped:
                 row_base = b.ir.add(b.get(x), row_offsets[row])
             for column in columns:
-                value = b.splat(_term(b, tile, b.load_scalar(row_base, column * tile.pixel_bytes)))
-                for block in range(tile.blocks):
+                value = _term(b, tile, b.load_scalar(row_base, column * tile.pixel_bytes))
+                for block, width in enumerate(widths):
                     total = sums[(row, column), block]
-                    b.set(total, b.fma(row_weights[block], value, b.get(total)))
+                    b.set(total, width.fma(row_weights[block], width.splat(value), b.get(total)))
                 b.clobber_memory()
             if not tile.clamped:
                 row_base = b.ir.add(row_base, a["x_row"])
         b.set(x, b.ir.add(b.get(x), a["x_lane"]))
-        b.set(weights, b.ir.add(b.get(weights), b.index(tile.blocks * vector_bytes)))
+        b.set(weights, b.ir.add(b.get(weights), b.index(step_bytes)))
 
 
 def add_groups(
@@ -242,9 +266,10 @@ def _list_products(b: VectorBuilder, table: ir.Value, k: ir.Value, x_step: ir.Va
 class TwoLevels:
     """Moves partial sums from their registers to a second level in memory whenever a chain is full."""
 
-    def __init__(self, b: VectorBuilder, sums: Sequence[ir.Value]) -> None:
+    def __init__(self, b: VectorBuilder, tile: Tile, sums: Sums) -> None:
+        widths = _widths(b, tile)
         self.b = b
-        self.sums = sums
+        self.sums = [(widths[block], total) for (_, block), total in sums.items()]
         self.memory = b.stack_vectors(len(sums))
         self.chained = b.variable(b.index(0))  # products in the registers
         self.is_used = b.variable(ir.Constant(I1, 0))
@@ -258,16 +283,16 @@ class TwoLevels:
             b.set(self.chained, count)
             self.join()
             b.set(self.is_used, ir.Constant(I1, 1))
-            for place, total in enumerate(self.sums):
+            for place, (width, total) in enumerate(self.sums):
                 b.store(b.get(total), self.memory, place * b.target.vector_bytes, aligned=True)
-                b.set(total, b.zero())
+                b.set(total, width.zero())
 
     def join(self) -> None:
         """Add the second level to the registers."""
         b = self.b
         with b.when(b.get(self.is_used)):
-            for place, total in enumerate(self.sums):
-                earlier = b.load(self.memory, place * b.target.vector_bytes, aligned=True)
+            for place, (width, total) in enumerate(self.sums):
+                earlier = width.load(self.memory, place * b.target.vector_bytes, aligned=True)
                 b.set(total, b.add(earlier, b.get(total)))
 
 

@@ -10,6 +10,9 @@ from cnnc.runtime.kernel import Params
 
 ENTRY_BYTES = 24
 
+LINE_BYTES = 64
+"""A cache line."""
+
 CHAIN = 128
 """Products that a tile sums in one chain. Entries are never divided, so longer runs are listed as several entries."""
 

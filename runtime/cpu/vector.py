@@ -12,7 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llvmlite import ir
@@ -48,6 +48,10 @@ class VectorBuilder:
         self.wide = ir.VectorType(F64, self.lanes)
         self.integers = ir.VectorType(I32, self.lanes)
         self.mask = ir.VectorType(I1, self.lanes)
+
+    def halved(self) -> VectorBuilder:
+        """A builder of vectors of half as many lanes, at the same place."""
+        return VectorBuilder(self.ir, replace(self.target, vector_bytes=self.target.vector_bytes // 2))
 
     # Constants
 
@@ -131,11 +135,14 @@ class VectorBuilder:
         """An empty inline assembly that LLVM moves no load across: keeps broadcasts folded into their multiply-adds."""
         self.ir.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
 
-    def prefetch(self, address: ir.Value, offset: int = 0) -> None:
-        """Ask for the cache line at ``address`` + ``offset`` to be on its way; it may lie outside of all memory."""
+    def prefetch(self, address: ir.Value, offset: int = 0, near: bool = True) -> None:
+        """Ask for the cache line at ``address`` + ``offset`` to be on its way; it may lie outside of all memory.
+
+        It goes to the first-level cache if ``near``, else to the second.
+        """
         kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
         function = self._declare("llvm.prefetch.p0", kind)
-        read, keep, data = (ir.Constant(I32, value) for value in (0, 3, 1))
+        read, keep, data = (ir.Constant(I32, value) for value in (0, 3 if near else 2, 1))
         self.ir.call(function, [self.pointer(address, I8, offset), read, keep, data])
 
     # Float64, in two registers a vector

@@ -44,7 +44,7 @@ def emit_window_tile(b: VectorBuilder, tile: Tile, parts: Sequence[Part], *value
     """Sum over segments and taps, then bias, residual, activation and store. ``values``: see ``WINDOW_TILE_ARGS``."""
     a = dict(zip(WINDOW_TILE_ARGS, values)) | {"x_lane": b.index(4)}
     sums = empty_sums(b, tile)
-    levels = TwoLevels(b, list(sums.values()))
+    levels = TwoLevels(b, tile, sums)
     segment_weights = b.variable(a["weights"])
     with b.loop(a["segment_count"]) as number:
         place = b.ir.add(a["segments"], b.ir.mul(number, b.index(ENTRY_BYTES)))

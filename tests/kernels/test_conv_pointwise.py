@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
+from cnnc.runtime.cpu.pointwise_tiling import tail_halves
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 from cnnc.types import Layout
@@ -13,7 +14,9 @@ from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_block
 pytestmark = pytest.mark.jit
 
 
-def run_pointwise(n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=(), prelu=False, prologue="", **run):
+def run_pointwise(
+    n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=(), prelu=False, prologue="", has_tail=False, **run
+):
     rng = np.random.default_rng(ic * oc + pixels)
     lanes = host_target().lanes
     x = rng.standard_normal((n, ic, pixels), np.float32)
@@ -30,8 +33,9 @@ def run_pointwise(n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=()
     where = Layout(lanes, pieces).lanes(ic)
     physical = np.full((n, Layout(lanes, pieces).physical_channels(ic), pixels), np.nan, np.float32)
     physical[:, where] = x
-    packed = pack_weights(w, lanes, blocks, groups, where)
-    padded = -(-oc // (lanes * blocks)) * blocks
+    tail = tail_halves(oc, blocks, lanes) if has_tail else 0
+    packed = pack_weights(w, lanes, blocks, groups, where, tail_lanes=tail * lanes // 2)
+    padded = -(-oc // (lanes * blocks)) * blocks - (blocks - -(-tail // 2) if tail else 0)
     sizes = {"N": n, "XB": physical.shape[1] // lanes, "YB": padded, "pixels": pixels}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size, "pixel_tiles": tiles[0], "oc_tiles": tiles[1]}
@@ -45,6 +49,7 @@ def run_pointwise(n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=()
         arrays["slopes"] = np.resize(pack_channels(slopes, oc, lanes), padded * lanes)
     sizes |= {"input_alpha": float_bits(-0.5), "input_beta": float_bits(0.75)}
     options = {"columns": 6, "blocks": blocks, "activation": "prelu" if prelu else "relu", "residual": 1}
+    options |= {"tail": tail} if tail else {}
     if prologue:
         options["prologue"] = prologue
         for name, values in (("input_scale", scale), ("input_shift", shift)):
@@ -65,6 +70,11 @@ CASES = [
     {"n": 2, "ic": 24, "oc": 70, "pixels": 13, "tiles": (1, 3), "prologue": "relu"},
     {"n": 1, "ic": 23, "oc": 80, "pixels": 49, "tiles": (3, 2), "pieces": (5, 17, 1), "prologue": "clip"},
     {"n": 1, "ic": 16, "oc": 16, "pixels": 5, "prologue": "none"},
+    {"n": 2, "ic": 5, "oc": 3, "pixels": 7, "has_tail": True},
+    {"n": 2, "ic": 300, "oc": 24, "pixels": 13, "prelu": True, "has_tail": True},
+    {"n": 2, "ic": 9, "oc": 70, "pixels": 12, "blocks": 4, "has_tail": True, "prologue": "relu"},
+    {"n": 1, "ic": 24, "oc": 24, "pixels": 12, "groups": 3, "has_tail": True},
+    {"n": 1, "ic": 130, "oc": 39, "pixels": 6, "blocks": 2, "has_tail": True},
 ]
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_pointwise_tiling, choose_tile
+from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_tile
+from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling
 from cnnc.runtime.jit.kernel_library import assembly
 from cnnc.runtime.jit.listing import hottest_loop
 from cnnc.runtime.jit.target import x86_target
