@@ -18,6 +18,7 @@ Nodes are visited in order. A node that wants blocked data gets it; a node that 
 operand; a node that needs plain data gets it. A value is converted to a layout once, so the number of conversions is
 the number of (value, layout) pairs that differ from how the value was made. A channel concat of odd channel counts
 keeps its pieces apart, each padded to the block, and says so in its layout: consumers pack their weights accordingly.
+An upsampling whose result is only needed plain reads plain data: the smaller tensor is the one to convert.
 
 Numerics: exact.
 """
@@ -27,6 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from cnnc.dims import product
 from cnnc.ir import Graph, Node, Notes, Value
 from cnnc.ops.blocking import BlockedForm, Form, blocked_form
 from cnnc.ops.layout import ConvertLayoutAttrs
@@ -97,10 +99,24 @@ class _Assignment:
         if blocked is None:
             # Operands of one element carry no layout of their own, but a convolution may have made them.
             return self._plain(node, BlockedForm(Form.PLAIN, (), "its data is in plain layout"))
+        if node.op == "resize" and _grows(node) and self._is_needed_plain(node.output):
+            return self._plain(node, BlockedForm(Form.PLAIN, (), "its result is larger, and only needed plain"))
         for position in form.data:
             self._read(node, position, blocked.type.layout)
         self._set(node.output, blocked.type.layout)
         return None
+
+    def _is_needed_plain(self, value: Value) -> bool:
+        """Whether every reader needs plain data, or passes it on to such."""
+        if not value.users:
+            return self.graph.is_output(value)
+        return all(self._needs_plain(user) for user in value.users)
+
+    def _needs_plain(self, node: Node) -> bool:
+        form = blocked_form(node)
+        if form.form is Form.FOLLOW and len(form.data) == 1:
+            return self._is_needed_plain(node.output)
+        return form.form is Form.PLAIN
 
     def _regroup(self, node: Node) -> None:
         if node.input(0).type.layout.is_blocked:
@@ -154,6 +170,11 @@ class _Assignment:
         )
         self.converted[value, layout] = node.output
         return node.output
+
+
+def _grows(node: Node) -> bool:
+    before, after = (product(value.type.shape[2:]) for value in (node.input(0), node.output))
+    return isinstance(before, int) and isinstance(after, int) and after > before
 
 
 def _simplest(block: int, pieces: tuple[int, ...]) -> Layout:

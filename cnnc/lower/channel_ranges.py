@@ -23,6 +23,7 @@ _STEPS_OVER_GAPS = CHAIN_OPS | {
     "average_pool",
     "concat",
     "elementwise_chain",
+    "resize",
     "scale_shift",
 }
 """Ops whose kernels read and write ranges of channels."""

@@ -163,7 +163,9 @@ def _split_refusal(node: Node, builder: ProgramBuilder) -> str | None:
 
 
 def _pad_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = host_supports(node, builder) or _needs(node, 1, 3)
+    reason = _needs(node, 1, 3)
+    if reason is None and node.input(0).type.layout != node.output.type.layout:
+        reason = "input and output have different layouts"
     if reason is not None:
         return reason
     if getattr(node.attrs, "mode", "constant") != "constant":
@@ -199,16 +201,19 @@ def _emit_pad(node: Node, builder: ProgramBuilder) -> None:
     if fill_value is not None and fill_value.fact.array is not None:
         array[0] = fill_value.fact.array.reshape(-1)[0]
     target = builder.allocate(y)
-    strides = row_major(y.type.shape)
+    # A blocked tensor has its lanes behind the spatial axes; batch and channels are not padded then.
+    source, strides = x.type.physical_shape, row_major(y.type.physical_shape)
     offset: Dim = 0
     for begin, stride in zip(begins, strides):
         offset = offset + begin * stride
-    copy = Copy(x, x.type.shape, row_major(x.type.shape), strides, target_offset=offset)
+    copy = Copy(x, source, row_major(source), strides, target_offset=offset)
     arg = BufferArg(target.buffer)
     size = y.type.dtype.size
     bits = int.from_bytes(array.tobytes(), "little", signed=False)
     fill = builder.call(
-        Variant.of("copy.fill", size=size), {"y": arg}, copy_fill.arguments(y.type.elements, _signed(bits))
+        Variant.of("copy.fill", size=size),
+        {"y": arg},
+        copy_fill.arguments(product(y.type.physical_shape), _signed(bits)),
     )
     builder.kernel_step(node, [fill, copy_call(builder, copy, arg, size)])
 

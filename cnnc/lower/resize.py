@@ -84,7 +84,7 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
     axes = _axes(node)
     assert not isinstance(axes, str)
     linear = attrs.mode == "linear"
-    source = builder.argument(node.input(0))
+    source = builder.argument(node.input(0), gaps=True)
     buffers: dict[str, BufferArg | int] = {"x": source, "table_d": 0, "table_h": 0, "table_w": 0}
     calls = []
     taps: list[int] = []
@@ -100,8 +100,10 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
         calls.append(builder.call(Variant.of("resize.table"), {"y": table}, sizes))
         buffers[f"table_{name}"] = table
         taps.append(2 if linear else 1)
-    buffers["y"] = builder.result(node.output)
+    buffers["y"] = builder.result(node.output, gaps=True)
     sizes = resize_axes.arguments(product(x.physical_shape[:2]), x.shape[2:], y.shape[2:], taps)
+    sizes |= {"image_planes": x.physical_shape[1]}
+    sizes |= {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output)}
     if y.layout.is_blocked:
         variant = Variant.of("resize.blocked", lanes=y.layout.block)
     else:

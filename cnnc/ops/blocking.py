@@ -75,6 +75,8 @@ def blocked_form(node: Node) -> BlockedForm:
         return _broadcasting(node, channels)
     if node.op == "resize":
         return _resize(node)
+    if node.op == "pad":
+        return _pad(node)
     if node.op == "concat":
         return _concat(node)
     if node.op == "channel_shuffle":
@@ -151,6 +153,18 @@ def _resize(node: Node) -> BlockedForm:
     known = scales is None or scales.fact.array is not None
     if not known or attrs.coordinate_transformation_mode == "tf_crop_and_resize":
         return _plain("its scales are only known at run time, or it crops")
+    return BlockedForm(Form.FOLLOW, (0,))
+
+
+def _pad(node: Node) -> BlockedForm:
+    operands = [node.optional(position) for position in (1, 2, 3)]
+    known = [value.fact.array for value in operands if value is not None]
+    if getattr(node.attrs, "mode", "constant") != "constant" or any(array is None for array in known):
+        return _plain("its padding is not constant, or only known at run time")
+    if known[0] is None or known[0].min(initial=0) < 0:
+        return _plain("it cuts something off")
+    if node.input(0).type.shape[:2] != node.output.type.shape[:2]:
+        return _plain("it pads batch or channels")
     return BlockedForm(Form.FOLLOW, (0,))
 
 

@@ -55,6 +55,29 @@ def test_pieces_are_written_in_place(graph: Graph, channels: tuple[int, ...]) ->
     assert [step.op for step in steps if step.op == "concat"] == []
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_an_upsampled_piece_is_written_in_place(graph: Graph, mode: str) -> None:
+    rng = np.random.default_rng(7)
+    wide = conv(graph, graph.inputs[0], 24, rng)
+    small = graph.add_node("max_pool", [wide], OPS["max_pool"].attrs(kernel_shape=(2, 2), strides=(2, 1))).output
+    operands = [small, None, None, graph.add_constant(np.array([6, 7]), "sizes")]
+    grown = graph.add_node("resize", operands, OPS["resize"].attrs(mode=mode, axes=(2, 3))).output
+    steps = check(graph, conv(graph, concat(graph, [wide, grown]), 9, rng))
+    assert [step.op for step in steps if step.op in ("concat", "convert_layout")] == ["convert_layout"]
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5])
+def test_padding_of_blocked_tensors(graph: Graph, value: float) -> None:
+    rng = np.random.default_rng(8)
+    pads = graph.add_constant(np.array([0, 0, 1, 0, 0, 0, 2, 3]), "pads")
+    fill = graph.add_constant(np.array(value, np.float32), "value")
+    x = conv(graph, graph.inputs[0], 20, rng)
+    padded = graph.add_node("pad", [x, pads, fill], OPS["pad"].attrs()).output
+    pooled = graph.add_node("max_pool", [padded], OPS["max_pool"].attrs(kernel_shape=(2, 2))).output
+    steps = check(graph, conv(graph, pooled, 9, rng))
+    assert [step.op for step in steps] == ["conv", "pad", "max_pool", "conv", "convert_layout"]
+
+
 def test_depthwise_pieces_keep_to_their_images(graph: Graph) -> None:
     """Tiles that hang over the border step over the gaps between images as well."""
     rng = np.random.default_rng(6)
