@@ -52,7 +52,7 @@ def _hard_swish(b: VectorBuilder, x: ir.Value, alpha: ir.Value, beta: ir.Value) 
 
 
 def _silu(b: VectorBuilder, x: ir.Value, alpha: ir.Value, beta: ir.Value) -> ir.Value:
-    return b.div(x, b.add(b.const(1.0), vector_math.exp(b, b.neg(x))))
+    return vector_math.silu(b, x)
 
 
 def _mish(b: VectorBuilder, x: ir.Value, alpha: ir.Value, beta: ir.Value) -> ir.Value:
