@@ -43,7 +43,7 @@ def emit_plain_tile(
     """
     a = dict(zip(PLAIN_TILE_ARGS, values)) | {"y_row": b.index(0), "rows_valid": b.index(1)}
     sums = empty_sums(b, tile)
-    levels = TwoLevels(b, list(sums.values()))
+    levels = TwoLevels(b, tile, sums)
     window = len(places[0])
     with b.loop(a["row_count"]) as number:
         entry = b.ir.add(a["rows"], b.ir.mul(number, b.index(ROW_BYTES)))
