@@ -31,6 +31,9 @@ CASES = [
     ("grouped", (24, 48, 24), {"kernel": 1}),
     ("window", (26, 26, 13), {"stride": 2}),
     ("window", (96, 96, 2), {}),
+    ("window", (48, 48, 6), {}),
+    ("window", (24, 24, 3), {"stride": 2}),
+    ("pointwise", (72, 72, 3), {"kernel": 1}),
 ]
 
 
