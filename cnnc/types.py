@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnc.dims import Dim, product
 from cnnc.errors import ModelError
+from cnnc.frozen_dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

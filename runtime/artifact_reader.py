@@ -12,7 +12,6 @@ import json
 import mmap
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.errors import ArtifactError
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import Bytes, aligned_bytes
 from cnnc.runtime.executable import Executable, KernelCode
@@ -180,6 +180,7 @@ class _Reader:
         sections = self._sections(header.get("sections"), start)
         program = program_from_json(header.get("program"), self._where)
         self._check_names(program)
+        self._check_arguments(program, header.get("kernels"))
         self._check_constants(program, sections)
         return Artifact(
             origin=self._where,
@@ -270,6 +271,22 @@ class _Reader:
         for step in program.steps:
             if isinstance(step, HostStep) and not has_function(step.function):
                 raise self._error(f"it uses host function {step.function!r:.80}, which this runtime does not have")
+
+    def _check_arguments(self, program: Program, written: Any) -> None:
+        """The file's kernels took the arguments that they take now; files of older versions do not say."""
+        from cnnc.runtime.cpu import kernel_def
+
+        if written is None:
+            return
+        if not isinstance(written, dict):
+            raise self._error("the kernels' arguments are no table")
+        for name in {variant.kernel for variant in program.variants()}:
+            if written.get(name) != list(kernel_def(name).args):
+                raise ArtifactError(
+                    f"kernel {name} takes other arguments in this version than in the one that wrote the file",
+                    where=self._where,
+                    hint="compile the model again",
+                )
 
     def _check_constants(self, program: Program, sections: tuple[Section, ...]) -> None:
         sizes = [section.bytes for section in sections if section.kind == "constant"]

@@ -16,6 +16,7 @@ import numpy as np
 from cnnc.errors import InternalError, UnsupportedError
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import bytes_of
+from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.executable import Executable, KernelCode
 from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Target
@@ -70,6 +71,7 @@ def save_artifact(
         "program": described,
         "target": None if target is None else [target.cpu, target.features, target.vector_bytes],
         "kernel_abi": ABI_VERSION,
+        "kernels": _arguments(program),
         "metadata": sorted((metadata or {}).items()),
         "sections": table,
     }
@@ -110,6 +112,11 @@ def _sections(
     for name, weight in portable.weights:
         facts = {"dtype": DType.of(weight.dtype).value, "shape": list(weight.shape)}
         yield _Section({"kind": "weight", "name": name, **facts}, _memory(weight))
+
+
+def _arguments(program: Program) -> dict[str, list[str]]:
+    """The names of each kernel's arguments, by which a reader knows kernels that have others by then."""
+    return {variant.kernel: list(kernel_def(variant.kernel).args) for variant in program.variants()}
 
 
 def _memory(array: np.ndarray[Any, Any]) -> memoryview:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from cnnc.dims import Expr, evaluate
 from cnnc.errors import InternalError
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import Block, Bytes, address_of, aligned_block, aligned_slots, bytes_of
 from cnnc.runtime.bound_plan import BoundPlan, Workspace

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.aligned_memory import Bytes
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import Program

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cnnc.errors import ArtifactError, InternalError
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes
 from cnnc.runtime.arena_layout import Layout, best_fit
 from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
@@ -48,8 +48,8 @@ def default_resolvers(executable: Executable) -> Resolvers:
     """The runtime's kernels (of the executable's own code, the blob cache, or compiled), host functions and pool."""
     from cnnc.runtime.cpu import kernel_def
     from cnnc.runtime.host import function
-    from cnnc.runtime.jit.kernel_library import compile_many, load_kernel
-    from cnnc.runtime.jit.link import Blob
+    from cnnc.runtime.jit.blob import Blob
+    from cnnc.runtime.jit.kernel_library import load_if_cached, load_kernel
     from cnnc.runtime.jit.memory import map_blob
 
     mapped = {kernel.variant: map_blob(Blob(kernel.blob, kernel.entry)) for kernel in executable.code}
@@ -59,7 +59,12 @@ def default_resolvers(executable: Executable) -> Resolvers:
         return load_kernel(variant, executable.target) if address is None else address
 
     def compile_kernels(variants: Sequence[Variant], progress: Progress | None) -> None:
-        missing = [variant for variant in (LOOP_VARIANT, *variants) if variant not in mapped]
+        wanted = [variant for variant in (LOOP_VARIANT, *variants) if variant not in mapped]
+        missing = [variant for variant in wanted if not load_if_cached(variant, executable.target)]
+        if not missing:
+            return
+        from cnnc.runtime.jit.parallel_compile import compile_many
+
         compile_many(missing, available_threads(), executable.target, progress)
 
     return Resolvers(load, kernel_def, function, lambda: process_pool(load), compile_kernels)

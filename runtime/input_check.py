@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -124,5 +123,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _closest(name: str, known: list[str], otherwise: str) -> str:
+    import difflib  # on the way to an error only
+
     matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, matches))}? {otherwise}" if matches else otherwise

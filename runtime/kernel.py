@@ -10,10 +10,10 @@ content. A kernel allocates nothing, calls nothing and knows nothing of graphs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cnnc.dims import Dim
+from cnnc.frozen_dataclass import dataclass
 
 Params = Mapping[str, int | str]
 """Compile-time parameters of a kernel: tile sizes, window, stride, prologue and epilogue kind, dtype."""

@@ -5,8 +5,7 @@ The planner makes plans, the checker proves them, the executor turns them into a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import Plain, Tensor
 from cnnc.types import DType

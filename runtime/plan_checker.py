@@ -166,10 +166,15 @@ class _PlanChecker:
         found = [each for segment in segments for each in segment.instructions if each.step == step]
         if len(found) > 1:
             return False
-        return all(
-            (written, read) in inplace_pairs(self._kernel_def(each.variant.kernel), each.args, each.variant.options)
-            for each in found
-        )
+        try:
+            return all(
+                (written, read) in inplace_pairs(self._kernel_def(each.variant.kernel), each.args, each.variant.options)
+                for each in found
+            )
+        except Exception as error:  # the kernel's formulas meet arguments from an untrusted file here
+            raise InternalError(
+                f"{self._step_text(step)}: its sizes make no sense ({type(error).__name__}: {error})"
+            ) from error
 
     def _written_before(self, step: int) -> set[int]:
         """Buffers that hold data when a step starts: inputs, constants, and what earlier steps wrote."""

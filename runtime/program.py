@@ -8,9 +8,9 @@ binds them, and everything behind it is planned then.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from cnnc.dims import Dim
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.kernel import Variant
 from cnnc.types import DType
 

@@ -241,7 +241,7 @@ def _load(model: Any, options: SessionOptions, allow_native_code: bool) -> Execu
 
 
 def _artifact(source: Path | bytes, allow_native_code: bool) -> Executable:
-    from cnnc.runtime.artifact import load_artifact
+    from cnnc.runtime.artifact_reader import load_artifact
 
     return load_artifact(source, allow_native_code=allow_native_code)
 

@@ -8,10 +8,10 @@ stays live to the end of the stage it is placed in; arenas of finished stages ar
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from cnnc.dims import Dim, symbols
 from cnnc.errors import InternalError
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.program import HostStep, Program, Step, Tensor
 
 

@@ -13,7 +13,7 @@ from cnnc.runtime.call import RunSettings, StepTiming
 from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.executor import Array, Executor
-from cnnc.runtime.jit.kernel_library import compile_many
+from cnnc.runtime.jit.parallel_compile import compile_many
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import Port, Program
 from cnnc.sample_inputs import sample_arrays

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from cnnc.errors import InternalError
 from cnnc.runtime.jit import elf
+from cnnc.runtime.jit.blob import Blob
 
 ENTRY_SYMBOL = "kernel"
 
 _R_X86_64_PC32, _R_X86_64_PLT32 = 2, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """Machine code with its constants; runs at any 64-byte-aligned address. ``entry`` is the offset of the kernel."""
-
-    code: bytes
-    entry: int
 
 
 def link(data: bytes) -> Blob:

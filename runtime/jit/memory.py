@@ -7,7 +7,7 @@ import mmap
 from typing import Any
 
 from cnnc.errors import InternalError
-from cnnc.runtime.jit.link import Blob
+from cnnc.runtime.jit.blob import Blob
 
 _PROT_READ, _PROT_WRITE, _PROT_EXEC = 1, 2, 4
 _MAP_PRIVATE, _MAP_ANONYMOUS = 0x02, 0x20

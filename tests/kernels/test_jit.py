@@ -11,8 +11,10 @@ import pytest
 from cnnc.errors import InternalError, OptionError
 from cnnc.runtime.cpu import kernel_def, kernel_module, kernel_names
 from cnnc.runtime.jit import cache, kernel_library
-from cnnc.runtime.jit.link import Blob, link
+from cnnc.runtime.jit.blob import Blob
+from cnnc.runtime.jit.link import link
 from cnnc.runtime.jit.memory import load_object, map_blob
+from cnnc.runtime.jit.parallel_compile import compile_many
 from cnnc.runtime.jit.target import host_target, maps_blobs, x86_target
 from cnnc.runtime.jit.worker import Worker
 from cnnc.runtime.kernel import Variant
@@ -92,6 +94,7 @@ def test_key_depends_on_variant_target_and_source(monkeypatch):
         cache.source_modules(module)
     )
     original = cache._source
+    monkeypatch.setattr(cache, "source_digest", cache.source_digest.__wrapped__)  # not the remembered one
     monkeypatch.setattr(cache, "_source", lambda name: (original(name) or b"") + b"#" * name.endswith("vector"))
     assert cache.cache_key(SMALL, module, target) != base
 
@@ -115,9 +118,7 @@ def test_cached_kernel_loads_without_numba_or_llvmlite(folder):
 def test_compile_many_fills_the_cache(folder):
     variants = [Variant.of(SMALL.kernel, **{**SMALL.options, "columns": columns}) for columns in (1, 3)]
     seen = []
-    kernel_library.compile_many(
-        [*variants, variants[0]], jobs=2, progress=lambda done, total: seen.append((done, total))
-    )
+    compile_many([*variants, variants[0]], jobs=2, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
     assert all(kernel_library.is_cached(variant) for variant in variants)
 

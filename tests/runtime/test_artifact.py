@@ -190,6 +190,8 @@ DAMAGE = {
     "odd metadata": (put("metadata", value=[["a", 1]]), "metadata"),
     "odd target": (put("target", value=["x"]), "target"),
     "other CPU": (put("target", value=["power9", "", 16]), "compiled for power9"),
+    "kernel of other arguments": (put("kernels", "copy.strided", value=["x", "y"]), "takes other arguments"),
+    "odd kernel table": (put("kernels", value=3), "no table"),
     "not an object": (lambda header: [header], "no object"),
 }
 
@@ -204,6 +206,10 @@ def test_damaged_header(path: Path, name: str) -> None:
 
 def test_unknown_header_keys_are_ignored(path: Path) -> None:
     assert load_artifact(edited(path.read_bytes(), put("added_later", value={"a": 1}))).program == sample()
+
+
+def test_files_that_do_not_say_what_their_kernels_take_are_read(path: Path) -> None:
+    assert load_artifact(edited(path.read_bytes(), lambda header: header.pop("kernels") and None)).program == sample()
 
 
 def test_newer_version_says_so(path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Many kernels compiled at once, in child processes: Numba compiles under a global lock."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import Queue
+
+from cnnc.errors import InternalError
+from cnnc.runtime.jit import cache
+from cnnc.runtime.jit.kernel_library import compiled_blob, is_cached
+from cnnc.runtime.jit.target import host_target, maps_blobs
+from cnnc.runtime.jit.worker import Worker
+from cnnc.runtime.kernel import Target, Variant
+
+
+def compile_many(
+    variants: Iterable[Variant],
+    jobs: int = 1,
+    target: Target | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Fill the cache with every variant that it lacks, in ``jobs`` processes.
+
+    ``progress(done, total)`` is called as variants become ready. Without a usable cache folder there is nothing to
+    fill, and kernels are compiled when they are loaded.
+    """
+    target = target or host_target()
+    missing = [variant for variant in dict.fromkeys(variants) if not is_cached(variant, target)]
+    if not missing or not maps_blobs() or cache.cache_folder() is None:
+        return
+    if jobs <= 1 or len(missing) == 1 or not sys.executable:
+        for done, variant in enumerate(missing, 1):
+            try:
+                compiled_blob(variant, target)
+            except Exception as error:  # as a child process would answer
+                raise InternalError(f"kernel {variant} did not compile: {error}") from error
+            if progress:
+                progress(done, len(missing))
+        return
+    workers: Queue[Worker] = Queue()
+    for _ in range(min(jobs, len(missing))):
+        workers.put(Worker())
+
+    def compile_one(variant: Variant) -> None:
+        worker = workers.get()
+        try:
+            worker.compile(variant, target)
+        finally:
+            workers.put(worker)
+
+    try:
+        with ThreadPoolExecutor(workers.qsize()) as pool:
+            futures = [pool.submit(compile_one, variant) for variant in missing]
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                if progress:
+                    progress(done, len(missing))
+    finally:
+        while not workers.empty():
+            workers.get().close()
