@@ -16,7 +16,7 @@ from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_arrays, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
-from cnnc.lower.numerics import numerics_of_level
+from cnnc.lower.numerics import WINOGRAD_CHOICES, Numerics, numerics_of_level
 from cnnc.lower.selection import COST_MODEL, Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
@@ -44,6 +44,8 @@ class Options:
         on_bad_pass: ``stop`` or ``skip`` a pass that changed results beyond its bound.
         rewrite_limit: stop after that many rewrites (for bisecting).
         tuning: at level 3, measurements to go by instead of measuring here: the same ones give the same program.
+        winograd: from level 2 on, convolutions by Winograd's method: ``auto`` where it is faster and accurate enough,
+            or ``off``; at level 2 also ``f2`` or ``f4``: so many outputs along each axis, wherever it can be used.
     """
 
     level: int = 2
@@ -52,6 +54,7 @@ class Options:
     on_bad_pass: str = "stop"
     rewrite_limit: int | None = None
     tuning: Tuning | None = None
+    winograd: str = "auto"
 
     def __post_init__(self) -> None:
         if self.level not in (0, 1, 2, 3):
@@ -60,6 +63,15 @@ class Options:
             raise OptionError(f"on_bad_pass={self.on_bad_pass!r}", hint="use 'stop' or 'skip'")
         if self.tuning is not None and self.level != 3:
             raise OptionError(f"level {self.level} takes no tuning", where="tuning", hint="use level 3")
+        if self.winograd not in WINOGRAD_CHOICES:
+            raise OptionError(f"winograd={self.winograd!r}", hint=f"use one of {', '.join(WINOGRAD_CHOICES)}")
+        if self.winograd in ("f2", "f4") and self.level != 2:
+            raise OptionError(f"level {self.level} takes no winograd={self.winograd}", hint="use level 2")
+
+    @property
+    def numerics(self) -> Numerics:
+        """What kernels may do to the last bits."""
+        return numerics_of_level(self.level, self.winograd)
 
 
 def compile(
@@ -71,13 +83,14 @@ def compile(
     on_bad_pass: str = "stop",
     rewrite_limit: int | None = None,
     tuning: Tuning | str | PathLike[str] | None = None,
+    winograd: str = "auto",
     after_pass: passes.AfterPass | None = None,
 ) -> CompiledModel:
     """Compile a model for this CPU.
 
     Args:
         model: path of an ``.onnx`` or ``.cnnc`` file, its bytes, an onnx ``ModelProto``, or a ``Graph``.
-        level, shapes, check_passes, on_bad_pass, rewrite_limit: see ``Options``.
+        level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd: see ``Options``.
         tuning: what ``tune`` gave or wrote, for level 3, which otherwise measures each layer once and caches the times.
         after_pass: called after every pass with the pass, the graph, and a report: time, whether it changed anything.
 
@@ -88,7 +101,7 @@ def compile(
     """
     if tuning is not None and not isinstance(tuning, Tuning):
         tuning = read_tuning(tuning)
-    options = Options(level, dict(shapes or {}), check_passes, on_bad_pass, rewrite_limit, tuning)
+    options = Options(level, dict(shapes or {}), check_passes, on_bad_pass, rewrite_limit, tuning, winograd)
     return compile_graph(read_graph(model, options.shapes), options, model=model, after_pass=after_pass)
 
 
@@ -149,7 +162,7 @@ def compile_graph(
 
     optimise_graph(graph, options, notes, target=target, after_pass=keep_optimised)
     selection, options = _select_kernels(graph, options, target, measuring)
-    lowered = lower(graph, target, selection, numerics_of_level(options.level))
+    lowered = lower(graph, target, selection, options.numerics)
     return CompiledModel(graph, snapshot[-1], lowered, notes, options, target, model)
 
 

@@ -14,6 +14,7 @@ from cnnc.cli.model_options import (
     MODEL,
     SHAPES,
     TUNING,
+    WINOGRAD,
     CompileRequest,
     check_model_file,
     check_options,
@@ -42,6 +43,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @MODEL
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .cnnc file; beside the model if left out.")
 @LEVEL
+@WINOGRAD
 @TUNING
 @SHAPES
 @check_options
@@ -57,6 +59,7 @@ def command(
     model: Path,
     output: Path | None,
     level: int,
+    winograd: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -68,7 +71,7 @@ def command(
     no_portable: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning)
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd)
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
             known_pass(name, option)

@@ -11,7 +11,7 @@ import click
 
 from cnnc.cli.console import byte_count, print_json, print_table, say
 from cnnc.cli.failures import Evidence
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, TUNING, CompileRequest, check_options, compile_model
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, TUNING, WINOGRAD, CompileRequest, check_options, compile_model
 from cnnc.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ and rewrites were refused and why, and what runs on the host in NumPy.
 @click.command("explain", help=_HELP, short_help="Say what fused, which kernels run, and why.")
 @MODEL
 @LEVEL
+@WINOGRAD
 @TUNING
 @SHAPES
 @check_options
@@ -41,6 +42,7 @@ def command(
     evidence: Evidence,
     model: Path,
     level: int,
+    winograd: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -50,7 +52,7 @@ def command(
     as_json: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning)
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd)
     report = _report(compile_model(request, evidence, kernels=False), wanted or "")
     if as_json:
         print_json(report)

@@ -41,6 +41,15 @@ TUNING = click.option(
     help="For -O3: the times that `cnnc tune` wrote, instead of measuring.",
 )
 
+WINOGRAD = click.option(
+    "--winograd",
+    type=click.Choice(["auto", "off", "f2", "f4"]),
+    default="auto",
+    show_default=True,
+    help="From -O2 on, convolve by Winograd's method: where it is faster and accurate enough, nowhere, or wherever it "
+    "can be used, with tiles of 2 or of 4 outputs along each axis.",
+)
+
 SHAPES = click.option(
     "--shape",
     "shapes",
@@ -142,6 +151,7 @@ class CompileRequest:
     on_bad_pass: str = "stop"
     rewrite_limit: int | None = None
     tuning: Path | None = None
+    winograd: str = "auto"
 
     def options(self) -> Options:
         """The compiler's own form."""
@@ -149,7 +159,9 @@ class CompileRequest:
         from cnnc.tuning import read_tuning
 
         shapes, tuning = parse_shapes(self.shapes), None if self.tuning is None else read_tuning(self.tuning)
-        return Options(self.level, shapes, self.check_passes, self.on_bad_pass, self.rewrite_limit, tuning)
+        return Options(
+            self.level, shapes, self.check_passes, self.on_bad_pass, self.rewrite_limit, tuning, self.winograd
+        )
 
 
 def compile_model(

@@ -10,7 +10,7 @@ import click
 from cnnc.cli.console import print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, CompileRequest, check_model_file, compile_model
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, check_model_file, compile_model
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.errors import OptionError
 
@@ -43,6 +43,7 @@ _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 @click.option("--allow-native-code", is_flag=True, help="Run machine code held by the file: only for files you trust.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @LEVEL
+@WINOGRAD
 @SHAPES
 @click.pass_obj
 def command(
@@ -59,6 +60,7 @@ def command(
     allow_native_code: bool,
     as_json: bool,
     level: int,
+    winograd: str,
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
@@ -70,7 +72,9 @@ def command(
     if output is not None:
         check_writable(output, "--output")
     names = read_labels(labels) if labels is not None else ()
-    session = _session(CompileRequest(model, level, shapes), evidence, capture, threads, allow_native_code)
+    session = _session(
+        CompileRequest(model, level, shapes, winograd=winograd), evidence, capture, threads, allow_native_code
+    )
     ports = session.executable.program.inputs
     feeds = read_feeds(inputs, ports, images)
     if random is not None:

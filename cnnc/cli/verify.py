@@ -11,7 +11,7 @@ import click
 from cnnc.cli.console import note, print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, CompileRequest, compile_model, load_graph
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, compile_model, load_graph
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ with onnxruntime's own error; --exact asks it at once. The exit code is 1 if an 
 @click.option("--limit", type=click.FloatRange(min=0, min_open=True), help="Allow this error instead of the level's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @LEVEL
+@WINOGRAD
 @SHAPES
 @click.pass_obj
 def command(
@@ -59,6 +60,7 @@ def command(
     limit: float | None,
     as_json: bool,
     level: int,
+    winograd: str,
     shapes: tuple[str, ...],
 ) -> int:
     """See ``_HELP``."""
@@ -74,7 +76,7 @@ def command(
         from cnnc.cli.onnxruntime_reference import import_onnxruntime
 
         import_onnxruntime()
-    request = CompileRequest(model, level, shapes)
+    request = CompileRequest(model, level, shapes, winograd=winograd)
     compiled = compile_model(request, evidence)
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)

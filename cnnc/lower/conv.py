@@ -109,7 +109,8 @@ def small_groups_refusal(node: Node) -> str | None:
     return grouping_refusal(channels, out_channels, groups, node.output.type.layout.block, lane_of)
 
 
-def _block_refusal(node: Node, builder: ProgramBuilder, takes_prologue: bool = False) -> str | None:
+def block_refusal(node: Node, builder: ProgramBuilder, takes_prologue: bool = False) -> str | None:
+    """What kernels need that sum over whole blocks of input channels."""
     reason = dense_refusal(node, takes_prologue)
     if reason is None and small_groups_refusal(node) is None:
         return "its groups are smaller than a block"
@@ -256,7 +257,7 @@ def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> Non
 
 
 def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = _block_refusal(node, builder, takes_prologue=True)
+    reason = block_refusal(node, builder, takes_prologue=True)
     if reason is not None:
         return reason
     if not node.input(0).type.layout.is_blocked:
@@ -349,6 +350,6 @@ RULES = {
             "conv.f32.blocked.depthwise", DepthwiseTiling, depthwise_refusal, _depthwise_tilings, _emit_depthwise
         ),
         TiledRule("conv.f32.blocked.pointwise", ConvTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise),
-        TiledRule("conv.f32.blocked.direct", ConvTiling, _block_refusal, _direct_tilings, _emit_direct),
+        TiledRule("conv.f32.blocked.direct", ConvTiling, block_refusal, _direct_tilings, _emit_direct),
     ),
 }

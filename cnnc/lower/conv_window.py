@@ -28,6 +28,9 @@ from cnnc.runtime.cpu.window_tiling import WindowLayer, rank_window_tilings
 from cnnc.runtime.kernel import Variant
 
 _MOST_STRIDE = 4
+_WIDEST = 16  # lanes of vectors whose halves are vectors too
+_HALF_GAIN = 0.7  # half vectors take twice as many loads and stores
+_CHEAP_PERMUTATIONS = 4  # inputs of a group, which lie in one quarter of a vector
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -41,7 +44,7 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     if builder.numerics.wide_sums:
         return "its sums are float64"
     shapes = conv_shapes(node)
-    if shapes.is_pointwise:
+    if shapes.is_pointwise and _vector(node) == shapes.lanes:
         return "its window is one pixel, at every pixel"
     if not all(isinstance(size, int) for size in (*shapes.source, *shapes.result, *shapes.begins)):
         return "the size of its map is not known"
@@ -53,8 +56,40 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
 
 
 def _is_permuted(node: Node) -> bool:
-    """Whether output lanes read their groups by permutations of one vector."""
-    return small_groups_refusal(node) is None
+    """Whether output lanes read their groups by permutations of one vector.
+
+    They cost as much as products; half vectors need none for groups of eight outputs.
+    """
+    return small_groups_refusal(node) is None and _vector(node) == conv_shapes(node).lanes
+
+
+def _vector(node: Node) -> int:
+    """Lanes of a tile's vector: half a block where fewer products with zeros then cost less.
+
+    A vector whose outputs are of several groups reads the inputs of all of them.
+    """
+    lanes = conv_shapes(node).lanes
+    half = lanes // 2
+    inputs, outputs = _group(node)
+    if lanes != _WIDEST or conv_attrs(node).group == 1:
+        return lanes
+    if small_groups_refusal(node) is None:
+        return half if outputs == half and inputs > _CHEAP_PERMUTATIONS else lanes
+    return half if _products(node, half) * half < _HALF_GAIN * _products(node, lanes) * lanes else lanes
+
+
+def _products(node: Node, vector: int) -> int:
+    """Input channels that the vectors of outputs read, over all of them."""
+    channels = node.output.type.shape[1]
+    assert isinstance(channels, int)
+    inputs, outputs = _group(node)
+    return (
+        sum(
+            (min(first + vector, channels) - 1) // outputs - first // outputs + 1
+            for first in range(0, channels, vector)
+        )
+        * inputs
+    )
 
 
 def _group(node: Node) -> tuple[int, int]:
@@ -86,18 +121,24 @@ def conv_axes(node: Node) -> tuple[Axis, Axis, Axis]:
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = conv_shapes(node)
-    inputs, outputs = _group(node)
-    # A block whose outputs are of several groups reads all of them.
-    groups_read = min(conv_attrs(node).group, -(-shapes.lanes // outputs))
+    vector = _vector(node)
+    vectors = _tile_count(node, vector, 1)
     layer = WindowLayer(
         conv_axes(node),
         typical(node.output.type.shape[0], 1),
-        inputs * groups_read,
-        shapes.blocks_out,
+        _products(node, vector) / vectors,
+        vectors,
         shapes.lanes,
+        vector if vector < shapes.lanes else 0,
         _group(node) if _is_permuted(node) else None,
     )
     return rank_window_tilings(layer, count)
+
+
+def _tile_count(node: Node, vector: int, blocks: int) -> int:
+    channels = node.output.type.shape[1]
+    assert isinstance(channels, int)
+    return -(-channels // (vector * blocks))
 
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
@@ -115,19 +156,22 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
     }
     if _is_permuted(node):
         params["group_inputs"], params["group_outputs"] = _group(node)
-    buffers, sizes = packed_operands(node, builder, shapes, _packed(node, shapes.lanes, tiling.blocks))
-    sizes |= window_sizes(shapes)
+    vector = _vector(node)
+    if vector < shapes.lanes:
+        params["vector"] = vector
+    buffers, sizes = packed_operands(node, builder, shapes, _packed(node, vector, tiling.blocks))
+    sizes |= window_sizes(shapes) | {"tile_count": _tile_count(node, vector, tiling.blocks)}
     sizes |= {"row_tiles": tiling.row_tiles, "oc_tiles": tiling.oc_tiles}
     variant = Variant.of("conv.f32.blocked.window", **params)
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
-def _packed(node: Node, lanes: int, blocks: int) -> PackedWeights:
+def _packed(node: Node, vector: int, blocks: int) -> PackedWeights:
     weights, groups = constant_array(node, 1), conv_attrs(node).group
     assert weights is not None
     if _is_permuted(node):
-        return pack_grouped(weights, lanes, groups, input_lanes(node))
-    return pack_weights(weights, lanes, blocks, groups, input_lanes(node))
+        return pack_grouped(weights, vector, groups, input_lanes(node))
+    return pack_weights(weights, vector, blocks, groups, input_lanes(node), conv_shapes(node).lanes)
 
 
 RULES = {"conv": (TiledRule("conv.f32.blocked.window", ConvTiling, _refusal, _tilings, _emit),)}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnnc.errors import OptionError
-
 WINOGRAD_CHOICES = ("auto", "off", "f2", "f4")
 
 
@@ -18,17 +16,10 @@ class Numerics:
             as long; their results are the exact sums, rounded once.
         winograd: ``off``; ``f2`` or ``f4``: this variant wherever it can be; ``auto``: where it is faster and its error
             bound allows.
-
-    Raises:
-        OptionError: there is no such choice of Winograd.
     """
 
     wide_sums: bool = False
     winograd: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.winograd not in WINOGRAD_CHOICES:
-            raise OptionError(f"winograd={self.winograd!r}", hint=f"use one of {', '.join(WINOGRAD_CHOICES)}")
 
     @property
     def sum_params(self) -> dict[str, int | str]:

@@ -12,6 +12,7 @@ from cnnc.lower import (
     conv_plain_input,
     conv_transpose,
     conv_window,
+    conv_winograd,
     elementwise,
     layouts,
     matrix,
@@ -43,6 +44,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     layouts.RULES,
     movement.RULES,
     conv_plain_input.RULES,
+    conv_winograd.RULES,
     conv_window.RULES,
     conv_grouped.RULES,
     conv.RULES,
@@ -89,7 +91,7 @@ def lower(
 def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None) -> Decision:
     refused: list[tuple[str, str]] = []
     fresh = builder.unknown_sizes(node)
-    measured = None if fresh else timing
+    measured = None if fresh or timing is None or not _takes(timing.best.rule, node, builder) else timing
     for rule in (*RULES.get(node.op, ()), HOST):
         # Only a host step can tell the planner how large its result came out.
         reason = f"its result has a size that only values decide ({fresh[0]})" if fresh and rule is not HOST else None
@@ -101,6 +103,11 @@ def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None)
             return Decision(node.name, node.op, node.loc, rule.name, tuple(refused), measured)
         refused.append((rule.name, reason))
     return Decision(node.name, node.op, node.loc, "", tuple(refused), measured)
+
+
+def _takes(name: str, node: Node, builder: ProgramBuilder) -> bool:
+    """Whether the rule of that name takes the node: it may have been measured under other numerics."""
+    return any(rule.name == name and rule.supports(node, builder) is None for rule in RULES.get(node.op, ()))
 
 
 def _emit(rule: Rule, node: Node, builder: ProgramBuilder, timing: LayerTiming | None) -> None:

@@ -10,9 +10,10 @@ from cnnc.ir import Node
 from cnnc.lower.layer import layer_key
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, DepthwiseTiling
 from cnnc.runtime.cpu.gemm_tiling import GemmTiling
+from cnnc.runtime.cpu.winograd_tiling import WinogradTiling
 from cnnc.runtime.kernel import Target
 
-Tiling = ConvTiling | DepthwiseTiling | GemmTiling
+Tiling = ConvTiling | DepthwiseTiling | GemmTiling | WinogradTiling
 
 
 @dataclass(frozen=True, slots=True)

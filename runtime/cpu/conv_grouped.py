@@ -79,4 +79,5 @@ KERNEL = KernelDef(
     conv_direct.KERNEL.items,
     conv_direct.KERNEL.footprint,
     _scratch_bytes,
+    inplace=conv_direct.KERNEL.inplace,
 )

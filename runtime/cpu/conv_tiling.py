@@ -79,6 +79,12 @@ def _rank_tiles(
     return [first, *sorted(ranked)]
 
 
+def rank_register_tiles(pixels: int, oc_blocks: int, lanes: int) -> list[tuple[float, tuple[int, int]]]:
+    """Tiles (columns, blocks) of ``pixels`` in a row, with their cost for one input lane and block of outputs."""
+    ranked = _rank_tiles(1, pixels, oc_blocks, lanes, sum_registers(lanes, wide=False))
+    return [(cost, (columns, blocks)) for cost, (_, columns, blocks) in ranked]
+
+
 def choose_conv_tiling(
     output: Sequence[int],
     window: Sequence[int],

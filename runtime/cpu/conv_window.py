@@ -13,9 +13,10 @@ those of ``conv.f32.blocked.direct``, or, where the variant has group_inputs and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.dims import Dim, ceil_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
 from cnnc.runtime.cpu.window_parts import parse_ranges
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
@@ -25,13 +26,14 @@ BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y")
 SIZES = (
     *("N", "XB", "D", "H", "W", "YB", "OD", "OH", "OW"),
     *("KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW", "PD", "PH", "PW"),
-    *("segment_count", "segment_rows", "weight_floats", "row_tiles", "oc_tiles", "alpha", "beta"),
+    *("segment_count", "segment_rows", "weight_floats", "tile_count", "row_tiles", "oc_tiles", "alpha", "beta"),
     *GAPS,
 )
-"""As those of ``conv.f32.blocked.direct``; a work item has all columns. SW is the variant's stride. Variant parameters:
-rows, columns, blocks, stride, row_parts, column_parts (the ranges that taps leave of a tile: ``format_ranges``),
-activation, residual (0 or 1), lanes; group_inputs, group_outputs: channels of a group, where it is smaller than a
-block."""
+"""As those of ``conv.f32.blocked.direct``; a work item has all columns. SW is the variant's stride. tile_count: output
+tiles, that is, packed ones. Variant parameters: rows, columns, blocks, stride, row_parts, column_parts (the ranges that
+taps leave of a tile: ``format_ranges``), activation, residual (0 or 1), lanes; vector: lanes of a tile's vector, where
+it is a part of a block, and ``blocks`` is 1; group_inputs, group_outputs: channels of a group, where permutations of
+one vector give every lane its group's."""
 
 
 def _lists_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -46,8 +48,7 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     row_groups = ceil_div(s["OH"], s["row_tiles"] * int(params["rows"]))
-    oc_groups = ceil_div(floor_div(s["YB"], int(params["blocks"])), s["oc_tiles"])
-    return s["N"] * s["OD"] * row_groups * oc_groups
+    return s["N"] * s["OD"] * row_groups * ceil_div(s["tile_count"], s["oc_tiles"])
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -62,6 +63,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.window_tile import WINDOW_TILE_ARGS, emit_part_number, emit_window_tile
 
     rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
+    vector = int(params.get("vector", target.lanes))
+    tile_target = replace(target, vector_bytes=vector * 4)
     group = (int(params["group_inputs"]), int(params["group_outputs"])) if "group_inputs" in params else None
     tile = Tile(
         rows,
@@ -74,31 +77,34 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     )
     row_ranges, column_ranges = parse_ranges(str(params["row_parts"])), parse_ranges(str(params["column_parts"]))
     parts = [(row_range, column_range) for row_range in row_ranges for column_range in column_ranges]
-    run_tile = intrinsic(target, lambda b, *values: emit_window_tile(b, tile, parts, *values), len(WINDOW_TILE_ARGS))
+    run_tile = intrinsic(
+        tile_target, lambda b, *values: emit_window_tile(b, tile, parts, *values), len(WINDOW_TILE_ARGS)
+    )
     row_part = intrinsic(target, lambda b, *values: emit_part_number(b, row_ranges, *values), 2, returns=True)
     column_part = intrinsic(target, lambda b, *values: emit_part_number(b, column_ranges, *values), 2, returns=True)
     tile_rows, tile_columns, tile_blocks = constant(target, rows), constant(target, columns), constant(target, blocks)
     column_parts = constant(target, len(column_ranges))
-    vector_bytes = constant(target, target.vector_bytes)
+    block_bytes, vector_bytes = constant(target, target.vector_bytes), constant(target, vector * 4)
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
-        ROWS, COLUMNS, BLOCKS, BYTES = tile_rows(), tile_columns(), tile_blocks(), vector_bytes()
+        ROWS, COLUMNS, BLOCKS = tile_rows(), tile_columns(), tile_blocks()
+        BYTES, VECTOR_BYTES = block_bytes(), vector_bytes()
+        TILE_BYTES = BLOCKS * VECTOR_BYTES  # of the channels of a pixel of a tile
         x, weights, segments, bias = args[0], args[1], args[2], args[3]
         residual, slopes, y = args[4], args[5], args[6]
         XB, D, H, W, YB, OD, OH, OW = args[8], args[9], args[10], args[11], args[12], args[13], args[14], args[15]
         KD, KH, KW, SD, SH, SW = args[16], args[17], args[18], args[19], args[20], args[21]
         DD, DH, DW, PD, PH, PW = args[22], args[23], args[24], args[25], args[26], args[27]
-        row_tiles, oc_tiles, alpha, beta = args[31], args[32], args[33], args[34]
-        x_gap, y_gap, residual_gap = args[35] * 4, args[36] * 4, args[37] * 4
+        all_oc_tiles, row_tiles, oc_tiles, alpha, beta = args[31], args[32], args[33], args[34], args[35]
+        x_gap, y_gap, residual_gap = args[36] * 4, args[37] * 4, args[38] * 4
 
         column_tiles = (OW + COLUMNS - 1) // COLUMNS
         row_list = scratch
         column_list = row_list + row_tiles * KH * 8
         taps = scratch + ((row_tiles * KH + column_tiles * KW) * 8 + 63) // 64 * 64
         row_groups = (OH + row_tiles * ROWS - 1) // (row_tiles * ROWS)
-        all_oc_tiles = YB // BLOCKS
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
         x_block = D * H * W * BYTES
         y_block = OD * OH * OW * BYTES
@@ -131,8 +137,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
             for oc in range(oc_begin, oc_end):
                 head = segments + oc * 24
-                lanes_offset = oc * BLOCKS * BYTES
-                channel_block = image * YB + oc * BLOCKS
+                lanes_offset = oc * TILE_BYTES
+                oc_block = lanes_offset // BYTES
+                lane_bytes = lanes_offset - oc_block * BYTES
                 for row in range(row_begin, row_end, ROWS):
                     rows_of_tile = row_list + (row - row_begin) // ROWS * KH * 8
                     for column in range(0, OW, COLUMNS):
@@ -156,7 +163,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                     store_index(tap + 16, vertical * column_parts() + horizontal)
                                     count += 1
                         first_pixel = (z_begin * H + row * SH - PH) * W + column * SW - PW
-                        pixel = ((channel_block * OD + depth) * OH + row) * OW + column
+                        pixel = (((image * YB + oc_block) * OD + depth) * OH + row) * OW + column
                         run_tile(
                             image_x + first_pixel * BYTES,
                             SH * W * BYTES,
@@ -169,8 +176,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                             KD * KH * KW,
                             bias + lanes_offset,
                             slopes + lanes_offset,
-                            residual + image * residual_gap + pixel * BYTES,
-                            y + image * y_gap + pixel * BYTES,
+                            residual + image * residual_gap + pixel * BYTES + lane_bytes,
+                            y + image * y_gap + pixel * BYTES + lane_bytes,
                             BYTES,
                             OW * BYTES,
                             y_block,

@@ -24,17 +24,19 @@ class WindowLayer:
     Attributes:
         axes: depth, height, width.
         batch: images.
-        channels: input channels that a block of outputs reads.
-        oc_blocks: blocks of output channels.
+        channels: input channels that a vector of outputs reads, on average.
+        oc_blocks: vectors of output channels.
         lanes: of a block.
-        group: (inputs, outputs) of the groups where they are smaller than a block.
+        vector: lanes of a vector, where it is a part of a block.
+        group: (inputs, outputs) of the groups where one vector holds several, and permutations keep them apart.
     """
 
     axes: tuple[Axis, Axis, Axis]
     batch: int
-    channels: int
+    channels: float
     oc_blocks: int
     lanes: int
+    vector: int = 0
     group: tuple[int, int] | None = None
 
 
@@ -79,7 +81,7 @@ def _tiles(layer: WindowLayer) -> Iterator[tuple[int, int, int]]:
     _, height, width = layer.axes
     registers = 32 if layer.lanes == 16 else 16
     for blocks in (1, 2, 3, 4):
-        if layer.oc_blocks % blocks or (layer.group is not None and blocks > 1):
+        if layer.oc_blocks % blocks or (blocks > 1 and (layer.group is not None or layer.vector)):
             continue
         if layer.group is not None:
             inputs, outputs = layer.group
@@ -108,7 +110,9 @@ def _cost(layer: WindowLayer, tile: tuple[int, int, int]) -> float:
     planes = layer.batch * layer.oc_blocks // blocks
     tiles = max(depth.result, 1) * -(-height.result // rows) * -(-width.result // columns)
     edge = _TILE_FMAS + rows * columns * blocks * _STORE_FMAS
-    return planes * (steps * sum(tap_ranges(depth, 1).values()) * inputs + tiles * edge)
+    # Half as many lanes are multiplied in half the time.
+    share = layer.vector / layer.lanes if layer.vector else 1.0
+    return planes * (steps * sum(tap_ranges(depth, 1).values()) * inputs * share + tiles * edge)
 
 
 def _items_of(layer: WindowLayer, tile: tuple[int, int, int]) -> ConvTiling:
@@ -121,7 +125,7 @@ def _items_of(layer: WindowLayer, tile: tuple[int, int, int]) -> ConvTiling:
     row_bytes = depth.window * (width.source // max(width.stride // width.window, 1)) * layer.channels * 4
     weight_bytes = taps * layer.channels * blocks * layer.lanes * 4
     most = max(_REGION_BYTES - weight_bytes, _REGION_BYTES // 2)
-    row_tiles = max(1, min(all_row_tiles, most // max(tile_rows * row_bytes, 1)))
+    row_tiles = max(1, min(all_row_tiles, int(most / max(tile_rows * row_bytes, 1))))
     oc_tiles = layer.oc_blocks // blocks
     if layer.group is not None or layer.channels <= layer.lanes:
         oc_tiles = 1  # they share no input

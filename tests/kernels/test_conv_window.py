@@ -37,6 +37,12 @@ PERMUTED = {
     "2 a group": {"x": (1, 38, 6, 5), "w": (38, 2, 3, 3), "groups": 19, "pads": (1, 1, 1, 1)},
     "two filters a channel": {"x": (1, LANES // 2, 6, 7), "w": (LANES, 1, 3, 3), "groups": LANES // 2},
 }
+HALVES = {
+    "8 a group": {"x": (1, 24, 6, 7), "w": (24, 8, 3, 3), "groups": 3, "pads": (1, 1, 1, 1)},
+    "24 a group": {"x": (2, 48, 5, 6), "w": (48, 24, 1, 1), "groups": 2},
+    "8 to 16, stride 2": {"x": (1, 24, 9, 8), "w": (48, 8, 3, 3), "groups": 3, "stride": (2, 2)},
+}
+"""On vectors of half a block."""
 
 
 def _triple(values, fill):
@@ -55,10 +61,11 @@ def run_window(case, row_tiles=2, oc_tiles=1, blocks=1, residual=False, tile=(2,
     if poison is not None:
         x[poison[0]] = poison[1]
     is_permuted = case in PERMUTED.values()
-    packed = pack_grouped(w, LANES, groups) if is_permuted else pack_weights(w, LANES, blocks, groups)
+    vector = LANES // 2 if case in HALVES.values() else LANES
+    packed = pack_grouped(w, LANES, groups) if is_permuted else pack_weights(w, vector, blocks, groups, None, LANES)
     sizes = _sizes(x.shape, w.shape, expected.shape, stride, dilation, pads, LANES, packed, (row_tiles, 0, oc_tiles))
     del sizes["column_tiles"]
-    sizes |= {"alpha": float_bits(-0.5), "beta": float_bits(1.5)}
+    sizes |= {"alpha": float_bits(-0.5), "beta": float_bits(1.5), "tile_count": -(-w.shape[0] // (vector * blocks))}
     arrays = {"x": to_blocked(x, LANES), "weights": packed.weights, "segments": packed.segments}
     arrays |= {"y": to_blocked(np.zeros(expected.shape, np.float32), LANES)}
     arrays["bias"] = pack_channels(bias, w.shape[0], LANES)
@@ -82,6 +89,8 @@ def run_window(case, row_tiles=2, oc_tiles=1, blocks=1, residual=False, tile=(2,
     options |= {"row_parts": format_ranges(part_ranges(height, rows)), "residual": int(residual)}
     options |= {"column_parts": format_ranges(part_ranges(width, columns))}
     options["activation"] = "clip" if residual else "none"
+    if vector < LANES:
+        options["vector"] = vector
     if is_permuted:
         options |= {"group_inputs": w.shape[1], "group_outputs": w.shape[0] // groups}
     got = run_kernel(Variant.of("conv.f32.blocked.window", **options), arrays, sizes, **run)["y"]
@@ -89,10 +98,10 @@ def run_window(case, row_tiles=2, oc_tiles=1, blocks=1, residual=False, tile=(2,
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("name", [*CASES, *PERMUTED])
+@pytest.mark.parametrize("name", [*CASES, *PERMUTED, *HALVES])
 @pytest.mark.parametrize("at_start", [False, True])
 def test_matches_definition(name, at_start):
-    got, expected = run_window((CASES | PERMUTED)[name], at_start=at_start)
+    got, expected = run_window((CASES | PERMUTED | HALVES)[name], at_start=at_start)
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)
 
 

@@ -31,6 +31,9 @@ CASES = [
     ("grouped", (24, 48, 24), {"kernel": 1}),
     ("window", (26, 26, 13), {"stride": 2}),
     ("window", (96, 96, 2), {}),
+    ("window", (48, 48, 6), {}),
+    ("window", (24, 24, 3), {"stride": 2}),
+    ("pointwise", (72, 72, 3), {"kernel": 1}),
 ]
 
 
@@ -38,7 +41,7 @@ CASES = [
 def test_kernel_and_numbers(kernel: str, shape: tuple[int, int, int], options: dict[str, int]) -> None:
     graph = grouped(*shape, **options)
     reference = clone_graph(graph)
-    model = cnnc.compile(graph)
+    model = cnnc.compile(graph, winograd="off")
     [decision] = [decision for decision in model.lowered.decisions if decision.op == "conv"]
     assert decision.chosen == f"conv.f32.blocked.{kernel}"
     x = np.random.default_rng(0).standard_normal((2, shape[0], 9, 10), np.float32)

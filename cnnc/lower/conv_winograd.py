@@ -1,0 +1,135 @@
+"""Convolutions by Winograd's method: where it may be used, where it pays, and with which outputs a tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cnnc.dims import Dim
+from cnnc.ir import Node
+from cnnc.lower import conv, conv_window
+from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.conv import (
+    block_refusal,
+    constant_array,
+    conv_attrs,
+    conv_shapes,
+    depthwise_refusal,
+    epilogue_params,
+    input_lanes,
+    packed_operands,
+    window_sizes,
+)
+from cnnc.lower.rules import TiledRule
+from cnnc.lower.spatial import typical
+from cnnc.runtime.cpu.winograd_matrices import MOST_PRODUCTS, amplification
+from cnnc.runtime.cpu.winograd_packing import pack_winograd
+from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, WinogradTiling, rank_winograd_tilings
+from cnnc.runtime.kernel import Variant
+
+NAME = "conv.f32.blocked.winograd"
+_OUTPUTS = {"f2": (2,), "f4": (4, 2), "auto": (4, 3, 2)}
+"""Outputs of a tile along an axis, most first, by choice; few enough products must be left for the window."""
+
+_GAIN = 0.95
+"""Winograd is taken where its estimated time is at most this share of the direct convolution's."""
+
+_LEAST_GAIN = 30_000
+"""And where it saves at least so many vector multiply-adds, some 10 microseconds: it is one more kernel to compile."""
+
+
+def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    choice = builder.numerics.winograd
+    if choice == "off":
+        return "Winograd is off"
+    if depthwise_refusal(node, builder) is None:
+        return "it is one filter a channel"
+    reason = block_refusal(node, builder)
+    if reason is not None:
+        return reason
+    if not node.input(0).type.layout.is_blocked:
+        return "its input is in plain layout"
+    shapes = conv_shapes(node)
+    if shapes.strides[1:] != (1, 1):
+        return "it has a stride"
+    if shapes.kernel[1:] == (1, 1):
+        return "its window is 1x1"
+    if not _variants(node, choice):
+        return f"its window is larger than {MOST_PRODUCTS - 1}"
+    if choice != "auto":
+        return None
+    [(cost, _)] = _tilings(node, builder, 1)
+    name, other = _direct_cost(node, builder)
+    if cost > _GAIN * other:
+        return f"its estimated time is {cost / other:.2f} of that of {name}"
+    if other - cost < _LEAST_GAIN:
+        return f"it would gain next to nothing over {name}"
+    return None
+
+
+def _direct_cost(node: Node, builder: ProgramBuilder) -> tuple[str, float]:
+    """Rule and estimated cost of the direct convolution that the node would get otherwise."""
+    rules: list[TiledRule[Any]] = [*conv_window.RULES["conv"], *conv.RULES["conv"]]
+    rule = next(rule for rule in rules if rule.supports(node, builder) is None)
+    [(cost, _)] = rule.tilings(node, builder, 1)
+    return rule.name, cost
+
+
+def _variants(node: Node, choice: str) -> list[tuple[int, int]]:
+    """Rows and columns of the outputs of a tile; axes without a window have one."""
+    windows = conv_shapes(node).kernel[1:]
+    found: dict[tuple[int, int], None] = {}
+    for most in _OUTPUTS[choice]:
+        rows, columns = (1 if size == 1 else most for size in windows)
+        if max(rows + windows[0], columns + windows[1]) - 1 > MOST_PRODUCTS:
+            continue
+        if choice != "auto" or amplification(rows, windows[0]) * amplification(columns, windows[1]) < 5.6:
+            found[rows, columns] = None
+    return list(found)[: None if choice == "auto" else 1]
+
+
+def _layer(node: Node) -> WinogradLayer:
+    shapes = conv_shapes(node)
+    depth, height, width = (typical(size) for size in shapes.result)
+    return WinogradLayer(
+        typical(node.output.type.shape[0], 1),
+        (depth, height, width),
+        shapes.kernel,
+        shapes.dilations[1:],
+        max(1, shapes.blocks_in // conv_attrs(node).group),
+        shapes.blocks_out,
+        shapes.lanes,
+    )
+
+
+def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, WinogradTiling]]:
+    return rank_winograd_tilings(_layer(node), _variants(node, builder.numerics.winograd), count)
+
+
+def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
+    shapes = conv_shapes(node)
+    weights = constant_array(node, 1)
+    assert weights is not None
+    outputs = tiling.out_rows, tiling.out_columns
+    weights = weights.reshape(*weights.shape[:2], *shapes.kernel)
+    groups = conv_attrs(node).group
+    packed = pack_winograd(weights, outputs, shapes.lanes, tiling.blocks, groups, input_lanes(node))
+    buffers, sizes = packed_operands(node, builder, shapes, packed)
+    window: dict[str, Dim] = window_sizes(shapes)
+    sizes |= {name: window[name] for name in "D H W OD OH OW KD SD DD DH DW PD PH PW".split()}
+    sizes |= {"column_tiles": tiling.column_tiles, "chunk_tiles": tiling.chunk_tiles, "oc_tiles": tiling.oc_tiles}
+    variant = Variant.of(
+        NAME,
+        out_rows=tiling.out_rows,
+        out_columns=tiling.out_columns,
+        window_rows=shapes.kernel[1],
+        window_columns=shapes.kernel[2],
+        columns=tiling.columns,
+        blocks=tiling.blocks,
+        lanes=shapes.lanes,
+        **epilogue_params(node),
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+RULES = {"conv": (TiledRule(NAME, WinogradTiling, _refusal, _tilings, _emit),)}

@@ -1,0 +1,120 @@
+"""Variants, register tiles and work items of ``conv.f32.blocked.winograd``, ranked by estimated cost.
+
+As in ``conv_tiling``: pure functions of sizes, costs in vector multiply-adds. What a multiply-add's time moves through
+the caches, and what a transform costs, was measured on one core of an AMD EPYC (Zen 4, AVX-512).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cnnc.runtime.cpu.conv_tiling import rank_register_tiles
+
+_CACHE_BYTES = 1 << 20  # second level, of one core
+_NEAR_BYTES = 12.0  # of the third-level cache that a core moves in the time of a multiply-add
+_FAR_BYTES = 5.5  # of memory, while two cores read
+_HIDDEN = 0.7  # share of such transfers that multiply-adds hide, or that hides them
+_TRANSFORM = 8.0  # multiply-adds that one position of a tile costs, in either transform
+_GROUPS = (28, 50, 100, 200)  # about so many tiles a group are tried, and all tiles
+_CHUNKS = (4, 8, 16)  # blocks of output channels of a chunk that are tried, and all blocks
+_OC_GROUPS = (1, 2, 4, 8)  # items that share a group of tiles
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradTiling:
+    """Outputs of a Winograd tile, register tile (columns Winograd tiles, blocks of output channels), tiles per item.
+
+    column_tiles, chunk_tiles, oc_tiles: as in ``conv_winograd``.
+    """
+
+    out_rows: int
+    out_columns: int
+    columns: int
+    blocks: int
+    column_tiles: int
+    chunk_tiles: int
+    oc_tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradLayer:
+    """What the cost of a layer depends on.
+
+    Args:
+        output: depth, height, width of the result.
+        window: of the filter, depth first.
+        dilation: of height and width.
+        ic_blocks: blocks of input channels that an output channel reads.
+        oc_blocks: blocks of output channels.
+    """
+
+    batch: int
+    output: tuple[int, int, int]
+    window: tuple[int, int, int]
+    dilation: tuple[int, int]
+    ic_blocks: int
+    oc_blocks: int
+    lanes: int
+
+
+def rank_winograd_tilings(
+    layer: WinogradLayer, variants: Sequence[tuple[int, int]], count: int = 1
+) -> list[tuple[float, WinogradTiling]]:
+    """Up to ``count`` tilings: the best of each variant (outputs of a tile) by rising cost, then the others."""
+    best = [_rank_variant(layer, outputs) for outputs in variants]
+    best.sort(key=lambda ranked: ranked[0][0])
+    found = [ranked[0] for ranked in best] + [item for ranked in best for item in ranked[1:]]
+    return found[:count]
+
+
+def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[float, WinogradTiling]]:
+    tiles = layer.batch
+    for size, dilation, made in zip(layer.output[1:], layer.dilation, outputs):
+        tiles *= dilation * -(-max(size, 1) // (dilation * made))
+    scores: dict[WinogradTiling, float] = {}
+    works: dict[WinogradTiling, float] = {}
+    for wanted in (*_GROUPS, tiles):
+        group = -(-tiles // max(1, round(tiles / wanted)))
+        for tile_cost, (columns, blocks) in rank_register_tiles(group, layer.oc_blocks, layer.lanes)[:2]:
+            oc_tiles = layer.oc_blocks // blocks
+            for chunk in sorted({min(max(chunk // blocks, 1), oc_tiles) for chunk in (*_CHUNKS, layer.oc_blocks)}):
+                tiling = WinogradTiling(*outputs, columns, blocks, -(-group // columns), chunk, oc_tiles)
+                products, inputs, rest = _work(layer, tiling, tiles, group, tile_cost)
+                groups = layer.output[0] * -(-tiles // group)
+                # More items share the work more evenly, but transform the inputs again.
+                score, parts = min(
+                    ((products + inputs * parts + rest) * (1 + 1 / (groups * parts)), parts)
+                    for parts in _OC_GROUPS
+                    if parts <= oc_tiles
+                )
+                tiling = replace(tiling, oc_tiles=-(-oc_tiles // parts), chunk_tiles=min(chunk, -(-oc_tiles // parts)))
+                scores[tiling], works[tiling] = score, products + inputs + rest
+    return [(works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__)]
+
+
+def _work(
+    layer: WinogradLayer, tiling: WinogradTiling, tiles: int, group: int, tile_cost: float
+) -> tuple[float, float, float]:
+    """Multiply-adds of products with what they wait for memory, of the input and of the output transform."""
+    rows, columns = tiling.out_rows + layer.window[1] - 1, tiling.out_columns + layer.window[2] - 1
+    positions, planes, block_bytes = rows * columns, layer.ic_blocks * layer.window[0], layer.lanes * 4
+    groups = layer.output[0] * -(-tiles // group)
+    products = groups * positions * tile_cost * planes * layer.lanes * layer.oc_blocks
+    inputs = layer.output[0] * tiles * positions * _TRANSFORM * planes
+    outputs = layer.output[0] * tiles * positions * _TRANSFORM * layer.oc_blocks
+
+    chunk_blocks = tiling.chunk_tiles * tiling.blocks
+    chunks = -(-layer.oc_blocks // chunk_blocks)
+    weights = positions * planes * layer.lanes * layer.oc_blocks * block_bytes
+    v, m = (positions * count * group * block_bytes for count in (planes, chunk_blocks))
+    near = 0.0
+    if weights + v + m > _CACHE_BYTES:
+        near += (groups - 1) * weights
+    if v > _CACHE_BYTES // 2:
+        near += groups * v * (1 + chunks)
+    if v + m > _CACHE_BYTES:
+        near += groups * m * 2 * chunks
+    transfers = weights / _FAR_BYTES + near / _NEAR_BYTES
+    waiting = max(products, transfers) + (1 - _HIDDEN) * min(products, transfers) - products
+    return products, inputs, outputs + waiting
