@@ -1,13 +1,11 @@
-"""Convolutions by Winograd's method: where it may be used, where it pays, and with which outputs a tile."""
+"""Convolutions by Winograd's method: where it may be used, and with which outputs a tile."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from cnnc.dims import Dim
 from cnnc.ir import Node
-from cnnc.lower import conv, conv_window
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.conv import (
     block_refusal,
@@ -22,6 +20,7 @@ from cnnc.lower.conv import (
 )
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
+from cnnc.runtime.cpu.machine import Machine
 from cnnc.runtime.cpu.winograd_matrices import MOST_PRODUCTS, amplification
 from cnnc.runtime.cpu.winograd_packing import pack_winograd
 from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, WinogradTiling, rank_winograd_tilings
@@ -30,12 +29,6 @@ from cnnc.runtime.kernel import Variant
 NAME = "conv.f32.blocked.winograd"
 _OUTPUTS = {"f2": (2,), "f4": (4, 2), "auto": (4, 3, 2)}
 """Outputs of a tile along an axis, most first, by choice; few enough products must be left for the window."""
-
-_GAIN = 0.95
-"""Winograd is taken where its estimated time is at most this share of the direct convolution's."""
-
-_LEAST_GAIN = 30_000
-"""And where it saves at least so many vector multiply-adds, some 10 microseconds: it is one more kernel to compile."""
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -56,23 +49,7 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
         return "its window is 1x1"
     if not _variants(node, choice):
         return f"its window is larger than {MOST_PRODUCTS - 1}"
-    if choice != "auto":
-        return None
-    [(cost, _)] = _tilings(node, builder, 1)
-    name, other = _direct_cost(node, builder)
-    if cost > _GAIN * other:
-        return f"its estimated time is {cost / other:.2f} of that of {name}"
-    if other - cost < _LEAST_GAIN:
-        return f"it would gain next to nothing over {name}"
     return None
-
-
-def _direct_cost(node: Node, builder: ProgramBuilder) -> tuple[str, float]:
-    """Rule and estimated cost of the direct convolution that the node would get otherwise."""
-    rules: list[TiledRule[Any]] = [*conv_window.RULES["conv"], *conv.RULES["conv"]]
-    rule = next(rule for rule in rules if rule.supports(node, builder) is None)
-    [(cost, _)] = rule.tilings(node, builder, 1)
-    return rule.name, cost
 
 
 def _variants(node: Node, choice: str) -> list[tuple[int, int]]:
@@ -88,7 +65,7 @@ def _variants(node: Node, choice: str) -> list[tuple[int, int]]:
     return list(found)[: None if choice == "auto" else 1]
 
 
-def _layer(node: Node) -> WinogradLayer:
+def _layer(node: Node, machine: Machine) -> WinogradLayer:
     shapes = conv_shapes(node)
     depth, height, width = (typical(size) for size in shapes.result)
     return WinogradLayer(
@@ -99,11 +76,12 @@ def _layer(node: Node) -> WinogradLayer:
         max(1, shapes.blocks_in // conv_attrs(node).group),
         shapes.blocks_out,
         shapes.lanes,
+        machine,
     )
 
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, WinogradTiling]]:
-    return rank_winograd_tilings(_layer(node), _variants(node, builder.numerics.winograd), count)
+    return rank_winograd_tilings(_layer(node, builder.machine), _variants(node, builder.numerics.winograd), count)
 
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
@@ -132,4 +110,8 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
-RULES = {"conv": (TiledRule(NAME, WinogradTiling, _refusal, _tilings, _emit),)}
+def _insists(builder: ProgramBuilder) -> bool:
+    return builder.numerics.winograd in ("f2", "f4")
+
+
+RULES = {"conv": (TiledRule(NAME, WinogradTiling, _refusal, _tilings, _emit, _insists),)}
