@@ -85,7 +85,8 @@ def offer(cost, insisted=False):
 
 
 def test_a_later_rule_is_taken_where_it_is_clearly_cheaper():
-    first, close, cheap, forced = offer(100.0), offer(95.0), offer(50.0), offer(900.0, insisted=True)
+    first, close, cheap, forced = offer(1e6), offer(0.96e6), offer(0.5e6), offer(9e6, insisted=True)
     assert Offers((first, close), None, ()).best is first
+    assert Offers((offer(1e3), offer(1e2)), None, ()).best.cost == 1e3  # another kernel to compile for next to nothing
     assert Offers((first, close, cheap), None, ()).best is cheap
     assert Offers((first, cheap, forced), None, ()).best is forced
