@@ -14,6 +14,7 @@ from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes
 from cnnc.runtime.arena_layout import Layout, best_fit
 from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
 from cnnc.runtime.call import Call, RunSettings, StepTiming
+from cnnc.runtime.collection_pause import collection_paused
 from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.instruction_table import KernelLoader
@@ -157,9 +158,10 @@ class Executor:
             yield port, port.dtype.numpy, is_fresh
 
     def _make_plan(self, stage: int, bindings: Mapping[str, int]) -> BoundPlan:
-        plan = self._planner.plan(bindings, stage)
-        check_plan(self.program, plan, self.resolvers.kernel_def)
-        return BoundPlan(self.program, plan, self._constant_addresses, self.resolvers.load_kernel)
+        with collection_paused():
+            plan = self._planner.plan(bindings, stage)
+            check_plan(self.program, plan, self.resolvers.kernel_def)
+            return BoundPlan(self.program, plan, self._constant_addresses, self.resolvers.load_kernel)
 
     def _blaming_file(self, make: Callable[[], Any]) -> Any:
         if not self._origin:

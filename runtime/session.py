@@ -17,6 +17,7 @@ import numpy as np
 from cnnc.errors import OptionError
 from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.call import RunSettings, StepTiming
+from cnnc.runtime.collection_pause import collection_paused
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.executor import Executor
 from cnnc.runtime.input_check import bind_shapes, gather_inputs, select_outputs
@@ -113,9 +114,10 @@ class InferenceSession:
         options = _own_options(sess_options)
         _check_providers(providers)
         self._settings = RunSettings(_thread_cap(threads, options), options.keep_denormals)
-        self._executable = _load(model, options, allow_native_code)
-        self._executor = Executor(self._executable)
-        self._executor.load_kernels()
+        with collection_paused():
+            self._executable = _load(model, options, allow_native_code)
+            self._executor = Executor(self._executable)
+            self._executor.load_kernels()
         self._repeated = RepeatedCalls(self._executor, self._settings)
         self._is_profiling = profile or options.enable_profiling
         self.last_profile: tuple[StepTiming, ...] = ()

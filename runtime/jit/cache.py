@@ -20,7 +20,8 @@ ABI_VERSION = 1
 
 _MAGIC = b"CNNCBLOB"
 _HEADER = struct.Struct("<8sIIQ32s")  # magic, ABI version, zero, entry, SHA-256 of the code
-_IMPORT = re.compile(rb"^\s*(?:from|import)\s+(cnnc\.runtime[\w.]*)(?:\s+import\s+([\w, ()]+))?", re.M)
+_MODULE = re.compile(rb"cnnc\.runtime[\w.]*(?: import [\w, ()]+)?")
+"""A pattern that begins with plain text is searched ten times as fast; what stands before it is looked at then."""
 _INSTALLED = re.compile(r"(numba|llvmlite)-([^-]+)(?:-.*)?\.(?:dist|egg)-info$")
 _LARGEST = 1 << 24
 _RUNTIME = Path(__file__).resolve().parents[1]
@@ -83,10 +84,12 @@ def source_modules(module: str) -> tuple[str, ...]:
         seen.add(name)
         if name == "cnnc.runtime.cpu":
             continue  # the table names every kernel; it holds no code
-        for imported, names in _IMPORT.findall(source):
-            parent = imported.decode()
+        for found in _MODULE.finditer(source):
+            if not source.endswith((b"from ", b"import "), 0, found.start()):
+                continue
+            parent, _, names = found[0].decode().partition(" import ")
             pending.append(parent)
-            pending.extend(f"{parent}.{leaf}" for leaf in re.findall(r"\w+", names.decode()))
+            pending.extend(f"{parent}.{leaf}" for leaf in re.findall(r"\w+", names))
     return tuple(sorted(seen))
 
 
