@@ -17,7 +17,7 @@ from cnnc.ir.text import constant_arrays, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
 from cnnc.lower.numerics import WINOGRAD_CHOICES, Numerics, numerics_of_level
-from cnnc.lower.selection import COST_MODEL, Selection
+from cnnc.lower.selection import Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
 from cnnc.runtime.artifact_format import MAGIC
@@ -26,7 +26,7 @@ from cnnc.runtime.executable import Executable
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.session import InferenceSession
-from cnnc.tuning import KernelStopwatch, Tuning, measure_graph, read_tuning, tuned_selection
+from cnnc.tuning import KernelStopwatch, Tuning, known_machine, measure_graph, read_tuning, tuned_selection
 
 Model = str | PathLike[str] | bytes | Any
 MeasuringProgress = Callable[[str, int, int], None]
@@ -171,12 +171,12 @@ def _select_kernels(
 ) -> tuple[Selection, Options]:
     """The selection at this level, and options that repeat it without a measurement."""
     if options.level < 3:
-        return COST_MODEL, options
+        return Selection(machine=known_machine()), options
     if options.tuning is not None:
         return tuned_selection(graph, target, options.tuning), options
     kernels, layers = _progress_of("kernels", measuring), _progress_of("layers", measuring)
     tuning = measure_graph(graph, target, KernelStopwatch(target, progress=kernels), progress=layers)
-    return Selection(tuning.layers), replace(options, tuning=tuning)
+    return Selection(tuning.layers, tuning.machine), replace(options, tuning=tuning)
 
 
 def _progress_of(what: str, progress: MeasuringProgress | None) -> Callable[[int, int], None] | None:

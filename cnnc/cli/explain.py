@@ -16,7 +16,9 @@ from cnnc.errors import InputError
 
 if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel
-    from cnnc.lower.selection import LayerTiming
+    from cnnc.ir import Node
+    from cnnc.lower import ProgramBuilder
+    from cnnc.lower.builder import Decision
 
 _HELP = """Compile MODEL and say what became of it: which nodes were fused, which kernel runs each, which better kernels
 and rewrites were refused and why, and what runs on the host in NumPy.
@@ -61,6 +63,11 @@ def command(
 
 
 def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
+    from cnnc.lower import ProgramBuilder
+
+    numerics, machine = compiled.lowered.numerics, compiled.lowered.machine
+    builder = ProgramBuilder(compiled.graph, compiled.target, numerics, machine)
+    nodes_by_name = {node.name: node for node in compiled.graph.nodes}
     nodes = [
         {
             "node": decision.node,
@@ -68,7 +75,7 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
             "origins": list(decision.loc),
             "kernel": decision.chosen,
             "refused": [{"kernel": rule, "reason": reason} for rule, reason in decision.refused],
-            "measured": [] if decision.timing is None else _measured(decision.timing),
+            "candidates": _candidates(decision, nodes_by_name.get(decision.node), builder),
         }
         for decision in compiled.lowered.decisions
         if wanted in decision.node or wanted in decision.op or any(wanted in origin for origin in decision.loc)
@@ -119,35 +126,47 @@ def _show_plan(plan: dict[str, Any]) -> None:
     )
 
 
-def _measured(timing: LayerTiming) -> list[dict[str, Any]]:
-    """The candidates of a layer; ``predicted`` is the estimated cost relative to the cost model's own choice."""
+def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) -> list[dict[str, Any]]:
+    """The ways to lower a node that has tilings: seconds as predicted for one core, and as measured.
+
+    Those that were measured, where any were; else the first tiling of each kernel that takes the node.
+    """
+    from cnnc.lower.candidates import offered
+    from cnnc.lower.cost import predicted_seconds
+
+    if node is None:
+        return []
+    timing = decision.timing
+    found = offered(node, builder) if timing is None else timing.candidates
+    chosen = 0 if timing is None else timing.chosen
     return [
         {
             "candidate": str(candidate),
-            "predicted": candidate.cost / timing.candidates[0].cost,
-            "seconds": seconds,
-            "chosen": index == timing.chosen,
+            "predicted_seconds": predicted_seconds(node, candidate.cost, builder),
+            "seconds": None if timing is None else timing.seconds[index],
+            "chosen": index == chosen,
         }
-        for index, (candidate, seconds) in enumerate(zip(timing.candidates, timing.seconds, strict=True))
+        for index, candidate in enumerate(found)
     ]
 
 
-def _show_measured(nodes: Sequence[dict[str, Any]]) -> None:
+def _show_candidates(nodes: Sequence[dict[str, Any]]) -> None:
+    """Nodes that have several candidates; times on one core."""
     rows = [
         (
             node["node"] if index == 0 else "",
             item["candidate"],
-            f"{item['predicted']:.2f}",
-            f"{item['seconds'] / node['measured'][0]['seconds']:.2f}",
-            f"{item['seconds'] * 1e6:.1f}",
+            f"{item['predicted_seconds'] * 1e6:.1f}",
+            "" if item["seconds"] is None else f"{item['seconds'] * 1e6:.1f}",
             "taken" if item["chosen"] else "",
         )
         for node in nodes
-        for index, item in enumerate(node["measured"])
+        for index, item in enumerate(node["candidates"])
+        if len(node["candidates"]) > 1
     ]
     if rows:
-        columns = ["node", "candidate", "predicted>", "measured>", "us>", ""]
-        print_table(columns, rows, title="measured candidates; times relative to the first, which -O2 takes")
+        columns = ["node", "candidate", "predicted us>", "measured us>", ""]
+        print_table(columns, rows, title="candidates; the first is what the cost model takes")
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -163,7 +182,7 @@ def _show(report: dict[str, Any]) -> None:
     ]
     title = f"nodes of the program at -O{report['level']}"
     print_table(["node", "op", "fused into it", "kernel", "refused kernels"], rows, title=title)
-    _show_measured(report["nodes"])
+    _show_candidates(report["nodes"])
     if report["rewrites"]:
         print_table(["pass", "rewrites>"], sorted(report["rewrites"].items()), title="rewrites that were done")
     if report["refused_rewrites"]:

@@ -12,7 +12,7 @@ import click
 from cnnc import __version__
 from cnnc.cli.failures import Evidence, guarded
 
-COMMANDS = ("compile", "run", "verify", "bench", "tune", "inspect", "explain", "opt", "passes")
+COMMANDS = ("compile", "run", "verify", "bench", "tune", "calibrate", "inspect", "explain", "opt", "passes")
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
 _HELP = """Compile convolutional networks and run them on this CPU.

@@ -7,7 +7,6 @@ their place is shared or an input or constant: then a copy is added at the end.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +20,7 @@ from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import LayerTiming
 from cnnc.ops import OPS
 from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.inplace import inplace_pairs
 from cnnc.runtime.kernel import Target, Variant
@@ -57,11 +57,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A program with its constants, and per node the kernel chosen and the ones refused."""
+    """A program with its constants, and per node the kernel chosen and the ones refused.
+
+    ``numerics`` and ``machine`` are what the decisions depend on beside the graph.
+    """
 
     program: Program
     constants: tuple[Array, ...]
     decisions: tuple[Decision, ...]
+    numerics: Numerics = DEFAULT_NUMERICS
+    machine: Machine = USUAL_MACHINE
 
     @property
     def executable(self) -> Executable:
@@ -92,12 +97,20 @@ class ProgramBuilder:
         graph: a graph in stage ``placed``.
         target: the CPU whose vector width the packed layouts follow.
         numerics: what kernels may do to the last bits.
+        machine: what costs are estimated for.
     """
 
-    def __init__(self, graph: Graph, target: Target, numerics: Numerics = DEFAULT_NUMERICS) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        target: Target,
+        numerics: Numerics = DEFAULT_NUMERICS,
+        machine: Machine = USUAL_MACHINE,
+    ) -> None:
         self.graph = graph
         self.target = target
         self.numerics = numerics
+        self.machine = machine
         self._buffers: list[Buffer] = []
         self._constants: list[Array] = []
         self._constant_buffers: dict[tuple[str, bytes], int] = {}
@@ -107,16 +120,6 @@ class ProgramBuilder:
         self._known_sizes = {name for value in graph.inputs for dim in value.type.shape for name in symbols(dim)}
         for value in graph.inputs:
             self._places[value] = Place(self._buffer(value.name, "input", value.type.bytes), value.type)
-
-    @functools.cached_property
-    def conv_depth(self) -> int:
-        """The most convolutions with a window on one path through the graph, at least 1."""
-        depths: dict[Value, int] = {}
-        for node in self.graph.nodes:
-            before = max((depths.get(value, 0) for value in node.inputs if value is not None), default=0)
-            wide = node.op == "conv" and any(size != 1 for size in node.input(1).type.shape[2:])
-            depths |= dict.fromkeys(node.outputs, before + wide)
-        return max([1, *depths.values()])
 
     # ---- places -----------------------------------------------------------------------------------------------------
 
@@ -324,7 +327,7 @@ class ProgramBuilder:
             for value in self.graph.inputs
         )
         program = Program(inputs, tuple(ports), tuple(self._buffers), tuple(self._steps))
-        return Lowered(program, tuple(self._constants), tuple(decisions))
+        return Lowered(program, tuple(self._constants), tuple(decisions), self.numerics, self.machine)
 
     def _copy_out(self, name: str, value: Value) -> int:
         index = self._buffer(name, "output", value.type.bytes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from cnnc.ir import Graph
+from cnnc.ir import Graph, Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.rules import TiledRule
+from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
+from cnnc.lower.rules import TiledRule, offers_for
 from cnnc.lower.select import RULES
 from cnnc.lower.selection import Candidate
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.kernel import Target
 
 TUNABLE_OPS = frozenset(op for op, rules in RULES.items() if any(isinstance(rule, TiledRule) for rule in rules))
@@ -15,32 +17,44 @@ TILED_RULES = {rule.name: rule for rules in RULES.values() for rule in rules if 
 
 _OTHER_TILINGS = 2
 _WORST_COST = 3.0
-"""Of other kernels than the preferred one few tilings are tried, and none that costs so many times as much."""
+"""Of other kernels than the chosen one few tilings are tried, and none that costs so many times as much."""
 
 
-def candidates(layer: Graph, target: Target, count: int) -> tuple[Candidate, ...]:
-    """Up to ``count`` tilings of the preferred rule and a few of the others, the cost model's choice first.
+def candidates(
+    layer: Graph,
+    target: Target,
+    count: int,
+    numerics: Numerics = DEFAULT_NUMERICS,
+    machine: Machine = USUAL_MACHINE,
+) -> tuple[Candidate, ...]:
+    """Up to ``count`` tilings of the rule that the cost model takes and a few of the others, its choice first.
 
     Args:
         layer: a graph of one node, see ``single_layer``.
 
     Returns:
-        Nothing where the preferred rule has no tilings.
+        Nothing where a rule without tilings is preferred.
     """
     [node] = layer.nodes
-    builder = ProgramBuilder(layer, target)
-    found: list[Candidate] = []
-    for rule in RULES.get(node.op, ()):
-        if rule.supports(node, builder) is not None:
+    builder = ProgramBuilder(layer, target, numerics, machine)
+    offers = offers_for(node, RULES.get(node.op, ()), builder)
+    if not offers.tiled:
+        return ()
+    first = offers.best
+    found = [Candidate(first.rule.name, tiling, cost) for cost, tiling in first.rule.tilings(node, builder, count)]
+    for offer in offers.tiled:
+        if offer is first:
             continue
-        if not isinstance(rule, TiledRule):
-            if not found:
-                return ()
-            continue
-        if not found:
-            found += (Candidate(rule.name, tiling, cost) for cost, tiling in rule.tilings(node, builder, count))
-            continue
-        for cost, tiling in rule.tilings(node, builder, min(count, _OTHER_TILINGS)):
-            if cost < _WORST_COST * found[0].cost:
-                found.append(Candidate(rule.name, tiling, cost))
+        for cost, tiling in offer.rule.tilings(node, builder, min(count, _OTHER_TILINGS)):
+            if cost < _WORST_COST * first.cost:
+                found.append(Candidate(offer.rule.name, tiling, cost))
     return tuple(found)
+
+
+def offered(node: Node, builder: ProgramBuilder) -> tuple[Candidate, ...]:
+    """The tiling of each rule that takes the node, the cost model's choice first; nothing as for ``candidates``."""
+    offers = offers_for(node, RULES.get(node.op, ()), builder)
+    if not offers.tiled:
+        return ()
+    ordered = sorted(offers.tiled, key=lambda offer: offer is not offers.best)
+    return tuple(Candidate(offer.rule.name, offer.tiling, offer.cost) for offer in ordered)

@@ -46,6 +46,7 @@ def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[
         shapes.kernel,
         shapes.strides,
         _group(node),
+        shapes.blocks_out * typical(node.output.type.shape[0], 1),
         shapes.lanes,
         count,
         wide=builder.numerics.wide_sums,

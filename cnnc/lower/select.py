@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
@@ -25,8 +26,8 @@ from cnnc.lower import (
 )
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
-from cnnc.lower.rules import HOST, Rule, TiledRule
-from cnnc.lower.selection import COST_MODEL, Candidate, LayerTiming, Selection
+from cnnc.lower.rules import HOST, Offers, Rule, offers_for
+from cnnc.lower.selection import COST_MODEL, LayerTiming, Selection
 from cnnc.runtime.kernel import Target
 
 
@@ -44,10 +45,10 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     layouts.RULES,
     movement.RULES,
     conv_plain_input.RULES,
-    conv_winograd.RULES,
     conv_window.RULES,
     conv_grouped.RULES,
     conv.RULES,
+    conv_winograd.RULES,
     conv_transpose.RULES,
     matrix.RULES,
     elementwise.RULES,
@@ -71,7 +72,7 @@ def lower(
     Raises:
         UnsupportedError: no rule takes a node; all such nodes are named.
     """
-    builder = ProgramBuilder(graph, target, numerics)
+    builder = ProgramBuilder(graph, target, numerics, selection.machine)
     decisions: list[Decision] = []
     failed: list[str] = []
     for node in graph.nodes:
@@ -89,36 +90,34 @@ def lower(
 
 
 def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None) -> Decision:
-    refused: list[tuple[str, str]] = []
+    """Lower the node the best way that is offered, and say why the others were not taken."""
+    offers = _offers(node, builder)
+    if not offers.tiled:
+        if offers.other is not None:
+            offers.other.emit(node, builder)
+        chosen = "" if offers.other is None else offers.other.name
+        return Decision(node.name, node.op, node.loc, chosen, offers.refused)
+    best = offers.best
+    tiling, why = best.tiling, ""
+    # An option may rule out what was measured without it.
+    measured = [offer for offer in offers.tiled if timing is not None and offer.rule.name == timing.best.rule]
+    if timing is not None and measured:
+        best, tiling, why = measured[0], timing.best.tiling, "was measured to be faster"
+    refused = list(offers.refused)
+    for offer in offers.tiled:
+        if offer is not best:
+            estimate = f"is estimated to take {best.cost / max(offer.cost, 1.0):.2f} of its time"
+            refused.append((offer.rule.name, f"{best.rule.name} {why or estimate}"))
+    best.rule.emit(node, builder, tiling)
+    return Decision(node.name, node.op, node.loc, best.rule.name, tuple(refused), timing if measured else None)
+
+
+def _offers(node: Node, builder: ProgramBuilder) -> Offers:
+    rules = RULES.get(node.op, ())
     fresh = builder.unknown_sizes(node)
-    measured = None if fresh or timing is None or not _is_allowed(timing.best, node, builder) else timing
-    for rule in (*RULES.get(node.op, ()), HOST):
-        # Only a host step can tell the planner how large its result came out.
-        reason = f"its result has a size that only values decide ({fresh[0]})" if fresh and rule is not HOST else None
-        reason = reason or rule.supports(node, builder)
-        if reason is None and measured is not None and rule.name != measured.best.rule:
-            reason = f"{measured.best.rule} was measured to be faster"
-        if reason is None:
-            _emit(rule, node, builder, measured)
-            return Decision(node.name, node.op, node.loc, rule.name, tuple(refused), measured)
-        refused.append((rule.name, reason))
-    return Decision(node.name, node.op, node.loc, "", tuple(refused), measured)
-
-
-def _is_allowed(way: Candidate, node: Node, builder: ProgramBuilder) -> bool:
-    """Whether a way that was measured for the layer alone may be taken in this program."""
-    return any(
-        isinstance(rule, TiledRule)
-        and rule.name == way.rule
-        and rule.supports(node, builder) is None
-        and rule.allows(node, builder, way.tiling)
-        for rule in RULES.get(node.op, ())
-    )
-
-
-def _emit(rule: Rule, node: Node, builder: ProgramBuilder, timing: LayerTiming | None) -> None:
-    if not isinstance(rule, TiledRule):
-        rule.emit(node, builder)
-        return
-    [(_, tiling)] = rule.tilings(node, builder, 1) if timing is None else [(0.0, timing.best.tiling)]
-    rule.emit(node, builder, tiling)
+    if not fresh:
+        return offers_for(node, (*rules, HOST), builder)
+    # Only a host step can tell the planner how large its result came out.
+    reason = f"its result has a size that only values decide ({fresh[0]})"
+    offers = offers_for(node, (HOST,), builder)
+    return replace(offers, refused=(*((rule.name, reason) for rule in rules), *offers.refused))

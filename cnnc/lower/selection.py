@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cnnc.ir import Node
 from cnnc.lower.layer import layer_key
-from cnnc.runtime.cpu.conv_tiling import ConvTiling, DepthwiseTiling
-from cnnc.runtime.cpu.gemm_tiling import GemmTiling
-from cnnc.runtime.cpu.winograd_tiling import WinogradTiling
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.kernel import Target
-
-Tiling = ConvTiling | DepthwiseTiling | GemmTiling | WinogradTiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Candidate:
     """A way to lower a layer: rule, tiling, and the cost model's estimate in vector multiply-adds."""
 
     rule: str
-    tiling: Tiling
+    tiling: Any
     cost: float
 
     def __str__(self) -> str:
@@ -50,9 +47,10 @@ class LayerTiming:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Measured layers by ``layer_key``; the cost model decides about all others."""
+    """Measured layers by ``layer_key``; the cost model decides about all others, for ``machine``."""
 
     layers: Mapping[str, LayerTiming] = field(default_factory=dict)
+    machine: Machine = USUAL_MACHINE
 
     def timing(self, node: Node, target: Target) -> LayerTiming | None:
         """What was measured of the node's layer."""

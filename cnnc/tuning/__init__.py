@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnnc.tuning.calibration import known_machine
 from cnnc.tuning.environment import Environment
 from cnnc.tuning.selection import measure_graph, tuned_selection
 from cnnc.tuning.stopwatch import KernelStopwatch, Stopwatch
@@ -12,6 +13,7 @@ __all__ = [
     "KernelStopwatch",
     "Stopwatch",
     "Tuning",
+    "known_machine",
     "measure_graph",
     "read_tuning",
     "tuned_selection",

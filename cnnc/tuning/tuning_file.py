@@ -14,19 +14,22 @@ from typing import Any
 from cnnc.errors import OptionError
 from cnnc.lower.candidates import TILED_RULES
 from cnnc.lower.selection import Candidate, LayerTiming
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
+from cnnc.tuning.calibration import machine_of_json, machine_to_json
 from cnnc.tuning.environment import Environment
 
 FORMAT = "cnnc-tuning"
-VERSION = 1
+VERSION = 2
 _MOST_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Measured layers by ``layer_key``."""
+    """Measured layers by ``layer_key``, and the machine by which the cost model decides about others."""
 
     environment: Environment
     layers: Mapping[str, LayerTiming]
+    machine: Machine = USUAL_MACHINE
 
     def to_json(self) -> str:
         """The text of a tuning file; equal tunings give equal bytes."""
@@ -34,6 +37,7 @@ class Tuning:
             "format": FORMAT,
             "version": VERSION,
             "environment": dataclasses.asdict(self.environment),
+            "machine": machine_to_json(self.machine),
             "layers": {key: _layer_to_json(self.layers[key]) for key in sorted(self.layers)},
         }
         return json.dumps(value, indent=1, allow_nan=False) + "\n"
@@ -71,7 +75,11 @@ def parse_tuning(data: bytes) -> Tuning:
             f"format {record.get('format')!r}, version {record.get('version')!r} is not {FORMAT} {VERSION}"
         )
     layers = _object(record.get("layers"), "layers")
-    return Tuning(_environment(record.get("environment")), {key: _layer(item, key) for key, item in layers.items()})
+    return Tuning(
+        _environment(record.get("environment")),
+        {key: _layer(item, key) for key, item in layers.items()},
+        _machine(record.get("machine")),
+    )
 
 
 class _MalformedError(ValueError):
@@ -92,6 +100,13 @@ def _environment(value: Any) -> Environment:
     if not all(isinstance(text, str) for text in texts):
         raise _MalformedError("environment lacks the CPU, the target or the hash of the kernels")
     return Environment(str(texts[0]), str(texts[1]), _whole(record.get("threads"), "threads"), str(texts[2]))
+
+
+def _machine(value: Any) -> Machine:
+    try:
+        return machine_of_json(value)
+    except ValueError as error:
+        raise _MalformedError(str(error)) from error
 
 
 def _layer(value: Any, key: str) -> LayerTiming:

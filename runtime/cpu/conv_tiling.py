@@ -14,6 +14,13 @@ _SLAB_BYTES = 256 << 10  # input of one work item: a quarter of a usual L2 cache
 _OTHER_SLABS = (_SLAB_BYTES // 2, _SLAB_BYTES * 2)  # worth a measurement
 _ITEMS = 16  # work items a layer should have at least, for several threads
 _COPY_FMAS = 48  # multiply-adds of a tile per copied vector below which the copy would show
+_TILE_FMAS = 100  # entry and exit of a tile, list of taps
+_STORE_FMAS = 3  # store of a vector, and what is done to it before
+
+
+def tile_edge(rows: int, columns: int, blocks: int) -> int:
+    """Cost of a register tile beside its sums."""
+    return _TILE_FMAS + rows * columns * blocks * _STORE_FMAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +155,9 @@ def rank_conv_tilings(
                 break
             oc_tiles = fewer
         items = spatial * -(-(oc_blocks // blocks) // oc_tiles)
-        return items * slab_bytes(row_tiles, column_tiles) / (lanes * 4), ConvTiling(
-            *tile, row_tiles, column_tiles, oc_tiles
-        )
+        tiles = batch * depth * all_row_tiles * all_column_tiles * (oc_blocks // blocks)
+        copies = items * slab_bytes(row_tiles, column_tiles) / (lanes * 4)
+        return copies + tiles * tile_edge(*tile), ConvTiling(*tile, row_tiles, column_tiles, oc_tiles)
 
     scale = batch * depth * oc_blocks * ic_blocks * input_block * taps
     return _ranked(_rank_tiles(height, width, oc_blocks, lanes, sum_registers(lanes, wide)), scale, tiling, count)
@@ -164,14 +171,14 @@ def _ranked(
 ) -> list[tuple[float, ConvTiling]]:
     """Tilings from tiles: the first tile with work items of several sizes, then the other tiles.
 
-    ``tiling`` gives that of a tile and a size of slabs, with the vectors that all its items copy.
+    ``tiling`` gives that of a tile and a size of slabs, with the cost of all that is not sums.
     """
     found: dict[ConvTiling, float] = {}
     first = [(*tiles[0], slab) for slab in (_SLAB_BYTES, *_OTHER_SLABS)]
     others = [(cost, tile, _SLAB_BYTES) for cost, tile in tiles[1:count]]
     for cost, tile, slab in (*first, *others):
-        copies, made = tiling(tile, slab)
-        found.setdefault(made, cost * scale + copies)
+        rest, made = tiling(tile, slab)
+        found.setdefault(made, cost * scale + rest)
         if len(found) == count:
             break
     return [(cost, made) for made, cost in found.items()]
@@ -182,12 +189,14 @@ def rank_grouped_tilings(
     window: Sequence[int],
     stride: Sequence[int],
     group: tuple[int, int],
+    planes: int,
     lanes: int,
     count: int = 1,
     wide: bool = False,
 ) -> list[tuple[float, ConvTiling]]:
     """Up to ``count`` tilings of ``conv.f32.blocked.grouped``; ``group`` is (inputs, outputs) of a group.
 
+    ``planes`` counts the maps of a batch and of its blocks of output channels.
     Output blocks share no input, so an item has one of them. Weights of a tap take registers too, and so do the lane
     numbers of permutations that leave the quarters of a vector.
     """
@@ -197,13 +206,15 @@ def rank_grouped_tilings(
     registers = max((30 if lanes == 16 else 14) - inputs - numbers, 4)
     if wide:
         registers = min(registers, sum_registers(lanes, wide))
-    steps = max(output[0], 1) * window[0] * window[1] * window[2] * inputs
+    maps = planes * max(output[0], 1)
+    steps = maps * window[0] * window[1] * window[2] * inputs
     ranked = []
     for cost, (rows, columns, blocks) in _rank_tiles(height, width, 1, lanes, registers)[:count]:
         column_tiles = -(-width // columns)
         row_bytes = (column_tiles * columns + window[2]) * stride[2] * stride[1] * rows * window[0] * lanes * 4
         row_tiles = max(1, min(-(-height // rows), _SLAB_BYTES // 4 // row_bytes))
-        ranked.append((cost * steps, ConvTiling(rows, columns, blocks, row_tiles, column_tiles, 1)))
+        edges = maps * -(-height // rows) * column_tiles * tile_edge(rows, columns, blocks)
+        ranked.append((cost * steps + edges, ConvTiling(rows, columns, blocks, row_tiles, column_tiles, 1)))
     return ranked
 
 

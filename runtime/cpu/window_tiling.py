@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cnnc.runtime.cpu.conv_tiling import ConvTiling
+from cnnc.runtime.cpu.conv_tiling import ConvTiling, tile_edge
 from cnnc.runtime.cpu.window_parts import Axis, part_ranges, tap_ranges, tile_places
 
 MOST_PARTS = 12
 """Parts of a tile that are compiled: each takes some 30 ms."""
 _REGION_BYTES = 512 << 10  # input of one work item, and weights of one of its tiles: half of a usual L2 cache
 _ITEMS = 16  # work items that a layer should have at least, for several threads
-_TILE_FMAS = 100  # entry and exit of a tile, list of taps
-_STORE_FMAS = 3  # store of a vector, and what is done to it before
 _LEAST_FMAS = 8  # that hide the latency of a sum, and the steps of the loop
 
 
@@ -72,7 +70,7 @@ def _plain_cost(layer: WindowLayer, columns: int, blocks: int) -> float:
         row *= max(1.0, (columns + blocks) * 1.25 / (columns * blocks))
     rows = sum(tap_ranges(depth, 1).values()) * sum(tap_ranges(height, 1).values()) * layer.channels
     tiles = max(depth.result, 1) * height.result * sum(tiles for tiles, _ in places)
-    edge = _TILE_FMAS + columns * blocks * _STORE_FMAS
+    edge = tile_edge(1, columns, blocks)
     return layer.batch * layer.oc_blocks // blocks * (rows * row + tiles * edge)
 
 
@@ -109,7 +107,7 @@ def _cost(layer: WindowLayer, tile: tuple[int, int, int]) -> float:
             steps += row_count * column_count * (max(fmas, _LEAST_FMAS, loads) + 1.0 + 0.25 * blocks + 0.1 * rows)
     planes = layer.batch * layer.oc_blocks // blocks
     tiles = max(depth.result, 1) * -(-height.result // rows) * -(-width.result // columns)
-    edge = _TILE_FMAS + rows * columns * blocks * _STORE_FMAS
+    edge = tile_edge(rows, columns, blocks)
     # Half as many lanes are multiplied in half the time.
     share = layer.vector / layer.lanes if layer.vector else 1.0
     return planes * (steps * sum(tap_ranges(depth, 1).values()) * inputs * share + tiles * edge)

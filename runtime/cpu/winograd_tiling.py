@@ -1,7 +1,7 @@
 """Variants, register tiles and work items of ``conv.f32.blocked.winograd``, ranked by estimated cost.
 
-As in ``conv_tiling``: pure functions of sizes, costs in vector multiply-adds. What a multiply-add's time moves through
-the caches, and what a transform costs, was measured on one core of an AMD EPYC (Zen 4, AVX-512).
+As in ``conv_tiling``: pure functions of sizes, costs in vector multiply-adds. What a transform costs, and what share of
+the bandwidths is reached, was measured on one core of an AMD EPYC (Zen 4, AVX-512).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cnnc.runtime.cpu.conv_tiling import rank_register_tiles
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 
-_CACHE_BYTES = 1 << 20  # second level, of one core
-_NEAR_BYTES = 12.0  # of the third-level cache that a core moves in the time of a multiply-add
-_FAR_BYTES = 5.5  # of memory, while two cores read
+_NEAR_SHARE = 0.45  # of the third-level cache's bandwidth that reaches the multiply-adds
+_FAR_SHARE = 0.7  # of memory's, while other cores read too
 _HIDDEN = 0.7  # share of such transfers that multiply-adds hide, or that hides them
 _TRANSFORM = 8.0  # multiply-adds that one position of a tile costs, in either transform
 _GROUPS = (28, 50, 100, 200)  # about so many tiles a group are tried, and all tiles
@@ -47,6 +47,7 @@ class WinogradLayer:
         dilation: of height and width.
         ic_blocks: blocks of input channels that an output channel reads.
         oc_blocks: blocks of output channels.
+        machine: what a core moves while it multiplies.
     """
 
     batch: int
@@ -56,6 +57,7 @@ class WinogradLayer:
     ic_blocks: int
     oc_blocks: int
     lanes: int
+    machine: Machine = USUAL_MACHINE
 
 
 def rank_winograd_tilings(
@@ -108,13 +110,14 @@ def _work(
     chunks = -(-layer.oc_blocks // chunk_blocks)
     weights = positions * planes * layer.lanes * layer.oc_blocks * block_bytes
     v, m = (positions * count * group * block_bytes for count in (planes, chunk_blocks))
-    near = 0.0
-    if weights + v + m > _CACHE_BYTES:
+    machine, cache, near = layer.machine, layer.machine.l2_bytes, 0.0
+    if weights + v + m > cache:
         near += (groups - 1) * weights
-    if v > _CACHE_BYTES // 2:
+    if v > cache // 2:
         near += groups * v * (1 + chunks)
-    if v + m > _CACHE_BYTES:
+    if v + m > cache:
         near += groups * m * 2 * chunks
-    transfers = weights / _FAR_BYTES + near / _NEAR_BYTES
+    transfers = weights / (_FAR_SHARE * machine.memory_bytes_per_fma(layer.lanes))
+    transfers += near / (_NEAR_SHARE * machine.l3_bytes_per_fma(layer.lanes))
     waiting = max(products, transfers) + (1 - _HIDDEN) * min(products, transfers) - products
     return products, inputs, outputs + waiting

@@ -151,6 +151,13 @@ def load_file(name: str) -> bytes | None:
         return None
 
 
+def remove_file(name: str) -> None:
+    """Remove a file of the cache folder, if it is there."""
+    folder = cache_folder()
+    if folder is not None:
+        (folder / name).unlink(missing_ok=True)
+
+
 def store_file(name: str, data: bytes) -> None:
     """Keep a file; readers see the whole file or none. A full disk costs the cache entry, nothing else."""
     import tempfile

@@ -33,10 +33,26 @@ class LoopFacts:
 
 
 def hottest_loop(assembly: str) -> LoopFacts:
-    """Facts of the innermost loop with the most multiply-adds in AT&T syntax assembly."""
+    """Facts of the innermost loop with the most multiply-adds in AT&T syntax assembly; zeros where none has any."""
+    return max(_innermost_loops(assembly), key=lambda facts: facts.multiply_adds, default=LoopFacts(0, 0, 0, 0, 0))
+
+
+def densest_loop(assembly: str) -> LoopFacts:
+    """Facts of the innermost loop with the most multiply-adds for an instruction."""
+    loops = _innermost_loops(assembly)
+    return max(loops, key=lambda facts: facts.multiply_adds / facts.instructions, default=LoopFacts(0, 0, 0, 0, 0))
+
+
+def whole_code(assembly: str) -> LoopFacts:
+    """Facts of all the code, for kernels that have no innermost loop of multiply-adds."""
+    return _count(assembly.splitlines())
+
+
+def _innermost_loops(assembly: str) -> list[LoopFacts]:
+    """Facts of each loop that has instructions and holds no other loop."""
     lines = assembly.splitlines()
     labels = {match.group(1): number for number, line in enumerate(lines) if (match := _LABEL.match(line))}
-    best = LoopFacts(0, 0, 0, 0, 0)
+    found = []
     for number, line in enumerate(lines):
         jump = _JUMP.match(line)
         start = labels.get(jump.group(1), number) if jump else number
@@ -44,11 +60,11 @@ def hottest_loop(assembly: str) -> LoopFacts:
             continue
         body = lines[start:number]
         if any((inner := _JUMP.match(text)) and labels.get(inner.group(1), 0) in range(start, number) for text in body):
-            continue  # not innermost
+            continue
         facts = _count(body)
-        if facts.multiply_adds > best.multiply_adds:
-            best = facts
-    return best
+        if facts.instructions:
+            found.append(facts)
+    return found
 
 
 def _count(body: list[str]) -> LoopFacts:

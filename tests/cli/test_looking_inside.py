@@ -8,6 +8,7 @@ import pytest
 
 from cnnc import compiler
 from cnnc.passes import ALL_PASSES, PIPELINE
+from cnnc.tuning import Environment, Tuning
 from tests.cli.command_line import LENET, answer, cnnc, done
 from tests.tuning.stopwatches import FakeStopwatch, last_is_fastest
 
@@ -61,13 +62,15 @@ def test_explain_shows_what_was_measured(monkeypatch, tmp_path) -> None:
     tuning = tmp_path / "tuning.json"
     assert "conv.f32.blocked.direct" in done("tune", LENET, "-o", tuning)
     nodes = answer("explain", LENET, "-O", 3, "--tuning", tuning, "--json")["nodes"]
-    measured = {node["op"]: node["measured"] for node in nodes if node["measured"]}
+    measured = {node["op"]: node["candidates"] for node in nodes if node["candidates"]}
     assert measured.keys() == {"conv", "gemm"}
     for items in measured.values():
-        assert items[0]["predicted"] == 1
+        assert all(item["predicted_seconds"] > 0 and item["seconds"] > 0 for item in items)
         assert [item["chosen"] for item in items] == [False] * (len(items) - 1) + [True]
     assert "taken" in done("explain", LENET, "-O", 3)  # from the cache
-    assert not any(node["measured"] for node in answer("explain", LENET, "--json")["nodes"])
+    predicted = [item for node in answer("explain", LENET, "--json")["nodes"] for item in node["candidates"]]
+    assert predicted
+    assert all(item["seconds"] is None for item in predicted)
 
 
 def test_tuning_that_is_no_file_or_not_for_this_level(tmp_path) -> None:
@@ -75,10 +78,7 @@ def test_tuning_that_is_no_file_or_not_for_this_level(tmp_path) -> None:
     result = cnnc("explain", LENET, "-O", 3, "--tuning", path)
     assert result.exit_code == 2
     assert "tuning.json" in result.stderr
-    path.write_text(
-        '{"format": "cnnc-tuning", "version": 1, "layers": {}, "environment": {"cpu": "", "target": "",'
-        ' "threads": 1, "kernels": ""}}'
-    )
+    path.write_text(Tuning(Environment("", "", 1, ""), {}).to_json())
     result = cnnc("explain", LENET, "--tuning", path)
     assert result.exit_code == 2
     assert "use level 3" in result.stderr

@@ -7,8 +7,8 @@ whatever CPU the tests run on.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs, ConvTransposeAttrs
 from cnnc.ops.linear import GemmAttrs
 from cnnc.runtime.jit.kernel_library import assembly
-from cnnc.runtime.jit.listing import hottest_loop
+from cnnc.runtime.jit.listing import LoopFacts, densest_loop, hottest_loop, whole_code
 from cnnc.runtime.jit.target import x86_target
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.types import DType, TensorType
@@ -36,12 +36,13 @@ EXPECTED = Path(__file__).with_name("tiles.json")
 LLVM = ".".join(map(str, llvmlite.binding.llvm_version_info[:2]))
 
 DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
+WINDOW, IMAGE, WINOGRAD = "conv.f32.blocked.window", "conv.f32.blocked.plain_input", "conv.f32.blocked.winograd"
 GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A layer (op, input, weights, attributes), the kernel for it, and sizes of its tile."""
+    """A layer (op, input, weights, attributes), the kernel for it, sizes of its tile, and which code of it counts."""
 
     op: str
     x: tuple[int, ...]
@@ -49,6 +50,7 @@ class Case:
     attrs: Any
     kernel: str
     tile: Mapping[str, int] = field(default_factory=dict)
+    code: Callable[[str], LoopFacts] = hottest_loop
 
 
 def conv(kernel: str, channels: int, out: int, size: int, window: int, stride: int = 1, **tile: int) -> Case:
@@ -72,6 +74,13 @@ CASES = {
     },
     "direct 3x3 stride 2, tile 1x14x2": conv(DIRECT, 192, 192, 56, 3, 2, **_tile(1, 14, 2)),
     "direct 7x7 stride 2 of an image": conv(DIRECT, 3, 64, 224, 7, 2),
+    "image 7x7 stride 2": replace(conv(IMAGE, 3, 64, 224, 7, 2), code=whole_code),
+    "window 3x3": conv(WINDOW, 192, 192, 56, 3),
+    "window 3x3 stride 2": conv(WINDOW, 192, 192, 56, 3, 2),
+    "window 3x3 of a small map": conv(WINDOW, 512, 512, 7, 3),
+    "winograd 3x3, products": replace(conv(WINOGRAD, 192, 192, 56, 3), code=densest_loop),
+    "winograd 3x3, transform": conv(WINOGRAD, 192, 192, 56, 3),
+    "winograd 3x3 of a small map, products": replace(conv(WINOGRAD, 512, 512, 14, 3), code=densest_loop),
     **{
         f"pointwise, tile {columns}x{blocks}": conv(POINTWISE, 192, 192, 56, 1, **_tile(1, columns, blocks))
         for _, columns, blocks in POINTWISE_TILES
@@ -104,7 +113,7 @@ def test_tile(name: str, level: str, request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--update-golden") and f"LLVM {LLVM}:" not in EXPECTED.read_text(encoding="utf-8"):
         pytest.skip(f"nothing is written down for LLVM {LLVM}, whose registers are allocated in another way")
     [variant] = _variants(CASES[name], x86_target(level))
-    facts = dataclasses.asdict(hottest_loop(assembly(variant, x86_target(level))))
+    facts = dataclasses.asdict(CASES[name].code(assembly(variant, x86_target(level))))
     assert facts["multiply_adds"] > 0
     check(EXPECTED, recorded, facts, worse_for_a_multiply_add, request)
 

@@ -119,10 +119,11 @@ def set_in(*path):
 
 DAMAGES = {
     "format": set_in("format", "other"),
-    "version": set_in("version", 2),
+    "version": set_in("version", 1),
     "layers": set_in("layers", []),
     "threads": set_in("environment", "threads", 0),
     "cpu": set_in("environment", "cpu", None),
+    "machine": set_in("machine", "flops", 0),
     "chosen": set_in("layers", "first", "chosen", 9),
     "no candidates": set_in("layers", "first", "candidates", []),
     "rule": set_in("layers", "first", "candidates", 0, "rule", "host"),
