@@ -21,7 +21,7 @@ from cnnc.lower.conv import (
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
 from cnnc.runtime.cpu.conv_grouped import pack_grouped
-from cnnc.runtime.cpu.conv_packing import PackedWeights, pack_weights
+from cnnc.runtime.cpu.conv_packing import PackedWeights, pack_two_groups, pack_weights
 from cnnc.runtime.cpu.conv_tiling import ConvTiling
 from cnnc.runtime.cpu.window_parts import Axis, format_ranges, part_ranges
 from cnnc.runtime.cpu.window_tiling import WindowLayer, rank_window_tilings
@@ -44,7 +44,7 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     if builder.numerics.wide_sums:
         return "its sums are float64"
     shapes = conv_shapes(node)
-    if shapes.is_pointwise and _vector(node) == shapes.lanes:
+    if shapes.is_pointwise and _vector(node) == shapes.lanes and not _has_two_groups(node):
         return "its window is one pixel, at every pixel"
     if not all(isinstance(size, int) for size in (*shapes.source, *shapes.result, *shapes.begins)):
         return "the size of its map is not known"
@@ -80,16 +80,24 @@ def _vector(node: Node) -> int:
 
 def _products(node: Node, vector: int) -> int:
     """Input channels that the vectors of outputs read, over all of them."""
+    return sum(_groups_read(node, vector)) * _group(node)[0]
+
+
+def _groups_read(node: Node, vector: int) -> list[int]:
+    """How many groups each vector of outputs is of."""
     channels = node.output.type.shape[1]
     assert isinstance(channels, int)
-    inputs, outputs = _group(node)
-    return (
-        sum(
-            (min(first + vector, channels) - 1) // outputs - first // outputs + 1
-            for first in range(0, channels, vector)
-        )
-        * inputs
-    )
+    _, outputs = _group(node)
+    firsts = range(0, channels, vector)
+    return [(min(first + vector, channels) - 1) // outputs - first // outputs + 1 for first in firsts]
+
+
+def _has_two_groups(node: Node) -> bool:
+    """Whether some vectors of outputs are of two groups, and none of more."""
+    lanes = conv_shapes(node).lanes
+    if conv_attrs(node).group == 1 or _is_permuted(node) or _vector(node) != lanes:
+        return False
+    return max(_groups_read(node, lanes)) == 2
 
 
 def _group(node: Node) -> tuple[int, int]:
@@ -131,6 +139,7 @@ def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[
         shapes.lanes,
         vector if vector < shapes.lanes else 0,
         _group(node) if _is_permuted(node) else None,
+        _has_two_groups(node),
     )
     return rank_window_tilings(layer, count)
 
@@ -156,6 +165,8 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
     }
     if _is_permuted(node):
         params["group_inputs"], params["group_outputs"] = _group(node)
+    if _has_two_groups(node):
+        params["two_groups"] = 1
     vector = _vector(node)
     if vector < shapes.lanes:
         params["vector"] = vector
@@ -171,7 +182,11 @@ def _packed(node: Node, vector: int, blocks: int) -> PackedWeights:
     assert weights is not None
     if _is_permuted(node):
         return pack_grouped(weights, vector, groups, input_lanes(node))
-    return pack_weights(weights, vector, blocks, groups, input_lanes(node), conv_shapes(node).lanes)
+    lane_of = input_lanes(node)
+    if _has_two_groups(node):
+        assert lane_of is not None
+        return pack_two_groups(weights, vector, groups, lane_of, vector)
+    return pack_weights(weights, vector, blocks, groups, lane_of, conv_shapes(node).lanes)
 
 
 RULES = {"conv": (TiledRule("conv.f32.blocked.window", ConvTiling, _refusal, _tilings, _emit),)}

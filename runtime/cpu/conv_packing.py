@@ -85,6 +85,53 @@ def pack_weights(
     return PackedWeights(np.concatenate(packed), segments, max(count for _, count, _ in heads))
 
 
+def pack_two_groups(
+    w: NDArray[Any], lanes: int, groups: int, input_lanes: Sequence[int], input_block: int
+) -> PackedWeights:
+    """As ``pack_weights`` for tiles of one block whose outputs are of one or two groups, without zeros in between.
+
+    Every lane has the weights of its own group's channels. Segments are pairs of rows: (channel block, first lane,
+    channels) of the first group, and (channel block, first lane, output lanes of the first group) of the second; a tile
+    of one group has it twice. ``segment_count`` counts rows.
+    """
+    w = np.asarray(w, np.float32)
+    w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
+    out_channels, inputs = w.shape[:2]
+    outputs = out_channels // groups
+    tiles = -(-out_channels // lanes)
+    padded = np.zeros((tiles * lanes, *w.shape[1:]), np.float32)
+    padded[:out_channels] = w
+    heads: list[tuple[int, int, int]] = []
+    rows: list[tuple[int, int, int]] = []
+    packed: list[NDArray[np.float32]] = []
+    offset = 0
+    for tile in range(tiles):
+        first, last = tile * lanes, min((tile + 1) * lanes, out_channels) - 1
+        group, second = first // outputs, last // outputs
+        assert second <= group + 1, "a tile is of two groups at most"
+        boundary = second * outputs - first if second > group else lanes
+        places = [
+            (*divmod(int(input_lanes[group * inputs + channel]), input_block),
+             *divmod(int(input_lanes[second * inputs + channel]), input_block))
+            for channel in range(inputs)
+        ]  # fmt: skip
+        begins = [
+            channel
+            for channel, (block, lane, other_block, other_lane) in enumerate(places)
+            if channel == 0 or places[channel - 1] != (block, lane - 1, other_block, other_lane - 1)
+        ]
+        heads.append((len(rows), len(begins), offset))
+        for begin, stop in zip(begins, [*begins[1:], inputs]):
+            block, lane, other_block, other_lane = places[begin]
+            rows += [(block, lane, stop - begin), (other_block, other_lane, boundary)]
+            # [lane, channel, KD, KH, KW] -> [KD, KH, KW, channel, lane]
+            part = padded[first : first + lanes, begin:stop]
+            packed.append(np.moveaxis(part, (0, 1), (-1, -2)).reshape(-1))
+            offset += part.size
+    segments = np.array([*heads, *rows], np.int64)
+    return PackedWeights(np.concatenate(packed), segments, max(2 * count for _, count, _ in heads))
+
+
 def pack_channels(values: NDArray[Any] | None, channels: int, lanes: int) -> NDArray[np.float32]:
     """One float per channel (bias, slopes), padded with zeros to whole blocks; None means zeros."""
     packed = np.zeros(-(-channels // lanes) * lanes, np.float32)

@@ -33,7 +33,8 @@ SIZES = (
 tiles, that is, packed ones. Variant parameters: rows, columns, blocks, stride, row_parts, column_parts (the ranges that
 taps leave of a tile: ``format_ranges``), activation, residual (0 or 1), lanes; vector: lanes of a tile's vector, where
 it is a part of a block, and ``blocks`` is 1; group_inputs, group_outputs: channels of a group, where permutations of
-one vector give every lane its group's."""
+one vector give every lane its group's; two_groups: 1 where a vector of outputs may be of two groups, for the weights of
+``pack_two_groups``, and ``blocks`` is 1."""
 
 
 def _lists_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -77,8 +78,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     )
     row_ranges, column_ranges = parse_ranges(str(params["row_parts"])), parse_ranges(str(params["column_parts"]))
     parts = [(row_range, column_range) for row_range in row_ranges for column_range in column_ranges]
+    two_groups = bool(params.get("two_groups", 0))
     run_tile = intrinsic(
-        tile_target, lambda b, *values: emit_window_tile(b, tile, parts, *values), len(WINDOW_TILE_ARGS)
+        tile_target, lambda b, *values: emit_window_tile(b, tile, parts, two_groups, *values), len(WINDOW_TILE_ARGS)
     )
     row_part = intrinsic(target, lambda b, *values: emit_part_number(b, row_ranges, *values), 2, returns=True)
     column_part = intrinsic(target, lambda b, *values: emit_part_number(b, column_ranges, *values), 2, returns=True)

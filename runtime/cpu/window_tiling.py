@@ -27,6 +27,7 @@ class WindowLayer:
         lanes: of a block.
         vector: lanes of a vector, where it is a part of a block.
         group: (inputs, outputs) of the groups where one vector holds several, and permutations keep them apart.
+        two_groups: whether a vector may be of two groups.
     """
 
     axes: tuple[Axis, Axis, Axis]
@@ -36,6 +37,7 @@ class WindowLayer:
     lanes: int
     vector: int = 0
     group: tuple[int, int] | None = None
+    two_groups: bool = False
 
 
 def rank_window_tilings(layer: WindowLayer, count: int = 1) -> list[tuple[float, ConvTiling]]:
@@ -79,7 +81,7 @@ def _tiles(layer: WindowLayer) -> Iterator[tuple[int, int, int]]:
     _, height, width = layer.axes
     registers = 32 if layer.lanes == 16 else 16
     for blocks in (1, 2, 3, 4):
-        if layer.oc_blocks % blocks or (blocks > 1 and (layer.group is not None or layer.vector)):
+        if layer.oc_blocks % blocks or (blocks > 1 and (layer.group is not None or layer.vector or layer.two_groups)):
             continue
         if layer.group is not None:
             inputs, outputs = layer.group

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnnc.runtime.cpu.conv_grouped import pack_grouped
-from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
+from cnnc.runtime.cpu.conv_packing import pack_channels, pack_two_groups, pack_weights
 from cnnc.runtime.cpu.window_parts import Axis, format_ranges, parse_ranges, part_ranges, tap_ranges
 from cnnc.runtime.cpu.window_tiling import MOST_PARTS, WindowLayer, rank_window_tilings
 from cnnc.runtime.jit.kernel_library import assembly
@@ -43,6 +43,12 @@ HALVES = {
     "8 to 16, stride 2": {"x": (1, 24, 9, 8), "w": (48, 8, 3, 3), "groups": 3, "stride": (2, 2)},
 }
 """On vectors of half a block."""
+TWO_GROUPS = {
+    "20 to 24 a group": {"x": (1, 60, 6, 7), "w": (72, 20, 3, 3), "groups": 3, "pads": (1, 1, 1, 1)},
+    "24 to 20 a group, 1x1": {"x": (2, 72, 5, 6), "w": (60, 24, 1, 1), "groups": 3},
+    "21 a group, stride 2": {"x": (1, 63, 9, 8), "w": (63, 21, 3, 2), "groups": 3, "stride": (2, 2)},
+}
+"""Whose vectors of outputs are of two groups."""
 
 
 def _triple(values, fill):
@@ -62,7 +68,12 @@ def run_window(case, row_tiles=2, oc_tiles=1, blocks=1, residual=False, tile=(2,
         x[poison[0]] = poison[1]
     is_permuted = case in PERMUTED.values()
     vector = LANES // 2 if case in HALVES.values() else LANES
-    packed = pack_grouped(w, LANES, groups) if is_permuted else pack_weights(w, vector, blocks, groups, None, LANES)
+    if is_permuted:
+        packed = pack_grouped(w, LANES, groups)
+    elif case in TWO_GROUPS.values():
+        packed = pack_two_groups(w, LANES, groups, range(x.shape[1]), LANES)
+    else:
+        packed = pack_weights(w, vector, blocks, groups, None, LANES)
     sizes = _sizes(x.shape, w.shape, expected.shape, stride, dilation, pads, LANES, packed, (row_tiles, 0, oc_tiles))
     del sizes["column_tiles"]
     sizes |= {"alpha": float_bits(-0.5), "beta": float_bits(1.5), "tile_count": -(-w.shape[0] // (vector * blocks))}
@@ -91,6 +102,8 @@ def run_window(case, row_tiles=2, oc_tiles=1, blocks=1, residual=False, tile=(2,
     options["activation"] = "clip" if residual else "none"
     if vector < LANES:
         options["vector"] = vector
+    if case in TWO_GROUPS.values():
+        options["two_groups"] = 1
     if is_permuted:
         options |= {"group_inputs": w.shape[1], "group_outputs": w.shape[0] // groups}
     got = run_kernel(Variant.of("conv.f32.blocked.window", **options), arrays, sizes, **run)["y"]
@@ -98,10 +111,10 @@ def run_window(case, row_tiles=2, oc_tiles=1, blocks=1, residual=False, tile=(2,
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("name", [*CASES, *PERMUTED, *HALVES])
+@pytest.mark.parametrize("name", [*CASES, *PERMUTED, *HALVES, *TWO_GROUPS])
 @pytest.mark.parametrize("at_start", [False, True])
 def test_matches_definition(name, at_start):
-    got, expected = run_window((CASES | PERMUTED | HALVES)[name], at_start=at_start)
+    got, expected = run_window((CASES | PERMUTED | HALVES | TWO_GROUPS)[name], at_start=at_start)
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)
 
 
@@ -142,6 +155,19 @@ def test_inputs_reach_their_window_only(value):
     assert not np.isfinite(spoilt[touched]).any()
 
 
+@pytest.mark.jit
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", TWO_GROUPS)
+def test_one_group_never_reaches_another(name, value):
+    inputs, outputs = TWO_GROUPS[name]["w"][1], TWO_GROUPS[name]["w"][0] // 3
+    clean, _ = run_window(TWO_GROUPS[name])
+    spoilt, _ = run_window(TWO_GROUPS[name], poison=((slice(None), slice(inputs, 2 * inputs)), value))
+    touched = np.zeros(clean.shape, bool)
+    touched[:, outputs : 2 * outputs] = True
+    assert np.array_equal(clean[~touched], spoilt[~touched])
+    assert not np.isfinite(spoilt[touched]).any()
+
+
 def test_ranges_are_what_the_taps_show():
     axis = Axis(source=9, result=5, window=3, stride=2, dilation=1, begin=1)
     # Tiles of 3 and 2 pixels; only the first tap at the first pixel and the last at the last lie in the padding.
@@ -176,4 +202,14 @@ def test_no_spills(rows, columns, blocks):
     variant = Variant.of("conv.f32.blocked.window", activation="relu", **options, **parts)
     facts = hottest_loop(assembly(variant, x86_target("avx512")))
     assert facts.multiply_adds == rows * columns * blocks
+    assert facts.stack_moves == 0
+
+
+@pytest.mark.jit
+def test_no_spills_where_vectors_are_of_two_groups():
+    options = {"rows": 1, "columns": 28, "blocks": 1, "stride": 1, "lanes": 16, "residual": 0, "two_groups": 1}
+    parts = {"row_parts": "0-1", "column_parts": "0-28"}
+    variant = Variant.of("conv.f32.blocked.window", activation="relu", **options, **parts)
+    facts = hottest_loop(assembly(variant, x86_target("avx512")))
+    assert facts.multiply_adds == facts.folded_loads == 28
     assert facts.stack_moves == 0
