@@ -175,7 +175,10 @@ def _select_kernels(
     if options.tuning is not None:
         return tuned_selection(graph, target, options.tuning), options
     kernels, layers = _progress_of("kernels", measuring), _progress_of("layers", measuring)
-    tuning = measure_graph(graph, target, KernelStopwatch(target, progress=kernels), progress=layers)
+    stopwatch = KernelStopwatch(target, progress=kernels)
+    tuning = measure_graph(
+        graph, target, stopwatch, numerics=options.numerics, machine=known_machine(), progress=layers
+    )
     return Selection(tuning.layers, tuning.machine), replace(options, tuning=tuning)
 
 
@@ -190,15 +193,20 @@ def tune(
     shapes: Mapping[str, Sequence[int | str]] | None = None,
     threads: int | None = None,
     seconds: float = 0.2,
+    again: bool = False,
     progress: MeasuringProgress | None = None,
 ) -> Tuning:
     """Measure the kernels of a model's layers on this CPU, for ``compile(model, level=3, tuning=...)``.
+
+    Layers are cached one by one, so a run that was stopped goes on where it was. In the end the whole model is timed:
+    where the layers' winners do not make it faster than the cost model's choices, those are kept.
 
     Args:
         model, shapes: as for ``compile``. Open sizes are measured as typical ones: batches of 1, maps of 64 x 64.
         out: write the measurements to this JSON file.
         threads: most threads of a run; None for all that the process may use.
         seconds: time to spend on each layer, compiling apart.
+        again: measure also what is cached.
         progress: told of what is done: "kernels" or "layers", how many, of how many.
 
     Raises:
@@ -216,7 +224,16 @@ def tune(
     optimise_graph(graph, options, Notes(), target=target)
     kernels, layers = _progress_of("kernels", progress), _progress_of("layers", progress)
     stopwatch = KernelStopwatch(target, threads=threads, seconds=seconds, progress=kernels)
-    tuning = measure_graph(graph, target, stopwatch, threads=threads, again=True, progress=layers)
+    tuning = measure_graph(
+        graph,
+        target,
+        stopwatch,
+        threads=threads,
+        again=again,
+        numerics=options.numerics,
+        machine=known_machine(),
+        progress=layers,
+    )
     if out is not None:
         Path(out).write_text(tuning.to_json(), encoding="utf-8")
     return tuning

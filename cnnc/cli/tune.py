@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _HELP = """Measure for each layer of MODEL (.onnx, .cnnc or .ir) which kernel and which tile sizes are fastest here.
 
+A run that was stopped goes on where it was; --again measures anew. In the end the whole model is timed, and what does
+not make it faster is taken back.
+
 -O3 does the same on its own and keeps the times in the cache. With the file, a build does not depend on a measurement:
 the same model and the same file give the same program. Open sizes are measured as typical ones; --shape fixes them.
 
@@ -39,6 +42,7 @@ the same model and the same file give the same program. Open sizes are measured 
     show_default=True,
     help="Time to spend on each layer, compiling apart.",
 )
+@click.option("--again", is_flag=True, help="Measure also layers that are measured already.")
 @click.pass_obj
 def command(
     evidence: Evidence,
@@ -47,6 +51,7 @@ def command(
     shapes: tuple[str, ...],
     threads: int | None,
     seconds: float,
+    again: bool,
 ) -> None:
     """See ``_HELP``."""
     if output is not None:
@@ -59,8 +64,10 @@ def command(
         def progress(what: str, done: int, total: int) -> None:
             tell(f"tuning {model.name}: {done} of {total} {what}")
 
-        tuning = tune(graph, threads=threads, seconds=seconds, progress=progress)
+        tuning = tune(graph, threads=threads, seconds=seconds, again=again, progress=progress)
     _show(tuning, model.name)
+    if not any(layer.chosen for layer in tuning.layers.values()):
+        note("nothing else makes the model faster than what the cost model takes at -O2")
     if output is not None:
         write_text(output, tuning.to_json())
         say(f"{output}: {len(tuning.layers)} layers")

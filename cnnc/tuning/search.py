@@ -11,7 +11,9 @@ from cnnc.ir import Graph
 from cnnc.lower import Lowered, ProgramBuilder, lower
 from cnnc.lower.candidates import TUNABLE_OPS, candidates
 from cnnc.lower.layer import layer_key, single_layer
+from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.kernel import Target
 from cnnc.tuning.stopwatch import Stopwatch
 
@@ -25,6 +27,7 @@ MAJORITY = 0.75
 """A candidate must be faster in this share of the rounds, so that a few lucky ones are not enough."""
 
 LayerProgress = Callable[[int, int], None]
+KeepLayer = Callable[[str, LayerTiming], None]
 
 
 def layers_of(graph: Graph, target: Target) -> dict[str, Graph]:
@@ -51,6 +54,9 @@ def measure_layers(
     stopwatch: Stopwatch,
     *,
     count: int = CANDIDATES,
+    numerics: Numerics = DEFAULT_NUMERICS,
+    machine: Machine = USUAL_MACHINE,
+    keep: KeepLayer | None = None,
     progress: LayerProgress | None = None,
 ) -> dict[str, LayerTiming]:
     """Measure each layer; layers with one candidate only are left out.
@@ -58,29 +64,33 @@ def measure_layers(
     Args:
         layers: graphs of one node by key, see ``layers_of``.
         count: most tilings of a kernel to measure.
+        numerics, machine: what the candidates depend on.
+        keep: given each layer as soon as it is measured, so that a run that is stopped loses one layer.
         progress: told how many layers are measured, of how many.
     """
-    tried = {key: candidates(layer, target, count) for key, layer in layers.items()}
+    tried = {key: candidates(layer, target, count, numerics, machine) for key, layer in layers.items()}
     tried = {key: ways for key, ways in tried.items() if len(ways) > 1}
     # Programs hold packed weights: they are made twice, so that only one layer's are in memory at a time.
     stopwatch.compile(
         variant
         for key, ways in tried.items()
         for way in ways
-        for variant in _program(key, layers[key], way, target).program.variants()
+        for variant in _program(key, layers[key], way, target, numerics).program.variants()
     )
     measured: dict[str, LayerTiming] = {}
     for done, (key, ways) in enumerate(tried.items(), 1):
-        rounds = stopwatch.rounds([_program(key, layers[key], way, target) for way in ways])
+        rounds = stopwatch.rounds([_program(key, layers[key], way, target, numerics) for way in ways])
         medians = tuple(statistics.median(times) for times in zip(*rounds, strict=True))
         measured[key] = LayerTiming(ways, medians, fastest(rounds))
+        if keep:
+            keep(key, measured[key])
         if progress:
             progress(done, len(tried))
     return measured
 
 
-def fastest(rounds: Sequence[Sequence[float]]) -> int:
-    """Index of the fastest program, if it is faster than program 0 by more than noise; else 0.
+def fastest(rounds: Sequence[Sequence[float]], margin: float = MARGIN) -> int:
+    """Index of the fastest program, if it is faster than program 0 by ``margin``, and most of the time; else 0.
 
     Programs are compared within rounds, so that drifts of the clock do not count.
     """
@@ -88,8 +98,8 @@ def fastest(rounds: Sequence[Sequence[float]]) -> int:
     ratios = [statistics.median(times[index] / times[0] for times in rounds) for index in range(count)]
     best = min(range(count), key=ratios.__getitem__)
     wins = sum(times[best] < times[0] for times in rounds)
-    return best if ratios[best] < 1 - MARGIN and wins >= MAJORITY * len(rounds) else 0
+    return best if ratios[best] < 1 - margin and wins >= MAJORITY * len(rounds) else 0
 
 
-def _program(key: str, layer: Graph, way: Candidate, target: Target) -> Lowered:
-    return lower(layer, target, Selection({key: LayerTiming((way,), (0.0,), 0)}))
+def _program(key: str, layer: Graph, way: Candidate, target: Target, numerics: Numerics) -> Lowered:
+    return lower(layer, target, Selection({key: LayerTiming((way,), (0.0,), 0)}), numerics)

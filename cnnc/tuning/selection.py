@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from cnnc.errors import OptionError
 from cnnc.ir import Graph
 from cnnc.lower.candidates import candidates
+from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import LayerTiming, Selection
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.jit import cache
 from cnnc.runtime.kernel import Target
 from cnnc.tuning.environment import Environment
 from cnnc.tuning.search import LayerProgress, layers_of, measure_layers
 from cnnc.tuning.stopwatch import Stopwatch
 from cnnc.tuning.tuning_file import Tuning, parse_tuning
+from cnnc.tuning.verdict import settle
 
 _EVERY_TILING = 1 << 20
 
@@ -36,11 +39,11 @@ def tuned_selection(graph: Graph, target: Target, tuning: Tuning, where: str = "
             raise OptionError(f"it was measured for {name} {theirs}, this is {own}", where=where, hint="run cnnc tune")
     for key, layer in layers_of(graph, target).items():
         timing = tuning.layers.get(key)
-        if timing is not None and not _is_offered(layer, timing, target):
+        if timing is not None and not _is_offered(layer, timing, target, tuning.machine):
             raise OptionError(
                 f"{timing.best.rule} has no {timing.best.tiling} for {key}", where=where, hint="run cnnc tune"
             )
-    return Selection(tuning.layers)
+    return Selection(tuning.layers, tuning.machine)
 
 
 def measure_graph(
@@ -50,9 +53,14 @@ def measure_graph(
     *,
     threads: int | None = None,
     again: bool = False,
+    numerics: Numerics = DEFAULT_NUMERICS,
+    machine: Machine = USUAL_MACHINE,
     progress: LayerProgress | None = None,
 ) -> Tuning:
     """Measured layers of a placed graph, from the cache as far as it has them; it then has all.
+
+    Each layer is cached as soon as it is measured: a run that is stopped goes on from there. In the end the whole model
+    is timed, see ``settle``: choices that do not make it faster are taken back.
 
     Args:
         threads: what the stopwatch measures with.
@@ -65,18 +73,24 @@ def measure_graph(
     known = {
         key: cached[key]
         for key, layer in layers.items()
-        if not again and key in cached and _is_offered(layer, cached[key], target)
+        if not again and key in cached and _is_offered(layer, cached[key], target, machine)
     }
     missing = {key: layer for key, layer in layers.items() if key not in known}
-    measured = measure_layers(missing, target, stopwatch, progress=progress)
-    if measured:
-        _store(Tuning(environment, {**_load(environment), **measured}))
-    return Tuning(environment, {**known, **measured})
+
+    def keep(key: str, timing: LayerTiming) -> None:
+        _store(Tuning(environment, {**_load(environment), key: timing}))
+
+    measured = measure_layers(
+        missing, target, stopwatch, numerics=numerics, machine=machine, keep=keep, progress=progress
+    )
+    tuning = Tuning(environment, {**known, **measured}, machine)
+    return settle(graph, target, stopwatch, tuning, numerics, again=again)
 
 
-def _is_offered(layer: Graph, timing: LayerTiming, target: Target) -> bool:
+def _is_offered(layer: Graph, timing: LayerTiming, target: Target, machine: Machine) -> bool:
     wanted = (timing.best.rule, timing.best.tiling)
-    return any((item.rule, item.tiling) == wanted for item in candidates(layer, target, _EVERY_TILING))
+    ways = candidates(layer, target, _EVERY_TILING, machine=machine)
+    return any((item.rule, item.tiling) == wanted for item in ways)
 
 
 def _file_name(environment: Environment) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from cnnc.dims import evaluate
@@ -13,6 +14,7 @@ from cnnc.runtime.call import RunSettings, StepTiming
 from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.executor import Array, Executor
+from cnnc.runtime.input_check import bind_shapes
 from cnnc.runtime.jit.parallel_compile import compile_many
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import Port, Program
@@ -22,6 +24,8 @@ from cnnc.types import TensorType
 _SAMPLE_SECONDS = 2e-4
 """A sample repeats short programs for about so long: timers and caches are rough below."""
 _FEWEST_ROUNDS, _MOST_ROUNDS = 7, 60
+_MODEL_SHARE = 10
+"""A whole model is timed for so many times as long as a layer."""
 
 Progress = Callable[[int, int], None]
 
@@ -34,6 +38,13 @@ class Stopwatch(Protocol):
 
     def rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
         """Seconds of a run: one list a round, with one time for each of the programs, which have equal inputs."""
+
+    def model_rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
+        """The same for programs of a whole model, whose open sizes are taken as typical ones.
+
+        Raises:
+            InputError: those are no sizes for it.
+        """
 
 
 class KernelStopwatch:
@@ -63,19 +74,22 @@ class KernelStopwatch:
         executables = [_with_flat_ports(program.executable) for program in programs]
         executors = [Executor(executable) for executable in executables]
         inputs = _random_inputs(executables[0].program)
-        for executor in executors:
-            self._run(executor, inputs)
-        repeats = [self._repeats(self._run(executor, inputs)) for executor in executors]
-        rounds: list[list[float]] = []
-        stop = time.perf_counter() + self._seconds
-        while len(rounds) < _FEWEST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.perf_counter() < stop):
-            times = [0.0] * len(executors)
-            for turn in range(len(executors)):
-                index = (len(rounds) + turn) % len(executors)
-                runs = repeats[index]
-                times[index] = sum(self._run(executors[index], inputs) for _ in range(runs)) / runs
-            rounds.append(times)
-        return rounds
+        return _in_turns([partial(self._run, executor, inputs) for executor in executors], self._seconds)
+
+    def model_rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
+        """See ``Stopwatch``. Times are of whole calls, and take ten times as long as those of a layer."""
+        executors = [Executor(program.executable) for program in programs]
+        ports = programs[0].program.inputs
+        types = {port.name: TensorType(port.shape, port.dtype) for port in ports}
+        inputs = list(sample_arrays(types, batch=1).values())
+        sizes = bind_shapes(ports, inputs)
+        runs = [partial(self._run_whole, executor, inputs, sizes) for executor in executors]
+        return _in_turns(runs, _MODEL_SHARE * self._seconds)
+
+    def _run_whole(self, executor: Executor, inputs: Sequence[Array], sizes: Mapping[str, int]) -> float:
+        begin = time.perf_counter()
+        executor.run(inputs, sizes, self._settings)
+        return time.perf_counter() - begin
 
     def _run(self, executor: Executor, inputs: Sequence[Array]) -> float:
         """Seconds in kernels, without what Python does around them."""
@@ -83,9 +97,21 @@ class KernelStopwatch:
         executor.run(inputs, {}, self._settings, timings)
         return sum(timing.seconds for timing in timings)
 
-    @staticmethod
-    def _repeats(seconds: float) -> int:
-        return max(1, min(50, round(_SAMPLE_SECONDS / max(seconds, 1e-9))))
+
+def _in_turns(runs: Sequence[Callable[[], float]], seconds: float) -> list[list[float]]:
+    """Rounds of all runs for about ``seconds``, after two that do not count; each gives its time."""
+    for run in runs:
+        run()
+    repeats = [max(1, min(50, round(_SAMPLE_SECONDS / max(run(), 1e-9)))) for run in runs]
+    rounds: list[list[float]] = []
+    stop = time.perf_counter() + seconds
+    while len(rounds) < _FEWEST_ROUNDS or (len(rounds) < _MOST_ROUNDS and time.perf_counter() < stop):
+        times = [0.0] * len(runs)
+        for turn in range(len(runs)):
+            index = (len(rounds) + turn) % len(runs)
+            times[index] = sum(runs[index]() for _ in range(repeats[index])) / repeats[index]
+        rounds.append(times)
+    return rounds
 
 
 def _with_flat_ports(executable: Executable) -> Executable:

@@ -94,7 +94,7 @@ def test_tuning_round_trip(stopwatch, tmp_path):
 def test_tune_measures_again_and_says_how_far_it_is(stopwatch):
     cnnc.compile(LENET, level=3)
     told = []
-    cnnc.tune(LENET, progress=lambda *what: told.append(what))
+    cnnc.tune(LENET, again=True, progress=lambda *what: told.append(what))
     assert stopwatch.layers == 10
     assert told == [("layers", number, 5) for number in range(1, 6)]
 
@@ -166,3 +166,44 @@ def test_tilings_that_no_kernel_offers_are_refused(stopwatch, tmp_path):
 def test_lower_levels_take_no_tuning(stopwatch):
     with pytest.raises(OptionError, match="level 3"):
         cnnc.compile(LENET, level=2, tuning=cnnc.tune(LENET))
+
+
+class StoppedError(Exception):
+    """What a user's interrupt looks like to a test."""
+
+
+def test_a_stopped_run_goes_on_where_it_was(stopwatch):
+    def stop(what, done, total):
+        if done == 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        cnnc.tune(LENET, progress=stop)
+    assert stopwatch.layers == 3
+    told = []
+    tuning = cnnc.tune(LENET, progress=lambda *what: told.append(what))
+    assert stopwatch.layers == 5
+    assert told == [("layers", 1, 2), ("layers", 2, 2)]
+    assert len(tuning.layers) == 5
+
+
+def test_winners_that_make_the_model_slower_are_taken_back(stopwatch):
+    stopwatch.model_times = [1.0, 1.1, 1.2]
+    tuning = cnnc.tune(LENET)
+    assert all(timing.chosen == 0 for timing in tuning.layers.values())
+    assert cnnc.compile(LENET, level=3).lowered.program == cnnc.compile(LENET).lowered.program
+    assert stopwatch.models == 1  # the verdict is cached
+    stopwatch.model_times = []
+    assert any(timing.chosen for timing in cnnc.tune(LENET, again=True).layers.values())
+
+
+def test_clear_winners_alone_may_be_the_best(stopwatch):
+    gains = iter([0.95, 0.5, 0.5, 0.95, 0.5])
+
+    def some_win_clearly(candidate, position):
+        return next(gains) if position == 1 else 1.0 + position
+
+    stopwatch.time_of = some_win_clearly
+    stopwatch.model_times = [1.0, 0.8, 0.9]
+    chosen = [timing.chosen for timing in cnnc.tune(LENET).layers.values()]
+    assert sorted(chosen) == [0, 0, 1, 1, 1]
