@@ -1,10 +1,12 @@
 """The compiled loop in which segments run: one function that callers and worker threads all execute.
 
 Protocol (one control block per pool, one job at a time):
-- ``claim`` is one 64-bit word: ``epoch << 16 | chunks << 8 | claimed``. The epoch counts instructions since the pool
-  began, so a compare-and-swap that takes chunk ``claimed`` of an instruction cannot succeed for a later one. A worker
-  that was descheduled between looking and claiming simply fails and looks again: nobody waits for a worker that holds
-  no chunk, and job and table are only read by a worker that does.
+- ``claim`` is one 64-bit word: ``epoch << 24 | chunks << 16 | front << 8 | back``. Workers of even index claim chunks
+  from the front, ``front`` so far, the others from the back: two workers get one half each, of every instruction the
+  same, so that much of what a worker reads is in its own cache. The epoch counts instructions since the pool began, so
+  a compare-and-swap that takes a chunk of an instruction cannot succeed for a later one. A worker that was descheduled
+  between looking and claiming simply fails and looks again: nobody waits for a worker that holds no chunk, and job and
+  table are only read by a worker that does.
 - ``done`` counts finished chunks. Who finishes the last one publishes the next instruction, or ``chunks = 0`` after
   the last: the job is over and the caller, who is worker 0, returns.
 - Waiting: spin with the CPU's pause hint, then ``sched_yield``, then sleep. While a job runs, sleeps are short and
@@ -88,9 +90,9 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
             store(control + 8 * CAP, load(block + 8 * JOB_CAP))
             store(control + 8 * INDEX, 0)
             store(control + 8 * DONE, 0)
-            epoch = (load(control + 8 * CLAIM) >> 16) + 1
+            epoch = (load(control + 8 * CLAIM) >> 24) + 1
             chunks = load(load(block + 8 * JOB_TABLE) + 8 * ROW_CHUNKS)
-            store_release(control + 8 * CLAIM, (epoch << 16) | (chunks << 8))
+            store_release(control + 8 * CLAIM, (epoch << 24) | (chunks << 16))
         if end in (ROLE_CALLER, ROLE_WAKE):
             # The bump comes before the look at the sleepers, and a worker enters the sleepers before the kernel
             # compares the word: one of the two sees the other.
@@ -121,15 +123,21 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
         while True:
             wake = load_acquire32(control + 8 * WAKE)
             word = load_acquire(control + 8 * CLAIM)
-            chunks = (word >> 8) & 255
-            claimed = word & 255
+            chunks = (word >> 16) & 255
+            front = (word >> 8) & 255
+            back = word & 255
             may_claim = chunks != 0 and worker < load(control + 8 * CAP)
             if chunks == 0 and end == ROLE_CALLER:
                 break
             if load(control + 8 * STOP) != 0 and end == ROLE_WORKER:
                 break
-            if may_claim and claimed < chunks:
-                if not compare_exchange(control + 8 * CLAIM, word, word + 1):
+            if may_claim and front + back < chunks:
+                claimed = front
+                taken = word + 256
+                if worker & 1:
+                    claimed = chunks - 1 - back
+                    taken = word + 1
+                if not compare_exchange(control + 8 * CLAIM, word, taken):
                     continue
                 idle = 0
                 job = load(control + 8 * JOB)
@@ -156,7 +164,7 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
                         following = load(row + 8 * (ROW_SLOTS + ROW_CHUNKS))
                         store(control + 8 * INDEX, index)
                         store(control + 8 * DONE, 0)
-                    store_release(control + 8 * CLAIM, (((word >> 16) + 1) << 16) | (following << 8))
+                    store_release(control + 8 * CLAIM, (((word >> 24) + 1) << 24) | (following << 16))
                 continue
             idle += 1
             if idle < spins:
