@@ -7,6 +7,7 @@ their place is shared or an input or constant: then a copy is added at the end.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -120,6 +121,16 @@ class ProgramBuilder:
         self._known_sizes = {name for value in graph.inputs for dim in value.type.shape for name in symbols(dim)}
         for value in graph.inputs:
             self._places[value] = Place(self._buffer(value.name, "input", value.type.bytes), value.type)
+
+    @functools.cached_property
+    def conv_depth(self) -> int:
+        """The most convolutions with a window on one path through the graph, at least 1."""
+        depths: dict[Value, int] = {}
+        for node in self.graph.nodes:
+            before = max((depths.get(value, 0) for value in node.inputs if value is not None), default=0)
+            wide = node.op == "conv" and any(size != 1 for size in node.input(1).type.shape[2:])
+            depths |= dict.fromkeys(node.outputs, before + wide)
+        return max([1, *depths.values()])
 
     # ---- places -----------------------------------------------------------------------------------------------------
 

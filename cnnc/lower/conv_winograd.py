@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from cnnc.dims import Dim
@@ -21,14 +22,21 @@ from cnnc.lower.conv import (
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
 from cnnc.runtime.cpu.machine import Machine
-from cnnc.runtime.cpu.winograd_matrices import MOST_PRODUCTS, amplification
+from cnnc.runtime.cpu.winograd_error import winograd_error
+from cnnc.runtime.cpu.winograd_matrices import MOST_PRODUCTS
 from cnnc.runtime.cpu.winograd_packing import pack_winograd
 from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, WinogradTiling, rank_winograd_tilings
 from cnnc.runtime.kernel import Variant
 
 NAME = "conv.f32.blocked.winograd"
-_OUTPUTS = {"f2": (2,), "f4": (4, 2), "auto": (4, 3, 2)}
-"""Outputs of a tile along an axis, most first, by choice; few enough products must be left for the window."""
+_OUTPUTS = {"f2": (2,), "f4": (4,), "auto": (4, 3, 2)}
+"""Outputs of a tile along an axis by choice; fewer if there are no points for so many with the window."""
+
+_ERROR_BUDGET = 1.2e-5
+"""Of the relative errors of all convolutions on a path, as ``winograd_error`` bounds them, added as independent ones.
+
+A layer gets the budget over the square root of their number, so F(4x4, 3x3) is left to networks of up to 60 layers. On
+ResNet-152, 47 layers, the results of the network are off by half of what they may be (``benchmarks/zoo_sweep.py``)."""
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -47,22 +55,34 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
         return "it has a stride"
     if shapes.kernel[1:] == (1, 1):
         return "its window is 1x1"
-    if not _variants(node, choice):
+    if max(shapes.kernel[1:]) >= MOST_PRODUCTS:
         return f"its window is larger than {MOST_PRODUCTS - 1}"
+    if not _variants(node, builder):
+        return "its rounding errors could exceed the network's share"
     return None
 
 
-def _variants(node: Node, choice: str) -> list[tuple[int, int]]:
+def _variants(node: Node, builder: ProgramBuilder) -> list[tuple[int, int]]:
     """Rows and columns of the outputs of a tile; axes without a window have one."""
-    windows = conv_shapes(node).kernel[1:]
+    choice, window = builder.numerics.winograd, conv_shapes(node).kernel[1:]
     found: dict[tuple[int, int], None] = {}
     for most in _OUTPUTS[choice]:
-        rows, columns = (1 if size == 1 else most for size in windows)
-        if max(rows + windows[0], columns + windows[1]) - 1 > MOST_PRODUCTS:
-            continue
-        if choice != "auto" or amplification(rows, windows[0]) * amplification(columns, windows[1]) < 5.6:
+        rows, columns = (1 if size == 1 else min(most, MOST_PRODUCTS + 1 - size) for size in window)
+        if choice != "auto" or _is_accurate((rows, columns), node, builder):
             found[rows, columns] = None
-    return list(found)[: None if choice == "auto" else 1]
+    return list(found)
+
+
+def _is_accurate(outputs: tuple[int, int], node: Node, builder: ProgramBuilder) -> bool:
+    weights = constant_array(node, 1)
+    assert weights is not None
+    depth, rows, columns = conv_shapes(node).kernel
+    error = winograd_error(outputs, (rows, columns), weights.shape[1] * depth)
+    return error <= _ERROR_BUDGET / math.sqrt(builder.conv_depth)
+
+
+def _is_allowed(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> bool:
+    return (tiling.out_rows, tiling.out_columns) in _variants(node, builder)
 
 
 def _layer(node: Node, machine: Machine) -> WinogradLayer:
@@ -81,7 +101,7 @@ def _layer(node: Node, machine: Machine) -> WinogradLayer:
 
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, WinogradTiling]]:
-    return rank_winograd_tilings(_layer(node, builder.machine), _variants(node, builder.numerics.winograd), count)
+    return rank_winograd_tilings(_layer(node, builder.machine), _variants(node, builder), count)
 
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
@@ -114,4 +134,4 @@ def _insists(builder: ProgramBuilder) -> bool:
     return builder.numerics.winograd in ("f2", "f4")
 
 
-RULES = {"conv": (TiledRule(NAME, WinogradTiling, _refusal, _tilings, _emit, _insists),)}
+RULES = {"conv": (TiledRule(NAME, WinogradTiling, _refusal, _tilings, _emit, _insists, _is_allowed),)}

@@ -50,6 +50,7 @@ class TiledRule(Generic[T]):
         tilings: up to so many tilings for a node, with their estimated costs; the first is the one to take unmeasured.
         emit: adds the steps, with the given tiling, and places every output.
         insists: whether it is to be taken whatever the others cost, because an option says so.
+        allows: whether a tiling that was measured for the layer alone may stand in this program.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TiledRule(Generic[T]):
     tilings: Callable[[Node, ProgramBuilder, int], Sequence[tuple[float, T]]]
     emit: Callable[[Node, ProgramBuilder, T], None]
     insists: Callable[[ProgramBuilder], bool] = lambda builder: False
+    allows: Callable[[Node, ProgramBuilder, T], bool] = lambda node, builder, tiling: True
 
 
 Rule = LoweringRule | TiledRule[Any]

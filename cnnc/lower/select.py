@@ -99,8 +99,14 @@ def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None)
         return Decision(node.name, node.op, node.loc, chosen, offers.refused)
     best = offers.best
     tiling, why = best.tiling, ""
-    # An option may rule out what was measured without it.
-    measured = [offer for offer in offers.tiled if timing is not None and offer.rule.name == timing.best.rule]
+    # Options or the rest of the network may rule out what was measured without them.
+    measured = [
+        offer
+        for offer in offers.tiled
+        if timing is not None
+        and offer.rule.name == timing.best.rule
+        and offer.rule.allows(node, builder, timing.best.tiling)
+    ]
     if timing is not None and measured:
         best, tiling, why = measured[0], timing.best.tiling, "was measured to be faster"
     refused = list(offers.refused)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cnnc.runtime.cpu.conv_packing import pack_channels
+from cnnc.runtime.cpu.winograd_error import winograd_error
 from cnnc.runtime.cpu.winograd_packing import pack_winograd
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
@@ -98,3 +99,40 @@ def test_any_split_gives_the_same_bits(name, tiles, splits):
     whole, _, _ = run_winograd(CASES[name])
     split, _, _ = run_winograd(CASES[name], tiles=tiles, splits=splits)
     assert np.array_equal(whole, split)
+
+
+def test_residual_and_clip():
+    got, expected, bound = run_winograd(CASES["3x3"], activation="clip", residual=True)
+    np.testing.assert_allclose(got, np.clip(expected, -0.5, 1.5), rtol=0, atol=bound)
+
+
+def test_two_blocks_a_tile():
+    got, expected, bound = run_winograd({**CASES["3x3"], "w": (32, 19, 3, 3)}, blocks=2)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("outputs", [(2, 2), (3, 3), (6, 6), (4, 2), (1, 5)], ids=str)
+def test_other_outputs(outputs):
+    case = CASES["3x3"] if outputs[0] > 1 else {**CASES["3x3"], "w": (33, 19, 1, 3)}
+    got, expected, bound = run_winograd(case, outputs)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=4 * bound)
+
+
+ACCURATE = {
+    "F(2x2, 3x3)": ((2, 2), (3, 3)),
+    "F(3x3, 3x3)": ((3, 3), (3, 3)),
+    "F(4x4, 3x3)": ((4, 4), (3, 3)),
+    "F(6x6, 3x3)": ((6, 6), (3, 3)),
+    "F(2x2, 5x5)": ((2, 2), (5, 5)),
+    "F(2, 7)": ((1, 2), (1, 7)),
+}
+
+
+@pytest.mark.parametrize("channels", [16, 300])
+@pytest.mark.parametrize("name", ACCURATE)
+def test_error_bound(name, channels):
+    outputs, window = ACCURATE[name]
+    case = {"x": (1, channels, 20, 21), "w": (16, channels, *window)}
+    got, expected, _ = run_winograd(case, outputs)
+    error = np.sqrt(np.mean((got - expected) ** 2) / np.mean(expected**2))
+    assert error <= winograd_error(outputs, window, channels)
