@@ -272,8 +272,8 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     pixels = typical(product(shapes.source))
     blocks_read = max(1, shapes.blocks_in // conv_attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
-    wide = builder.numerics.wide_sums
-    return rank_pointwise_tilings(pixels, blocks_read, shapes.out_channels, shapes.lanes, batch, count, wide)
+    wide, copies = builder.numerics.wide_sums, has_prologue(node)
+    return rank_pointwise_tilings(pixels, blocks_read, shapes.out_channels, shapes.lanes, batch, count, wide, copies)
 
 
 def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:

@@ -13,6 +13,9 @@ _ITEMS = 16  # work items a layer should have at least, for several threads
 _LATENCY = 5
 """Multiply-adds that a tile must hold per input channel to hide their latency, where one starts in each cycle."""
 
+_COPYING_BLOCKS = 4
+"""Blocks of output channels of a work item that copies its input, at least: the copy then takes 3 % of its time."""
+
 _COPIED_VECTOR = 2.0
 """Multiply-adds in the time of copying a vector, for the pixels of an image that fill no tile."""
 
@@ -32,21 +35,29 @@ def choose_pointwise_tiling(pixels: int, ic_blocks: int, out_channels: int, lane
 
 
 def rank_pointwise_tilings(
-    pixels: int, ic_blocks: int, out_channels: int, lanes: int, batch: int = 1, count: int = 1, wide: bool = False
+    pixels: int,
+    ic_blocks: int,
+    out_channels: int,
+    lanes: int,
+    batch: int = 1,
+    count: int = 1,
+    wide: bool = False,
+    copies: bool = False,
 ) -> list[tuple[float, ConvTiling]]:
-    """Up to ``count`` tilings; ``pixels`` is the size of one image's map. ``wide``: sums are float64."""
+    """Up to ``count`` tilings; ``pixels`` is the size of one image's map. ``wide``: sums are float64. ``copies``: each
+    work item copies its input, as with a prologue."""
     pixels = max(pixels, 1)
     oc_blocks = -(-out_channels // lanes)
     found: list[tuple[float, ConvTiling]] = []
     for blocks in range(1, min(4, oc_blocks) + 1):
         for columns in range(1, min(pixels, _most_columns(blocks, lanes, wide)) + 1):
-            tiling = _tiling(pixels, ic_blocks, oc_blocks, lanes, batch, (columns, blocks), _SLABS[0])
+            tiling = _tiling(pixels, ic_blocks, oc_blocks, lanes, batch, (columns, blocks), _SLABS[0], copies)
             found.append((_cost(pixels, out_channels, lanes, tiling), tiling))
     found.sort(key=lambda item: (item[0], -item[1].columns))
     _, first = found[0]
     tile = (first.columns, first.blocks)
     for slab in _SLABS[1:]:
-        other = _tiling(pixels, ic_blocks, oc_blocks, lanes, batch, tile, slab)
+        other = _tiling(pixels, ic_blocks, oc_blocks, lanes, batch, tile, slab, copies)
         if other != first:
             found.insert(1, (_cost(pixels, out_channels, lanes, other), other))
     scale = batch * ic_blocks * lanes
@@ -61,18 +72,37 @@ def _most_columns(blocks: int, lanes: int, wide: bool) -> int:
 
 
 def _tiling(
-    pixels: int, ic_blocks: int, oc_blocks: int, lanes: int, batch: int, tile: tuple[int, int], slab_bytes: int
+    pixels: int,
+    ic_blocks: int,
+    oc_blocks: int,
+    lanes: int,
+    batch: int,
+    tile: tuple[int, int],
+    slab_bytes: int,
+    copies: bool,
 ) -> ConvTiling:
-    """Work items of tiles of (columns, blocks): their input fits the slab, and there are enough of them."""
+    """Work items of tiles of (columns, blocks): their input fits the slab, and there are enough of them.
+
+    Output channels are divided first, because groups of pixels read the weights again; but where items copy their
+    input, pixels are.
+    """
     columns, blocks = tile
     all_tiles = -(-pixels // columns)
     pixel_tiles = max(1, min(all_tiles, slab_bytes // (ic_blocks * columns * lanes * 4)))
     pixel_tiles = -(-all_tiles // -(-all_tiles // pixel_tiles))  # groups of even size
+    if copies:
+        while pixel_tiles > 1 and batch * -(-all_tiles // pixel_tiles) < _ITEMS // 2:
+            pixel_tiles = -(-pixel_tiles // 2)
     spatial = batch * -(-all_tiles // pixel_tiles)
     all_oc_tiles = -(-oc_blocks // blocks)
     oc_tiles = all_oc_tiles
     while oc_tiles > 1 and spatial * -(-all_oc_tiles // oc_tiles) < _ITEMS:
-        oc_tiles = -(-oc_tiles // 2)
+        fewer = -(-oc_tiles // 2)
+        if copies and fewer * blocks < _COPYING_BLOCKS:
+            break
+        oc_tiles = fewer
+    while pixel_tiles > 1 and batch * -(-all_tiles // pixel_tiles) * -(-all_oc_tiles // oc_tiles) < _ITEMS // 2:
+        pixel_tiles = -(-pixel_tiles // 2)
     return ConvTiling(1, columns, blocks, 1, pixel_tiles, oc_tiles)
 
 
