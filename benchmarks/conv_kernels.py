@@ -19,8 +19,11 @@ import numpy as np
 
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.conv_packing import pack_weights
-from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_depthwise_columns
+from cnnc.runtime.cpu.conv_tiling import ConvTiling, choose_depthwise_columns
 from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling, tail_halves
+from cnnc.runtime.cpu.prologue import PROLOGUE_SIZES
+from cnnc.runtime.cpu.window_parts import Axis, format_places, format_ranges, part_ranges, tile_places
+from cnnc.runtime.cpu.window_tiling import WindowLayer, rank_plain_tilings, rank_window_tilings
 from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
@@ -90,7 +93,7 @@ LAYERS = (
 def run_time(variant: Variant, arrays: Mapping[str, Any], sizes: Mapping[str, int], runs: int = 12) -> float:
     """Seconds of one call over all items, the best of ``runs``."""
     kernel = kernel_def(variant.kernel)
-    sizes = {name: 0 for name in kernel.sizes if name.endswith("_gap")} | dict(sizes)
+    sizes = {name: 0 for name in kernel.sizes if name.endswith("_gap") or name in PROLOGUE_SIZES} | dict(sizes)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(load_kernel(variant))
     scratch = _aligned(int(kernel.scratch_bytes(sizes, variant.options)) // 4 + 16)
     addresses = [arrays[name].ctypes.data if name in arrays else 0 for name in kernel.buffers]
@@ -139,45 +142,84 @@ def time_layer(layer: Layer) -> tuple[str, float]:
     """(description of the kernel, seconds)."""
     if layer.depthwise:
         return time_depthwise(layer)
-    lanes = host_target().lanes
-    pad, out = layer.window // 2, layer.out
-    oc_blocks = -(-layer.oc // lanes)
-    plain = layer.ic <= 4
-    ic_blocks = layer.ic if plain else -(-layer.ic // lanes)
-    pointwise = layer.window == layer.stride == 1
-    if pointwise:
-        tiling = choose_pointwise_tiling(out * out, ic_blocks, layer.oc, lanes)
-    else:
-        tiling = choose_conv_tiling(
-            (1, out, out), (1, layer.window, layer.window), (1, layer.stride, layer.stride), (1, 1, 1),
-            ic_blocks, oc_blocks, lanes, 1 if plain else lanes,
-        )  # fmt: skip
-    w = np.ones((layer.oc, layer.ic, layer.window, layer.window), np.float32)
-    tail = tail_halves(layer.oc, tiling.blocks, lanes) if pointwise else 0
-    packed = pack_weights(w, lanes, tiling.blocks, input_block=1 if plain else lanes, tail_lanes=tail * lanes // 2)
-    y = _random((oc_blocks * lanes, out, out))
-    arrays = {
-        "x": _random((ic_blocks * (1 if plain else lanes), layer.size, layer.size)),
-        "weights": _random(packed.weights.shape),
-        "segments": packed.segments,
-        "bias": _random((oc_blocks * lanes,)),
-        "residual": y,
-        "y": y,
-    }
-    sizes = {"N": 1, "XB": ic_blocks, "YB": oc_blocks, "D": 1, "H": layer.size, "W": layer.size, "OD": 1, "alpha": 0}
-    sizes |= {"OH": out, "OW": out, "KD": 1, "KH": layer.window, "KW": layer.window, "SD": 1, "beta": 0}
-    sizes |= {"SH": layer.stride, "SW": layer.stride, "DD": 1, "DH": 1, "DW": 1, "PD": 0, "PH": pad, "PW": pad}
-    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments), "pixels": out * out}
-    sizes |= {"weight_floats": packed.weights.size, "row_tiles": tiling.row_tiles, "oc_tiles": tiling.oc_tiles}
-    sizes |= {"column_tiles": tiling.column_tiles, "pixel_tiles": tiling.column_tiles}
+    if layer.ic <= 4:
+        return time_plain_input(layer)
+    return time_pointwise(layer) if layer.window == layer.stride == 1 else time_window(layer)
+
+
+def time_pointwise(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, for 1x1 layers."""
+    lanes, out = host_target().lanes, layer.out
+    ic_blocks, oc_blocks = -(-layer.ic // lanes), -(-layer.oc // lanes)
+    tiling = choose_pointwise_tiling(out * out, ic_blocks, layer.oc, lanes)
+    tail = tail_halves(layer.oc, tiling.blocks, lanes)
+    w = np.ones((layer.oc, layer.ic, 1, 1), np.float32)
+    packed = pack_weights(w, lanes, tiling.blocks, tail_lanes=tail * lanes // 2)
+    arrays = _operands(layer, ic_blocks * lanes, packed.weights.size) | {"segments": packed.segments}
+    sizes = {"N": 1, "XB": ic_blocks, "YB": oc_blocks, "pixels": out * out, "alpha": 0, "beta": 0}
+    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
+    sizes |= {"weight_floats": packed.weights.size, "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
     options: dict[str, int | str] = {"columns": tiling.columns, "blocks": tiling.blocks, "activation": "relu"}
-    options |= {"residual": int(layer.residual), "lanes": lanes}
-    if pointwise:
-        options |= {"tail": tail} if tail else {}
-        variant = Variant.of("conv.f32.blocked.pointwise", **options)
-    else:
-        options |= {"rows": tiling.rows, "input_block": 1 if plain else lanes}
-        variant = Variant.of("conv.f32.blocked.direct", **options)
+    options |= {"residual": int(layer.residual), "lanes": lanes} | ({"tail": tail} if tail else {})
+    return _timed(Variant.of("conv.f32.blocked.pointwise", **options), tiling, arrays, sizes)
+
+
+def time_window(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, for blocked layers with a window or a stride."""
+    lanes = host_target().lanes
+    ic_blocks, oc_blocks = -(-layer.ic // lanes), -(-layer.oc // lanes)
+    axes = _axes(layer)
+    [(_, tiling)] = rank_window_tilings(WindowLayer(axes, 1, layer.ic, oc_blocks, lanes))
+    w = np.ones((layer.oc, layer.ic, layer.window, layer.window), np.float32)
+    packed = pack_weights(w, lanes, tiling.blocks)
+    arrays = _operands(layer, ic_blocks * lanes, packed.weights.size) | {"segments": packed.segments}
+    sizes = _map_sizes(layer) | {"XB": ic_blocks, "YB": oc_blocks, "tile_count": oc_blocks // tiling.blocks}
+    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
+    sizes |= {"weight_floats": packed.weights.size, "row_tiles": tiling.row_tiles, "oc_tiles": tiling.oc_tiles}
+    options: dict[str, int | str] = {"rows": tiling.rows, "columns": tiling.columns, "blocks": tiling.blocks}
+    options |= {"row_parts": format_ranges(part_ranges(axes[1], tiling.rows)), "stride": layer.stride, "lanes": lanes}
+    options |= {"column_parts": format_ranges(part_ranges(axes[2], tiling.columns)), "activation": "relu"}
+    options |= {"residual": int(layer.residual)}
+    return _timed(Variant.of("conv.f32.blocked.window", **options), tiling, arrays, sizes)
+
+
+def time_plain_input(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, for first layers."""
+    lanes = host_target().lanes
+    oc_blocks = -(-layer.oc // lanes)
+    axes = _axes(layer)
+    [(_, tiling)] = rank_plain_tilings(WindowLayer(axes, 1, layer.ic, oc_blocks, lanes))
+    arrays = _operands(layer, layer.ic, oc_blocks * lanes * layer.ic * layer.window**2)
+    sizes = _map_sizes(layer) | {"C": layer.ic, "YB": oc_blocks}
+    sizes |= {"item_rows": tiling.row_tiles, "oc_tiles": tiling.oc_tiles}
+    options: dict[str, int | str] = {"columns": tiling.columns, "blocks": tiling.blocks, "stride": layer.stride}
+    options |= {"dilation": 1, "places": format_places(tile_places(axes[2], tiling.columns)), "lanes": lanes}
+    options |= {"activation": "relu", "residual": int(layer.residual)}
+    return _timed(Variant.of("conv.f32.blocked.plain_input", **options), tiling, arrays, sizes)
+
+
+def _axes(layer: Layer) -> tuple[Axis, Axis, Axis]:
+    axis = Axis(layer.size, layer.out, layer.window, layer.stride, 1, layer.window // 2)
+    return Axis(1, 1, 1, 1, 1, 0), axis, axis
+
+
+def _map_sizes(layer: Layer) -> dict[str, int]:
+    pad, out = layer.window // 2, layer.out
+    sizes = {"N": 1, "D": 1, "H": layer.size, "W": layer.size, "OD": 1, "OH": out, "OW": out, "alpha": 0, "beta": 0}
+    sizes |= {"KD": 1, "KH": layer.window, "KW": layer.window, "SD": 1, "SH": layer.stride, "SW": layer.stride}
+    return sizes | {"DD": 1, "DH": 1, "DW": 1, "PD": 0, "PH": pad, "PW": pad}
+
+
+def _operands(layer: Layer, input_channels: int, weights: int) -> dict[str, Any]:
+    oc_lanes = -(-layer.oc // host_target().lanes) * host_target().lanes
+    y = _random((oc_lanes, layer.out, layer.out))
+    x = _random((input_channels, layer.size, layer.size))
+    return {"x": x, "weights": _random((weights,)), "bias": _random((oc_lanes,)), "residual": y, "y": y}
+
+
+def _timed(
+    variant: Variant, tiling: ConvTiling, arrays: Mapping[str, Any], sizes: Mapping[str, int]
+) -> tuple[str, float]:
     items = kernel_def(variant.kernel).items(sizes, variant.options)
     tile = f"{tiling.rows}x{tiling.columns}x{tiling.blocks}"
     per_item = f"{tiling.row_tiles}/{tiling.column_tiles}/{tiling.oc_tiles}"
