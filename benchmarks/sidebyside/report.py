@@ -62,7 +62,10 @@ sleep while others run; a run that is not timed begins each slice. With several 
 multiply-adds get a core for each thread before and after every slice; other rounds are repeated. Times are medians \
 over the rounds. Ratios are times of the peer over those of cnnc, so above 1 means that cnnc is faster; the range is \
 that of single rounds. ncnn's and MNN's models are converted by pnnx (fp16=0) and mnnconvert; MNN runs with precision \
-high, OpenVINO with the latency hint and f32, ncnn without fp16 and bf16."""
+high, OpenVINO with the latency hint and f32, ncnn without fp16 and bf16.
+
+Kernels alone: `python benchmarks/conv_kernels.py` prints GFLOP/s and the share of the measured peak. Memory: `python \
+benchmarks/arena.py`. Layer by layer: `cnnc bench model.onnx --profile`."""
 
 
 def _latency(models: Mapping[str, Section], threads: int) -> str:

@@ -96,7 +96,8 @@ def read_arrays(file: Path) -> list[Any]:
 
 
 def largest_error(results: Sequence[Any], truth: Sequence[Any]) -> float | None:
-    """The largest difference over the standard deviation of the true output; None where sizes differ."""
+    """The largest difference over the standard deviation of the true output; None where sizes differ or a result is no
+    number."""
     worst = 0.0
     for mine, exact in zip(results, truth, strict=True):
         if mine.size != exact.size:
@@ -104,5 +105,7 @@ def largest_error(results: Sequence[Any], truth: Sequence[Any]) -> float | None:
         if exact.size:
             exact = np.asarray(exact, np.float64).ravel()
             difference = np.abs(np.asarray(mine, np.float64).ravel() - exact)
+            if not np.isfinite(difference).all():
+                return None
             worst = max(worst, float(np.max(difference)) / (float(np.std(exact)) or 1.0))
     return worst
