@@ -76,6 +76,7 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     ),
     (1, "fuse-conv-activation", "after everything that an activation ends: bias, scale and residual"),
     (1, "fuse-conv-prologue", "after activations, which it takes along; before chains take what no convolution takes"),
+    (1, "fuse-conv-gate", "after activations, which must not come between; before chains take the product"),
     (1, "simplify-power", "after the patterns that know powers and quotients, before what is left runs as chains"),
     (1, "simplify-division", "after fold-scale-into-conv, which divides in float64"),
     (1, "fuse-elementwise", "after every fusion into a convolution, which is better; what is left runs as chains"),

@@ -31,6 +31,7 @@ from typing import ClassVar
 from cnnc.dims import product
 from cnnc.ir import Graph, Node, Notes, Value
 from cnnc.ops.blocking import BlockedForm, Form, blocked_form
+from cnnc.ops.conv import GATE
 from cnnc.ops.layout import ConvertLayoutAttrs
 from cnnc.passes.base import Pass
 from cnnc.types import PLAIN, Layout
@@ -146,7 +147,8 @@ class _Assignment:
             self._read(node, 0, Layout(self.block))
         self._set(node.output, Layout(self.block))
         for position in form.data[1:]:
-            self._read(node, position, node.output.type.layout)
+            is_gate = node.op == "conv" and position == GATE
+            self._read(node, position, node.input(0).type.layout if is_gate else node.output.type.layout)
 
     def _read(self, node: Node, position: int, layout: Layout) -> None:
         value = node.input(position)

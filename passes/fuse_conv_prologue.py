@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 
 from cnnc.ir import Graph, Node, Notes, Patch, Value
 from cnnc.ops.blocking import Form, blocked_form
-from cnnc.ops.conv import conv_window
+from cnnc.ops.conv import GATE, conv_window
 from cnnc.passes.base import Pass
 from cnnc.types import DType
 
@@ -87,13 +87,14 @@ def _refusal(graph: Graph, node: Node) -> str | None:
     if graph.is_output(node.output):
         return f"%{node.output.name} is a graph output"
     for user, position in node.output.uses:
-        reason = f"{user.op} {user.name!r} reads it too" if user.op != "conv" or position else _conv_refusal(user)
+        reason = f"{user.op} {user.name!r} reads it too" if user.op != "conv" or position else pointwise_refusal(user)
         if reason is not None:
             return reason
     return None
 
 
-def _conv_refusal(conv: Node) -> str | None:
+def pointwise_refusal(conv: Node) -> str | None:
+    """Why a convolution cannot transform its input while it loads; None if it can."""
     attrs: Any = conv.attrs
     weights = conv.input(1).type.shape
     if any(size != 1 for size in weights[2:]):
@@ -101,7 +102,7 @@ def _conv_refusal(conv: Node) -> str | None:
     window = conv_window(attrs, conv.input(0).type.shape, weights)
     if any(pad != 0 for pad in (*window.begins, *window.ends)) or any(stride != 1 for stride in window.strides):
         return f"conv {conv.name!r} has a stride or padding"
-    if attrs.group != 1 or conv.optional(_INPUTS) is not None:
+    if attrs.group != 1 or conv.optional(_INPUTS) is not None or conv.optional(GATE) is not None:
         return f"conv {conv.name!r} has groups, or a prologue already"
     if blocked_form(conv).form is not Form.BLOCKED:
         return f"conv {conv.name!r} does not read blocks of channels"

@@ -31,6 +31,7 @@ _NAMES = (
     "fold-shapes",
     "fold-transpose-into-gemm",
     "fuse-conv-activation",
+    "fuse-conv-gate",
     "fuse-conv-prologue",
     "fuse-conv-residual",
     "fuse-elementwise",

@@ -10,6 +10,7 @@ from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.conv_prologue import (
+    copies_input,
     has_prologue,
     prologue_buffers,
     prologue_params,
@@ -272,7 +273,7 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     pixels = typical(product(shapes.source))
     blocks_read = max(1, shapes.blocks_in // conv_attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
-    wide, copies = builder.numerics.wide_sums, has_prologue(node)
+    wide, copies = builder.numerics.wide_sums, copies_input(node)
     return rank_pointwise_tilings(pixels, blocks_read, shapes.out_channels, shapes.lanes, batch, count, wide, copies)
 
 
@@ -282,7 +283,7 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> 
     buffers, sizes = _packed(node, builder, shapes, tiling.blocks, tail * shapes.lanes // 2)
     buffers |= prologue_buffers(node, builder)
     sizes |= {"pixels": product(shapes.source), "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
-    sizes |= prologue_sizes(node)
+    sizes |= prologue_sizes(node, builder)
     variant = Variant.of(
         "conv.f32.blocked.pointwise",
         columns=tiling.columns,

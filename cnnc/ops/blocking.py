@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass
 
 from cnnc.ir import Node, Value
+from cnnc.ops.conv import GATE
 from cnnc.ops.elementwise_chain import CHAIN_OPS
 from cnnc.ops.resize import ResizeAttrs
 from cnnc.types import DType
@@ -101,7 +102,7 @@ def _conv(node: Node) -> BlockedForm:
     residual = node.optional(3)
     if residual is not None and residual.type.shape != node.output.type.shape:
         return _plain("its residual is broadcast")
-    data = (0, 3) if residual is not None else (0,)
+    data = (0, *(position for position in (3, GATE) if node.optional(position) is not None))
     group = getattr(node.attrs, "group", 1)
     channels = node.input(0).type.shape[1]
     if group == 1 and isinstance(channels, int) and channels <= FIRST_CHANNELS:

@@ -14,13 +14,17 @@ from cnnc.ops.opdef import OpDef
 from cnnc.ops.window import Window, resolve_transpose, window_of
 from cnnc.types import TensorType
 
+GATE = 7
+"""Position of a convolution's gate among its operands."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConvAttrs(Attrs):
     """ONNX Conv, and the activations of epilogue and prologue. Empty tuples mean the ONNX defaults.
 
     A conv with an input scale and shift (inputs 5 and 6, [C] each) reads prologue(x * scale + shift) in place of x; its
-    padding is 0 all the same.
+    padding is 0 all the same. One with a gate (input 7, [N, C, 1...]) reads x * gate: squeeze-and-excite. It has one or
+    the other.
     """
 
     auto_pad: str = "NOTSET"
@@ -138,6 +142,7 @@ def _infer_conv(attrs: ConvAttrs, operands: Operands) -> tuple[TensorType, ...]:
     shape = (x.shape[0], w.shape[0], *conv_window(attrs, x.shape, w.shape).output)
     check_broadcasts_to("the residual", operands[3], shape)
     _check_prologue(attrs.prologue, operands)
+    _check_gate(operands)
     return (TensorType(shape, x.dtype),)
 
 
@@ -150,6 +155,18 @@ def _check_prologue(prologue: Activation, operands: Operands) -> None:
     channels = operands.need(0).shape[1]
     check_length("the input scale", scale, channels)
     check_length("the input shift", shift, channels)
+
+
+def _check_gate(operands: Operands) -> None:
+    gate, x = operands[GATE], operands.need(0)
+    if gate is None:
+        return
+    if operands[5] is not None:
+        raise ModelError("a conv has a prologue or a gate, not both")
+    wanted = (*x.shape[:2], *[1] * (x.rank - 2))
+    known = [isinstance(size, int) and isinstance(other, int) for size, other in zip(gate.shape, wanted)]
+    if gate.rank != x.rank or any(here and a != b for here, a, b in zip(known, gate.shape, wanted)):
+        raise ModelError(f"the gate {gate.type} has not one element for each image and channel of {x.type}")
 
 
 def _infer_conv_transpose(attrs: ConvTransposeAttrs, operands: Operands) -> tuple[TensorType, ...]:
@@ -181,6 +198,6 @@ def _transpose_macs(attrs: object, inputs: Sequence[TensorType | None], outputs:
 
 
 OPS = (
-    OpDef("conv", _infer_conv, attrs=ConvAttrs, inputs=(2, 7), macs=conv_macs),
+    OpDef("conv", _infer_conv, attrs=ConvAttrs, inputs=(2, 8), macs=conv_macs),
     OpDef("conv_transpose", _infer_conv_transpose, attrs=ConvTransposeAttrs, inputs=(2, 3), macs=_transpose_macs),
 )

@@ -12,7 +12,15 @@ from typing import Any
 
 from cnnc.dims import Dim, ceil_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
-from cnnc.runtime.cpu.prologue import PROLOGUE_BUFFERS, PROLOGUE_SIZES, has_prologue, input_copy, prologue_accesses
+from cnnc.runtime.cpu.prologue import (
+    PROLOGUE_BUFFERS,
+    PROLOGUE_SIZES,
+    gated_weights,
+    has_prologue,
+    input_copy,
+    is_gated,
+    prologue_accesses,
+)
 from cnnc.runtime.cpu.tile_table import LINE_BYTES, has_wide_sums
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
@@ -34,6 +42,8 @@ weights are packed."""
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     tiles = s["pixel_tiles"] if has_prologue(params) else 1
     copied = s["XB"] * tiles * (int(params["columns"]) * int(params["lanes"]) * 4)
+    if is_gated(params):
+        copied += s["XB"] * (int(params["lanes"]) ** 2 * int(params["blocks"]) * 4)
     return round_up(s["segment_count"] * 48, 64) + copied
 
 
@@ -77,7 +87,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     run_tile, run_tail = tile_function(2 * blocks), tile_function(tail or 2 * blocks)
     memory = memory_ops(target)
     load_index, store_index, copy_input = memory.load_index, memory.store_index, input_copy(target, params)
-    transforms = constant(target, int(has_prologue(params)))
+    transforms, gates = constant(target, int(has_prologue(params))), constant(target, int(is_gated(params)))
+    gate_weights = gated_weights(target)
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         COLUMNS, BLOCKS, BYTES = tile_columns(), tile_blocks(), vector_bytes()
@@ -86,11 +97,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         XB, YB, pixels, segment_count = args[10], args[11], args[12], args[13]
         pixel_tiles, oc_tiles, alpha, beta = args[16], args[17], args[18], args[19]
         x_gap, y_gap, residual_gap = args[20] * 4, args[21] * 4, args[22] * 4
-        input_alpha, input_beta = args[23], args[24]
+        input_alpha, input_beta, input_image = args[23], args[24], args[25] * 4
 
         table = scratch
         panel = scratch + (segment_count * 48 + 63) // 64 * 64
         panel_row = (pixel_tiles if transforms() else 1) * COLUMNS * BYTES
+        gated = panel + XB * panel_row
         pixel_groups = (pixels + pixel_tiles * COLUMNS - 1) // (pixel_tiles * COLUMNS)
         all_oc_tiles = (YB + BLOCKS - 1) // BLOCKS
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
@@ -149,6 +161,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 # Every tile of pixels asks for a part of the next tile's weights: as many lines as input channels.
                 tile_weights = weights + load_index(head + 16) * 4
                 next_weights = tile_weights + weight_offset
+                if gates():
+                    for number in range(entries):
+                        place = segments + (all_oc_tiles + listed + number) * 24
+                        lane = load_index(place) * BYTES + load_index(place + 8) * 4
+                        offset = load_index(table + number * 24 + 8)
+                        gate = input_scale + image * input_image + lane
+                        gate_weights(gated + offset, tile_weights + offset, weight_step, load_index(place + 16), gate)
+                    tile_weights = gated
                 lanes_offset = oc * BLOCKS * BYTES
                 for pixel in range(pixel_begin, pixel_end, COLUMNS):
                     y_offset = ((image * YB + oc * BLOCKS) * pixels + pixel) * BYTES

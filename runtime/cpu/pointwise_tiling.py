@@ -10,6 +10,11 @@ from cnnc.runtime.cpu.conv_tiling import ConvTiling, sum_registers
 _SLABS = (256 << 10, 128 << 10, 512 << 10)  # input of one work item; the first is a quarter of a usual L2 cache
 _ITEMS = 16  # work items a layer should have at least, for several threads
 
+_ITEM_PIXELS = 112  # an item of no more is not divided, as every item reads its weights
+
+_WAIT = 0.3
+"""How much of an item's time a layer takes longer, as its last items are not done at the same time."""
+
 _LATENCY = 5
 """Multiply-adds that a tile must hold per input channel to hide their latency, where one starts in each cycle."""
 
@@ -101,7 +106,11 @@ def _tiling(
         if copies and fewer * blocks < _COPYING_BLOCKS:
             break
         oc_tiles = fewer
-    while pixel_tiles > 1 and batch * -(-all_tiles // pixel_tiles) * -(-all_oc_tiles // oc_tiles) < _ITEMS // 2:
+
+    def items() -> int:
+        return batch * -(-all_tiles // pixel_tiles) * -(-all_oc_tiles // oc_tiles)
+
+    while (pixel_tiles > 1 and items() < _ITEMS // 2) or (pixel_tiles * columns > _ITEM_PIXELS and items() < _ITEMS):
         pixel_tiles = -(-pixel_tiles // 2)
     return ConvTiling(1, columns, blocks, 1, pixel_tiles, oc_tiles)
 
@@ -114,7 +123,8 @@ def _cost(pixels: int, out_channels: int, lanes: int, tiling: ConvTiling) -> flo
     whole = (all_oc_tiles - 1 if tail else all_oc_tiles) * _step(columns, blocks, lanes)
     step = whole + (_step(columns, tail / 2, lanes) if tail else 0.0)
     copied = pixels % columns * _COPIED_VECTOR / lanes * -(-all_oc_tiles // tiling.oc_tiles)
-    return -(-pixels // columns) * step + copied
+    items = -(-pixels // (columns * tiling.column_tiles)) * -(-all_oc_tiles // tiling.oc_tiles)
+    return (-(-pixels // columns) * step + copied) * (1.0 + _WAIT / items)
 
 
 def _step(columns: int, vectors: float, lanes: int) -> float:

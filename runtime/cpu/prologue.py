@@ -3,6 +3,9 @@
 This is a batch normalization with an activation that could not fold, because others read the tensor too (DenseNet,
 pre-activation residual networks). Kernels that copy their input into scratch do it on the way, so that it costs no pass
 over memory. Padding is written as 0 afterwards: it is padding of the transformed tensor.
+
+Or it is x * gate, the gate having an element for each image and channel: squeeze-and-excite. As the gate is the same
+for all pixels, it multiplies the weights of an output tile instead, in scratch.
 """
 
 from __future__ import annotations
@@ -13,21 +16,31 @@ from typing import Any
 from cnnc.runtime.kernel import Access, Params, Target
 
 PROLOGUE_BUFFERS = ("input_scale", "input_shift")
-PROLOGUE_SIZES = ("input_alpha", "input_beta")
-"""Slots of kernels that can have a prologue: a float a lane of every channel block of x, and the activation's
-parameters. The variant parameter ``prologue`` names the activation; without it the slots are 0."""
+PROLOGUE_SIZES = ("input_alpha", "input_beta", "input_image")
+"""Slots of kernels that can have a prologue: a float a lane of every channel block of x, the activation's parameters,
+and the floats between the scales of two images (0 for one scale for all). The variant parameter ``prologue`` names the
+activation, or is ``GATED``, which has no shift; without it the slots are 0."""
+
+GATED = "gate"
+
+
+def is_gated(params: Params) -> bool:
+    """Whether a gate multiplies the weights."""
+    return params.get("prologue") == GATED
 
 
 def has_prologue(params: Params) -> bool:
-    """Whether the variant transforms its input."""
-    return "prologue" in params
+    """Whether the variant transforms its input as it copies it."""
+    return "prologue" in params and not is_gated(params)
 
 
 def prologue_accesses(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     """The vectors of scales and shifts of ``XB`` channel blocks."""
+    lane_bytes = s["XB"] * int(params["lanes"]) * 4
+    if is_gated(params):
+        return (Access("input_scale", 0, (s["N"] - 1) * s["input_image"] * 4 + lane_bytes if s["N"] else 0, False),)
     if not has_prologue(params):
         return ()
-    lane_bytes = s["XB"] * int(params["lanes"]) * 4
     return tuple(Access(buffer, 0, lane_bytes, False) for buffer in PROLOGUE_BUFFERS)
 
 
@@ -53,3 +66,23 @@ def input_copy(target: Target, params: Params) -> Any:
             b.store(b.load(src, b.ir.mul(number, step)), dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
 
     return intrinsic(target, transformed if has_prologue(params) else plain, 8)
+
+
+def gated_weights(target: Target) -> Any:
+    """``gate(dst, src, step, count, gates)`` for Numba code: weights of ``count`` input channels times their gates.
+
+    ``step`` is the bytes of a channel's weights, a multiple of half a vector; ``gates`` the address of its gate.
+    """
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    def multiply(b: Any, dst: Any, src: Any, step: Any, count: Any, gates: Any) -> None:
+        half = b.halved()
+        pieces = b.ir.sdiv(step, b.index(half.target.vector_bytes))
+        with b.loop(count) as channel:
+            gate = half.broadcast(gates, b.ir.mul(channel, b.index(4)))
+            first = b.ir.mul(channel, step)
+            with b.loop(pieces) as piece:
+                place = b.ir.add(first, b.ir.mul(piece, b.index(half.target.vector_bytes)))
+                half.store(half.mul(half.load(src, place), gate), dst, place)
+
+    return intrinsic(target, multiply, 5)

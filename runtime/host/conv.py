@@ -29,6 +29,7 @@ def conv(
     slopes: Array | None = None,
     input_scale: Array | None = None,
     input_shift: Array | None = None,
+    gate: Array | None = None,
     *,
     auto_pad: str = "NOTSET",
     dilations: Sequence[int] = (),
@@ -39,7 +40,7 @@ def conv(
     activation: tuple[str, float, float] = _NO_ACTIVATION,
     prologue: tuple[str, float, float] = _NO_ACTIVATION,
 ) -> Array:
-    """act(conv(prologue(x * input_scale + input_shift), w) + bias + residual); padding stays 0.
+    """act(conv(prologue(x * input_scale + input_shift), w) + bias + residual), or x * gate inside; padding stays 0.
 
     Args:
         x: [N, C, spatial...].
@@ -48,12 +49,15 @@ def conv(
         residual: broadcast to the output [N, M, output...].
         slopes: of the prelu activation, one a channel or one in all.
         input_scale, input_shift: [C], both or none; without them there is no prologue.
+        gate: [N, C, 1...].
     """
     window = resolve_window(x.shape[2:], w.shape[2:], strides, dilations, pads, auto_pad)
     read = widen(x)
     if input_scale is not None and input_shift is not None:
         scale, shift = (channels_last_but(widen(values), x.ndim) for values in (input_scale, input_shift))
         read = apply_activation(read * scale.astype(read.dtype) + shift.astype(read.dtype), prologue)
+    if gate is not None:
+        read = read * widen(gate)
     y = correlate(read, widen(w), window, group)
     bias, residual, slopes = widen_all(bias, residual, slopes)
     if bias is not None:

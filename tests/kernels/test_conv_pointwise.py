@@ -24,8 +24,11 @@ def run_pointwise(
     other = rng.standard_normal((n, oc, pixels), np.float32)
     slopes = rng.standard_normal(oc, np.float32)
     scale, shift = rng.standard_normal((2, ic), np.float32)
+    gate = rng.standard_normal((n, ic), np.float32)
     read = x
-    if prologue:
+    if prologue == "gate":
+        read = x * gate[:, :, None]
+    elif prologue:
         read = x * scale[:, None] + shift[:, None]
         read = {"relu": np.maximum(read, 0), "clip": np.clip(read, -0.5, 0.75), "none": read}[prologue]
     expected = reference.conv(read, w, (1,), (1,), (0, 0), groups) + other
@@ -50,8 +53,15 @@ def run_pointwise(
     sizes |= {"input_alpha": float_bits(-0.5), "input_beta": float_bits(0.75)}
     options = {"columns": 6, "blocks": blocks, "activation": "prelu" if prelu else "relu", "residual": 1}
     options |= {"tail": tail} if tail else {}
+    sizes |= {"input_image": physical.shape[1] + 5 if prologue == "gate" else 0}
     if prologue:
         options["prologue"] = prologue
+    if prologue == "gate":
+        arrays["input_scale"] = np.full(n * sizes["input_image"], np.nan, np.float32)
+        for image in range(n):
+            arrays["input_scale"][image * sizes["input_image"] + np.asarray(where)] = gate[image]
+        arrays["input_scale"] = arrays["input_scale"][:-5]  # the gap behind the last image is not read
+    elif prologue:
         for name, values in (("input_scale", scale), ("input_shift", shift)):
             arrays[name] = np.full(physical.shape[1], np.nan, np.float32)
             arrays[name][where] = values
@@ -70,6 +80,7 @@ CASES = [
     {"n": 2, "ic": 24, "oc": 70, "pixels": 13, "tiles": (1, 3), "prologue": "relu"},
     {"n": 1, "ic": 23, "oc": 80, "pixels": 49, "tiles": (3, 2), "pieces": (5, 17, 1), "prologue": "clip"},
     {"n": 1, "ic": 16, "oc": 16, "pixels": 5, "prologue": "none"},
+    {"n": 3, "ic": 23, "oc": 20, "pixels": 15, "tiles": (2, 1), "pieces": (5, 17, 1), "prologue": "gate"},
     {"n": 2, "ic": 5, "oc": 3, "pixels": 7, "has_tail": True},
     {"n": 2, "ic": 300, "oc": 24, "pixels": 13, "prelu": True, "has_tail": True},
     {"n": 2, "ic": 9, "oc": 70, "pixels": 12, "blocks": 4, "has_tail": True, "prologue": "relu"},
@@ -85,7 +96,7 @@ def test_matches_definition(case, at_start):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=bound)
 
 
-@pytest.mark.parametrize("prologue", ["", "relu"])
+@pytest.mark.parametrize("prologue", ["", "relu", "gate"])
 @pytest.mark.parametrize("tiles", [(1, 1), (3, 4)])
 def test_any_split_gives_the_same_bits(tiles, prologue):
     whole, _, _ = run_pointwise(2, 24, 70, 40, prologue=prologue)

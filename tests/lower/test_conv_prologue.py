@@ -1,4 +1,4 @@
-"""Normalizations on load, end to end: the kernel that convolutions with a prologue get, and their numbers."""
+"""Normalizations and gates on load, end to end: the kernel that convolutions with a prologue get, and their numbers."""
 
 from __future__ import annotations
 
@@ -36,6 +36,23 @@ def test_a_dense_block(level: int) -> None:
     model = cnnc.compile(graph, level=level)
     chosen = [decision.chosen for decision in model.lowered.decisions]
     assert chosen.count("conv.f32.blocked.pointwise") == 2 and "elementwise.tape" not in chosen
+    for batch in (1, 3):
+        x = np.random.default_rng(batch).standard_normal((batch, 5, 7, 9)).astype(np.float32)
+        truth = interp.run(reference, {"x": x}, float64=True)["y"]
+        np.testing.assert_allclose(model.run({"x": x})["y"], truth, rtol=0, atol=1e-5 * float(truth.std()))
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_squeeze_and_excite(level: int) -> None:
+    graph, rng = Graph(OPS), np.random.default_rng(1)
+    x = conv(graph, graph.add_input("x", TensorType((symbol("N"), 5, 7, 9), DType.F32)), 37, rng)
+    gate = graph.add_node("global_average_pool", [x], OPS["global_average_pool"].attrs()).output
+    gate = graph.add_node("sigmoid", [conv(graph, gate, 37, rng, kernel=1)], OPS["sigmoid"].attrs()).output
+    product = graph.add_node("mul", [x, gate], OPS["mul"].attrs()).output
+    graph.set_outputs([conv(graph, product, 24, rng, kernel=1)], ["y"])
+    reference = clone_graph(graph)
+    model = cnnc.compile(graph, level=level)
+    assert "elementwise.tape" not in [decision.chosen for decision in model.lowered.decisions]
     for batch in (1, 3):
         x = np.random.default_rng(batch).standard_normal((batch, 5, 7, 9)).astype(np.float32)
         truth = interp.run(reference, {"x": x}, float64=True)["y"]

@@ -47,6 +47,8 @@ def c(values: Any, dtype: Any = np.int64) -> Fact:
 _CONTRADICTIONS: list[tuple[str, list[Fact | None], dict[str, Any], list[str]]] = [
     ("conv", [f(1, 4, 5), f(2, 4, 1), None, None, None, f(4), f(3)], {}, ["input shift", "3 elements"]),
     ("conv", [f(1, 4, 5), f(2, 4, 1), None, None, None, f(4)], {}, ["an input scale and an input shift"]),
+    ("conv", [f(1, 4, 5), f(2, 4, 1), *[None] * 5, f(1, 4)], {}, ["the gate", "each image and channel"]),
+    ("conv", [f(1, 4, 5), f(2, 4, 1), *[None] * 3, f(4), f(4), f(1, 4, 1)], {}, ["a prologue or a gate"]),
     ("conv", [f(1, 4, 5), f(2, 4, 1)], {"prologue": Activation("relu")}, ["an input scale and an input shift"]),
     ("conv", [f(1, 4, 5), f(2, 4, 1), *[None] * 3, f(4), f(4)], {"prologue": Activation("prelu")}, ["has slopes"]),
     ("add", [f(2, 3), f(4)], {}, ["[2, 3]", "[4]", "3 against 4"]),

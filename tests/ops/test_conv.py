@@ -135,6 +135,12 @@ def test_prologue_is_a_scale_shift_in_front_and_padding_stays_zero() -> None:
     assert np.array_equal(fused, run_op("conv", [normal, w, bias], pads=(1, 2, 0, 1))[0])
 
 
+def test_gate_multiplies_the_input() -> None:
+    x, w, gate = random(0, 2, 4, 5, 7), random(1, 6, 4, 1, 1), random(2, 2, 4, 1, 1)
+    (fused,) = run_op("conv", [x, w, *[None] * 5, gate])
+    assert np.array_equal(fused, run_op("conv", [x * gate, w])[0])
+
+
 def test_float16_is_summed_in_float32_and_rounded_once() -> None:
     x, w = random(0, 1, 64, 5, 5, dtype=np.float16), random(1, 8, 64, 3, 3, dtype=np.float16)
     (narrow,) = run_op("conv", [x, w])
