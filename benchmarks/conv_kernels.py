@@ -1,9 +1,9 @@
-"""GFLOP/s of each convolution kernel on the layers of ResNet-50 and MobileNetV2, one thread, and share of the FMA peak.
+"""GFLOP/s of each convolution kernel on layers of well-known networks, one thread, and share of the FMA peak.
 
     python benchmarks/conv_kernels.py [--only NAME]
 
 Times are the best of a dozen runs with warm caches; the peak is measured by a kernel of multiply-adds alone, before
-every layer, because the clock of a shared machine moves.
+every layer, because the clock of a shared machine moves. Winograd's rate counts the operations of direct convolution.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling, tail_halv
 from cnnc.runtime.cpu.prologue import PROLOGUE_SIZES
 from cnnc.runtime.cpu.window_parts import Axis, format_places, format_ranges, part_ranges, tile_places
 from cnnc.runtime.cpu.window_tiling import WindowLayer, rank_plain_tilings, rank_window_tilings
+from cnnc.runtime.cpu.winograd_packing import pack_winograd
+from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, rank_winograd_tilings
 from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
@@ -41,6 +43,7 @@ class Layer:
     stride: int
     residual: bool = False
     depthwise: bool = False
+    winograd: bool = False
 
     @property
     def out(self) -> int:
@@ -87,6 +90,14 @@ LAYERS = (
     Layer("mobilenetv2", 960, 960, 7, 3, 1, depthwise=True),
     Layer("efficientnet", 240, 240, 28, 5, 1, depthwise=True),
     Layer("efficientnet", 672, 672, 14, 5, 2, depthwise=True),
+    Layer("vgg16", 64, 64, 224, 3, 1, winograd=True),
+    Layer("vgg16", 256, 256, 56, 3, 1, winograd=True),
+    Layer("vgg16", 512, 512, 28, 3, 1, winograd=True),
+    Layer("resnet50", 64, 64, 56, 3, 1, winograd=True),
+    Layer("resnet50", 128, 128, 28, 3, 1, winograd=True),
+    Layer("resnet50", 256, 256, 14, 3, 1, winograd=True),
+    Layer("resnet50", 512, 512, 7, 3, 1, winograd=True),
+    Layer("densenet121", 128, 32, 28, 3, 1, winograd=True),
 )
 
 
@@ -138,10 +149,42 @@ def time_depthwise(layer: Layer) -> tuple[str, float]:
     return f"depthwise 1x{columns} items {blocks}", run_time(variant, arrays, sizes)
 
 
+def time_winograd(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, by Winograd's method with up to 4x4 outputs a tile."""
+    lanes, pad, out, window = host_target().lanes, layer.window // 2, layer.out, (layer.window, layer.window)
+    ic_blocks, oc_blocks = -(-layer.ic // lanes), -(-layer.oc // lanes)
+    shape = WinogradLayer(1, (1, out, out), (1, *window), (1, 1), ic_blocks, oc_blocks, lanes)
+    [(_, tiling)] = rank_winograd_tilings(shape, [(2, 2), (3, 3), (4, 4)])
+    outputs = (tiling.out_rows, tiling.out_columns)
+    packed = pack_winograd(np.ones((layer.oc, layer.ic, *window), np.float32), outputs, lanes, tiling.blocks)
+    arrays = {
+        "x": _random((ic_blocks * lanes, layer.size, layer.size)),
+        "weights": _random(packed.weights.shape),
+        "segments": packed.segments,
+        "bias": _random((oc_blocks * lanes,)),
+        "y": _random((oc_blocks * lanes, out, out)),
+    }
+    sizes = {"N": 1, "XB": ic_blocks, "D": 1, "H": layer.size, "W": layer.size, "YB": oc_blocks, "OD": 1, "OH": out}
+    sizes |= {"OW": out, "KD": 1, "SD": 1, "DD": 1, "DH": 1, "DW": 1, "PD": 0, "PH": pad, "PW": pad, "alpha": 0}
+    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments), "beta": 0}
+    sizes |= {"weight_floats": packed.weights.size, "column_tiles": tiling.column_tiles}
+    sizes |= {"chunk_tiles": tiling.chunk_tiles, "oc_tiles": tiling.oc_tiles}
+    options: dict[str, int | str] = {"out_rows": outputs[0], "out_columns": outputs[1], "lanes": lanes, "residual": 0}
+    options |= {"window_rows": layer.window, "window_columns": layer.window, "activation": "relu"}
+    options |= {"columns": tiling.columns, "blocks": tiling.blocks}
+    variant = Variant.of("conv.f32.blocked.winograd", **options)
+    items = kernel_def(variant.kernel).items(sizes, variant.options)
+    tile = f"F{outputs[0]} {tiling.columns}x{tiling.blocks}"
+    per_item = f"{tiling.column_tiles}/{tiling.chunk_tiles}/{tiling.oc_tiles}"
+    return f"winograd {tile} {per_item} items {items}", run_time(variant, arrays, sizes)
+
+
 def time_layer(layer: Layer) -> tuple[str, float]:
     """(description of the kernel, seconds)."""
     if layer.depthwise:
         return time_depthwise(layer)
+    if layer.winograd:
+        return time_winograd(layer)
     if layer.ic <= 4:
         return time_plain_input(layer)
     return time_pointwise(layer) if layer.window == layer.stride == 1 else time_window(layer)
