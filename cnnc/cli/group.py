@@ -23,6 +23,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc verify model.onnx                        compare with onnxruntime
   cnnc bench model.onnx --against onnxruntime   measure it against another engine
   cnnc tune model.onnx -o tuning.json           measure kernels for -O3
+  cnnc calibrate                                measure this machine for the cost model
   cnnc inspect model.onnx                       what is in the model
   cnnc explain model.onnx                       what fused, which kernels run, and why
 
