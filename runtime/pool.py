@@ -8,6 +8,7 @@ a fork.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import functools
 import os
@@ -54,6 +55,8 @@ class Pool:
         self.entry = entry
         self._lease = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._current_cpu = _current_cpu()
+        self._spread_from = (-1, 0)
         self._control = aligned_slots(loop.CONTROL_SLOTS)
         self.control_address = address_of(self._control)
         self._fill_control()
@@ -85,9 +88,28 @@ class Pool:
             return 0
         while len(self._threads) < granted - 1:
             self._start_worker(len(self._threads) + 1)
+        self._spread()
         self._control[loop.CAP] = granted
         self.entry(self.control_address, 0, loop.ROLE_WAKE, 0)
         return granted
+
+    def _spread(self) -> None:
+        """Keep the workers off the caller's CPU.
+
+        Linux often wakes a thread on the CPU of the one that wakes it and moves it only after milliseconds; meanwhile
+        the two take turns, and two threads are no faster than one.
+        """
+        if self._current_cpu is None:
+            return
+        place = (self._current_cpu(), len(self._threads))
+        if place == self._spread_from:
+            return
+        others = os.sched_getaffinity(0) - {place[0]}
+        for thread in self._threads if others else ():
+            if thread.native_id is not None:
+                with contextlib.suppress(OSError):  # a sandbox may forbid it: slower, but right
+                    os.sched_setaffinity(thread.native_id, others)
+        self._spread_from = place
 
     def release(self) -> None:
         """Hand the pool back."""
@@ -110,6 +132,14 @@ class Pool:
         )
         thread.start()
         self._threads.append(thread)
+
+
+def _current_cpu() -> Callable[[], int] | None:
+    """The C library's function that tells the calling thread's CPU; None where threads cannot be kept off one."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    function: Callable[[], int] | None = getattr(ctypes.CDLL(None), "sched_getcpu", None)
+    return function
 
 
 def _address(function: Any) -> int:

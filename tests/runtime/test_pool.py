@@ -86,3 +86,22 @@ def test_affinity_is_honoured() -> None:
         assert available_threads() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.jit
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs thread affinity")
+@pytest.mark.skipif(available_threads() < 2, reason="needs two CPUs")
+def test_workers_stay_off_the_callers_cpu() -> None:
+    pool = kit.pool_of(2)
+    allowed = os.sched_getaffinity(0)
+    try:
+        for cpu in sorted(allowed):
+            os.sched_setaffinity(0, {cpu})
+            os.sched_setaffinity(0, allowed)  # the thread is on that CPU until the scheduler moves it
+            assert pool.lease(2) == 2
+            pool.release()
+            [worker] = pool._threads
+            assert worker.native_id is not None
+            assert os.sched_getaffinity(worker.native_id) == allowed - {pool._spread_from[0]}
+    finally:
+        os.sched_setaffinity(0, allowed)
