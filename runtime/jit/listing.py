@@ -15,7 +15,7 @@ _MEMORY_OPERAND = re.compile(r"^\s+\w+\s+[^%,]*\(")
 
 @dataclass(frozen=True, slots=True)
 class LoopFacts:
-    """Counts in one loop body.
+    """Counts in one loop body, or other piece of code.
 
     Attributes:
         instructions: all of them.
@@ -43,9 +43,15 @@ def densest_loop(assembly: str) -> LoopFacts:
     return max(loops, key=lambda facts: facts.multiply_adds / facts.instructions, default=LoopFacts(0, 0, 0, 0, 0))
 
 
-def whole_code(assembly: str) -> LoopFacts:
-    """Facts of all the code, for kernels that have no innermost loop of multiply-adds."""
-    return _count(assembly.splitlines())
+def hottest_block(assembly: str) -> LoopFacts:
+    """Facts of the straight-line code, between labels and jumps, with the most multiply-adds."""
+    blocks: list[list[str]] = [[]]
+    for line in assembly.splitlines():
+        if line.startswith(".L") or _JUMP.match(line):
+            blocks.append([])
+        else:
+            blocks[-1].append(line)
+    return max(map(_count, blocks), key=lambda facts: facts.multiply_adds)
 
 
 def _innermost_loops(assembly: str) -> list[LoopFacts]:
