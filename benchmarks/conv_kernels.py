@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, rank_winograd_tiling
 from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
+from cnnc.tuning.machine_peak import MachinePeak
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,61 +270,15 @@ def _timed(
     return f"{variant.kernel.split('.')[-1]} {tile} {per_item} items {items}", run_time(variant, arrays, sizes)
 
 
-def measure_peak() -> float:
-    """FLOP/s of independent multiply-adds in registers."""
-    return _peak_kernel()()
-
-
-def _peak_kernel() -> Callable[[], float]:
-    from cnnc.runtime.cpu.vector import VectorBuilder, intrinsic
-    from cnnc.runtime.jit.compile import compile_function
-    from cnnc.runtime.jit.link import link
-    from cnnc.runtime.jit.memory import map_blob
-
-    target = host_target()
-    chains = 12
-
-    def emit(b: VectorBuilder, address: Any, count: Any) -> None:
-        sums = [b.variable(b.load(address)) for _ in range(chains)]
-        factor = b.load(address)
-        with b.loop(count):
-            for total in sums:
-                b.set(total, b.fma(factor, factor, b.get(total)))
-            b.clobber_memory()
-        for number, total in enumerate(sums):
-            b.store(b.get(total), address, number * target.vector_bytes)
-
-    run = intrinsic(target, emit, 2)
-
-    def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
-        run(args[0], end)
-
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(
-        map_blob(link(compile_function(kernel, target)))
-    )
-    memory = _aligned(chains * target.lanes)
-    block = (ctypes.c_int64 * 1)(memory.ctypes.data)
-
-    def measure() -> float:
-        best = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
-            function(ctypes.addressof(block), 0, 100_000, 0)
-            best = min(best, time.perf_counter() - start)
-        return 100_000 * chains * target.lanes * 2 / best
-
-    return measure
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="layers of this network")
     only = parser.parse_args().only
-    peak = _peak_kernel()
+    peak = MachinePeak()
     for layer in LAYERS:
         if only and only not in layer.net:
             continue
-        top = peak()
+        top = peak.flops()
         name, seconds = time_layer(layer)
         rate = layer.flops / seconds
         kind = "dw" if layer.depthwise else f"{layer.window}x{layer.window}/{layer.stride}"

@@ -29,15 +29,19 @@ def residual_inplace(s: Mapping[str, Dim], params: Params) -> tuple[tuple[str, s
 def conv_footprint(s: Mapping[str, int], params: Params, x_image: int, y_pixels: int) -> tuple[Access, ...]:
     """``x_image``: bytes of one image of x; ``y_pixels``: pixels of one image of y. YB blocks of channels, packed
     weights and segments as ``conv_packing`` gives them."""
-    lane_bytes = int(params["lanes"]) * 4
-    y_image = y_pixels * s["YB"] * lane_bytes
-    accesses = [
+    return (
         images_access("x", s, x_image, False),
         Access("weights", 0, s["weight_floats"] * 4, False),
         Access("segments", 0, s["segment_rows"] * 24, False),
-        Access("bias", 0, s["YB"] * lane_bytes, False),
-        images_access("y", s, y_image, True),
-    ]
+        *epilogue_footprint(s, params, y_pixels),
+    )
+
+
+def epilogue_footprint(s: Mapping[str, int], params: Params, y_pixels: int) -> tuple[Access, ...]:
+    """What the epilogue touches: bias, slopes, residual, y."""
+    lane_bytes = int(params["lanes"]) * 4
+    y_image = y_pixels * s["YB"] * lane_bytes
+    accesses = [Access("bias", 0, s["YB"] * lane_bytes, False), images_access("y", s, y_image, True)]
     if params["residual"]:
         accesses.append(images_access("residual", s, y_image, False))
     if params["activation"] == "prelu":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
-from cnnc.runtime.cpu.conv_footprint import GAPS, images_access, residual_inplace
+from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_access, residual_inplace
 from cnnc.runtime.cpu.window_parts import parse_places
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
@@ -51,19 +51,12 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    lane_bytes = int(params["lanes"]) * 4
-    y_image = s["OD"] * s["OH"] * s["OW"] * s["YB"] * lane_bytes
-    accesses = [
+    weight_bytes = s["C"] * s["KD"] * s["KH"] * s["KW"] * s["YB"] * int(params["lanes"]) * 4
+    return (
         images_access("x", s, s["C"] * s["D"] * s["H"] * s["W"] * 4, False),
-        Access("weights", 0, s["C"] * s["KD"] * s["KH"] * s["KW"] * s["YB"] * lane_bytes, False),
-        Access("bias", 0, s["YB"] * lane_bytes, False),
-        images_access("y", s, y_image, True),
-    ]
-    if params["residual"]:
-        accesses.append(images_access("residual", s, y_image, False))
-    if params["activation"] == "prelu":
-        accesses.append(Access("slopes", 0, s["YB"] * lane_bytes, False))
-    return tuple(accesses)
+        Access("weights", 0, weight_bytes, False),
+        *epilogue_footprint(s, params, s["OD"] * s["OH"] * s["OW"]),
+    )
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
