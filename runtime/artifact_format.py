@@ -36,7 +36,7 @@ MAX_BUFFERS = 1 << 16
 MAX_STEPS = 1 << 17
 MAX_TEXT = 4096
 """Characters of one expression; 2900 are met where a feature pyramid's sizes are left open."""
-MAX_UNROLLED = 1 << 12
+MAX_UNROLLED = 1 << 14
 """Product of a kernel's compile-time numbers, lanes aside: they size unrolled code, and so the compiler's time."""
 MAX_LANES = 64
 MAX_DISTINCT_TEXT = 1 << 20

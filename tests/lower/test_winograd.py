@@ -7,6 +7,7 @@ import pytest
 from cnnc.compiler import Options, compile_graph
 from cnnc.errors import OptionError
 from cnnc.lower.builder import Decision
+from cnnc.runtime.artifact import load_artifact
 from tests.numeric.network import Network
 
 NAME = "conv.f32.blocked.winograd"
@@ -61,3 +62,14 @@ def test_options_that_make_no_sense():
         Options(winograd="f3")
     with pytest.raises(OptionError, match="level 1 takes no winograd=f4"):
         Options(level=1, winograd="f4")
+
+
+@pytest.mark.parametrize("window", [(3, 3), (5, 5), (4, 4), (7, 1), (1, 7), (2, 6)], ids=str)
+@pytest.mark.parametrize("winograd", ["f2", "f4", "auto"])
+def test_artifacts_hold_every_variant(tmp_path, window, winograd):
+    """The bounds by which a loader refuses hostile variants let all pass that selection makes."""
+    net = Network()
+    x = net.blocked(net.input(1, 3, 56, 56), 64)
+    net.returns(net.conv(x, 64, window, pads=tuple(size // 2 for size in window) * 2))
+    compile_graph(net.graph, Options(winograd=winograd)).save(tmp_path / "model.cnnc")
+    assert load_artifact(tmp_path / "model.cnnc").program.steps
