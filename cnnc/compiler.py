@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from cnnc import __version__, frontends, passes
+from cnnc import __version__, dsl, frontends, passes
 from cnnc.errors import ArtifactError, InputError, OptionError
 from cnnc.ir import Array, Graph, Notes
 from cnnc.ir.clone import clone_graph
@@ -89,7 +89,7 @@ def compile(
     """Compile a model for this CPU.
 
     Args:
-        model: path of an ``.onnx`` or ``.cnnc`` file, its bytes, an onnx ``ModelProto``, or a ``Graph``.
+        model: path or bytes of an ``.onnx`` or ``.cnnc`` file, an onnx ``ModelProto``, a ``dsl.Model``, or a ``Graph``.
         level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd: see ``Options``.
         tuning: what ``tune`` gave or wrote, for level 3, which otherwise measures each layer once and caches the times.
         after_pass: called after every pass with the pass, the graph, and a report: time, whether it changed anything.
@@ -106,7 +106,7 @@ def compile(
 
 
 def read_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
-    """The graph of a model: imported from ONNX, or the optimised one that a ``.cnnc`` file or its bytes hold.
+    """The graph of a model: imported from ONNX, traced from Python, or the optimised one that a ``.cnnc`` file holds.
 
     Raises:
         ModelError, UnsupportedError, ArtifactError: what is wrong with the model.
@@ -114,6 +114,8 @@ def read_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None = 
     """
     if isinstance(model, Graph):
         return model
+    if isinstance(model, dsl.Model):
+        return model.graph(shapes)
     if not _is_artifact(model):
         return frontends.import_onnx(model, shapes=shapes)
     if shapes:

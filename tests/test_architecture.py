@@ -17,6 +17,8 @@ FOLDERS["cnnc.runtime"] = ROOT / "runtime"
 TIERS = (
     ("cnnc.cli", "cnnc.backend", "cnnc.compiler"),
     ("cnnc.tuning",),
+    ("cnnc.models",),
+    ("cnnc.dsl",),
     ("cnnc.frontends", "cnnc.passes", "cnnc.lower"),
     ("cnnc.interp", "cnnc.sample_inputs"),
     ("cnnc.ops",),

@@ -1,0 +1,208 @@
+"""``Trace``: one run of a network over tensors without numbers, which writes the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cnnc.errors import UserError
+from cnnc.frontends.dsl.call_site import call_site, placed, refusal
+from cnnc.frontends.dsl.parameter import Parameter
+from cnnc.frontends.dsl.tensor import Operand, Tensor
+from cnnc.ir import NO_ATTRS, Array, Attrs, Graph, Value
+from cnnc.ops import OPS
+from cnnc.types import DType, TensorType
+
+Values = Callable[[str, Parameter], Array]
+"""The numbers of a parameter, by its name."""
+
+
+@dataclass
+class _Scope:
+    """A module under way. ``is_layer``: its first node bears the module's own name."""
+
+    path: str
+    is_layer: bool
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def child(self, kind: str) -> str:
+        """A path for a module that was made while the network ran: ``conv2d``, ``conv2d_1``, ..."""
+        count = self.counts.get(kind, 0)
+        self.counts[kind] = count + 1
+        name = f"{kind}_{count}" if count else kind
+        return f"{self.path}.{name}" if self.path else name
+
+
+class Trace:
+    """The graph under construction.
+
+    Args:
+        name: of the graph.
+        paths: names of the parameters and modules known beforehand.
+        values: gives the numbers of a parameter.
+
+    Attributes:
+        parameters: every parameter that the network used, by name, in the order of first use.
+    """
+
+    def __init__(self, name: str, paths: Mapping[Any, str], values: Values) -> None:
+        self.graph = Graph(OPS, name)
+        self.parameters: dict[str, Parameter] = {}
+        self._paths: dict[object, str] = dict(paths)
+        self._values = values
+        self._constants: dict[Parameter, Value] = {}
+        self._scopes = [_Scope("", False)]
+        self._given_names: set[str] = set()
+
+    # ---- inputs and names -------------------------------------------------------------------------------------------
+
+    def input(self, name: str, type: TensorType) -> Tensor:
+        """A new input of the graph."""
+        return Tensor(self, self.graph.add_input(name, type))
+
+    def give_name(self, tensor: Tensor, name: str) -> None:
+        """Call a tensor ``name``.
+
+        Raises:
+            ModelError: another tensor bears the name.
+        """
+        if not name:
+            raise refusal("a name must not be empty")
+        if name in self._given_names:
+            raise refusal(f"the name {name!r} is used twice", hint="give each tensor a name of its own")
+        if self.graph.has_value(name) and self.graph.value(name) is not tensor.value:
+            # The name was the automatic one of another value, which makes way.
+            other = self.graph.value(name)
+            if other.producer is None:
+                raise refusal(f"the name {name!r} is that of an input or a parameter", hint="choose another")
+            self.graph.rename(other, self.graph.fresh_name(name))
+        self.graph.rename(tensor.value, name)
+        self._given_names.add(name)
+
+    @contextmanager
+    def inside(
+        self, module: object, kind: str, *, is_layer: bool, children: Callable[[str], Mapping[Any, str]]
+    ) -> Iterator[None]:
+        """While a module runs: names begin with its path. A module that is not known yet gets one here."""
+        path = self._paths.get(module)
+        if path is None:
+            path = self._scopes[-1].child(kind)
+            self._paths[module] = path
+            self._paths.update({part: name for part, name in children(path).items() if part not in self._paths})
+        self._scopes.append(_Scope(path, is_layer))
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    @property
+    def path(self) -> str:
+        """Path of the module under way; "" for the network itself."""
+        return self._scopes[-1].path
+
+    # ---- operands ---------------------------------------------------------------------------------------------------
+
+    def operand(self, given: Operand, *, like: Tensor | None = None) -> Tensor:
+        """A tensor, parameter, array or number as a tensor of this graph.
+
+        Args:
+            like: gives plain numbers its element type; float32 without.
+
+        Raises:
+            ModelError: something else, a tensor of another model, or a parameter that has no numbers.
+        """
+        if isinstance(given, Tensor):
+            if given.trace is not self:
+                raise refusal(
+                    "a tensor of another model, or of an earlier run of this one", hint="use tensors of one run only"
+                )
+            return given
+        if isinstance(given, Parameter):
+            return self._parameter(given)
+        if isinstance(given, (bool, int, float)):
+            dtype = DType.F32 if like is None else like.dtype
+            return self.constant(np.asarray(given, dtype.numpy))
+        if isinstance(given, (np.ndarray, np.generic)):
+            return self.constant(np.asarray(given))
+        raise refusal(f"expected a tensor, a parameter, an array or a number, got {type(given).__name__}")
+
+    def constant(self, array: Array, name: str = "") -> Tensor:
+        """An array as a constant."""
+        label = name or (f"{self.path}.const" if self.path else "const")
+        try:
+            return Tensor(self, self.graph.add_constant(array, label))
+        except UserError as error:
+            raise placed(error, "") from None
+
+    def integers(self, numbers: Sequence[int]) -> Tensor:
+        """An int64 constant of rank 1."""
+        return self.constant(np.asarray(numbers, np.int64).reshape(-1))
+
+    def _parameter(self, parameter: Parameter) -> Tensor:
+        if parameter not in self._constants:
+            path = self._paths.get(parameter)
+            if path is None:
+                path = self._scopes[-1].child("parameter")
+                self._paths[parameter] = path
+            if self.graph.has_value(path):
+                raise refusal(f"the parameter {path!r} has the name of another tensor", hint="rename the attribute")
+            array = self._values(path, parameter)
+            self.parameters[path] = parameter
+            self._constants[parameter] = self.graph.add_constant(array, path)
+        return Tensor(self, self._constants[parameter])
+
+    # ---- nodes ------------------------------------------------------------------------------------------------------
+
+    def emit(self, op: str, operands: Sequence[Operand | None], attrs: Attrs = NO_ATTRS) -> Tensor:
+        """A new node of one output.
+
+        Raises:
+            ModelError: the operands contradict the op's rules; the error names the user's line.
+        """
+        return self.emit_many(op, operands, attrs, outputs=1)[0]
+
+    def emit_many(
+        self, op: str, operands: Sequence[Operand | None], attrs: Attrs = NO_ATTRS, *, outputs: int
+    ) -> tuple[Tensor, ...]:
+        """A new node of several outputs, see ``emit``."""
+        values = [None if operand is None else self.operand(operand).value for operand in operands]
+        name = self._node_name(op)
+        try:
+            node = self.graph.add_node(
+                op, values, attrs, outputs=outputs, names=[name], loc=(f"{name} ({call_site().short})",)
+            )
+        except UserError as error:
+            raise placed(error, f"{op} {name!r}") from None
+        return tuple(Tensor(self, value) for value in node.outputs)
+
+    def _node_name(self, op: str) -> str:
+        scope = self._scopes[-1]
+        hint = f"{scope.path}.{op}" if scope.path else op
+        if scope.is_layer and scope.path:
+            scope.is_layer = False
+            hint = scope.path
+        return self.graph.fresh_name(hint)
+
+
+def trace_of(*operands: object) -> Trace:
+    """The trace of the first tensor among the operands, which may be lists of tensors.
+
+    Raises:
+        ModelError: there is no tensor among them.
+    """
+    for operand in operands:
+        if isinstance(operand, Tensor):
+            return operand.trace
+        if isinstance(operand, (list, tuple)):
+            for item in operand:
+                if isinstance(item, Tensor):
+                    return item.trace
+    shown = ", ".join(type(operand).__name__ for operand in operands)
+    raise refusal(
+        f"expected a tensor of a model under construction, got {shown or 'nothing'}",
+        hint="build the network with dsl.model(network, inputs); cnnc.compile(model).run(...) takes arrays",
+    )
