@@ -289,7 +289,7 @@ class SeparableConv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, IC, H, W] -> [N, OC, H, W]."""
-        return self.pointwise(self.depthwise(x))  # type: ignore[no-any-return]
+        return self.pointwise(self.depthwise(x))
 
 
 class SpatiallySeparableConv2d(Module):
@@ -317,4 +317,4 @@ class SpatiallySeparableConv2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, IC, H, W] -> [N, OC, H, W]."""
-        return self.horizontal(self.vertical(x))  # type: ignore[no-any-return]
+        return self.horizontal(self.vertical(x))
