@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnc.dims import Dim, product
 from cnnc.errors import ModelError
-from cnnc.frozen_dataclass import dataclass
+from cnnc.frozen_dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,11 +10,11 @@ tried and the smallest arena is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
+from cnnc.frozen_dataclass import replace
 from cnnc.runtime.plan import ALIGNMENT, Place
 
 Layout = Callable[[Sequence[Place], Mapping[int, int]], tuple[tuple[Place, ...], int]]

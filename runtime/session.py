@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnnc.errors import OptionError
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.call import RunSettings, StepTiming
 from cnnc.runtime.collection_pause import collection_paused
@@ -57,18 +57,17 @@ class NodeArg:
 class ModelMetadata:
     """What the model says of itself, under onnxruntime's names."""
 
-    producer_name: str = ""
-    graph_name: str = ""
-    domain: str = ""
-    description: str = ""
-    graph_description: str = ""
-    version: int = 0
-    custom_metadata_map: dict[str, str] = field(default_factory=dict)
+    producer_name: str
+    graph_name: str
+    domain: str
+    description: str
+    graph_description: str
+    version: int
+    custom_metadata_map: dict[str, str]
 
 
-@dataclass
 class SessionOptions:
-    """Options by onnxruntime's names, plus cnnc's own.
+    """Options by onnxruntime's names, plus cnnc's own; to be passed or set one by one.
 
     Attributes:
         intra_op_num_threads: most threads of one call; 0 for all that the process may use.
@@ -77,10 +76,17 @@ class SessionOptions:
         optimization_level: 0..3, for models that are compiled here.
     """
 
-    intra_op_num_threads: int = 0
-    keep_denormals: bool = False
-    enable_profiling: bool = False
-    optimization_level: int = 2
+    def __init__(
+        self,
+        intra_op_num_threads: int = 0,
+        keep_denormals: bool = False,
+        enable_profiling: bool = False,
+        optimization_level: int = 2,
+    ) -> None:
+        self.intra_op_num_threads = intra_op_num_threads
+        self.keep_denormals = keep_denormals
+        self.enable_profiling = enable_profiling
+        self.optimization_level = optimization_level
 
 
 class InferenceSession:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cnnc.frozen_dataclass import dataclass
+from cnnc.frozen_dataclass import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,15 @@ def test_the_functions_of_dataclasses_take_it() -> None:
     match Point(1):
         case Point(x, y):
             assert (x, y) == (1, (0,))
+
+
+def test_replace() -> None:
+    assert replace(Point(1), y=(5,)) == Point(1, (5,))
+    assert replace(Point(1)) == Point(1)
+    with pytest.raises(ValueError, match="negative"):
+        replace(Point(1), x=-1)
+    with pytest.raises(TypeError):
+        replace(Point(1), z=1)
 
 
 def test_copied_and_pickled() -> None:

@@ -59,6 +59,8 @@ class BenchWorker:
         here = os.pathsep.join(entry for entry in sys.path if entry)
         paths = {"PYTHONPATH": "" if facts.is_elsewhere else here}
         environment = {**os.environ, **paths, "OMP_NUM_THREADS": str(threads)}
+        # Installed engines have their bytecode: without its own, cnnc would be compiled at every start.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.engine = engine
         # -P: the program's folder holds modules named like some of the standard library.
         self._process = subprocess.Popen(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cnnc.lower.candidates import TILED_RULES
 from cnnc.runtime.cpu import kernel_module
 from cnnc.runtime.cpu_limits import available_threads
-from cnnc.runtime.jit.cache import cache_key
+from cnnc.runtime.jit.cache_key import cache_key
 from cnnc.runtime.jit.target import cpu_model
 from cnnc.runtime.kernel import Target, Variant
 

@@ -13,10 +13,10 @@ those of ``conv.f32.blocked.direct``, or, where the variant has group_inputs and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, round_up
+from cnnc.frozen_dataclass import replace
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
 from cnnc.runtime.cpu.window_parts import parse_ranges
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
+
+from cnnc.frozen_dataclass import dataclass
 
 Range = tuple[int, int]
 """(first, stop)"""

@@ -1,31 +1,23 @@
-"""Compiled kernels on disk: one file a kernel, named by the hash of everything its code depends on."""
+"""Compiled kernels on disk: one file a kernel, named by its key, in a folder that only the user can write."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import struct
-import sys
 import warnings
 from functools import cache
 from pathlib import Path
 
 from cnnc.runtime.jit.blob import Blob
-from cnnc.runtime.kernel import Target, Variant
 
 ABI_VERSION = 1
 """Raised when the argument block or the calling convention of kernels changes."""
 
 _MAGIC = b"CNNCBLOB"
 _HEADER = struct.Struct("<8sIIQ32s")  # magic, ABI version, zero, entry, SHA-256 of the code
-_MODULE = re.compile(rb"cnnc\.runtime[\w.]*(?: import [\w, ()]+)?")
-"""A pattern that begins with plain text is searched ten times as fast; what stands before it is looked at then."""
-_INSTALLED = re.compile(r"(numba|llvmlite)-([^-]+)(?:-.*)?\.(?:dist|egg)-info$")
 _LARGEST = 1 << 24
-_RUNTIME = Path(__file__).resolve().parents[1]
-"""Folder of the package ``cnnc.runtime``."""
 
 
 def cache_folder() -> Path | None:
@@ -54,72 +46,6 @@ def _warn_without_cache(reason: str) -> None:
         RuntimeWarning,
         stacklevel=5,
     )
-
-
-def cache_key(variant: Variant, module: str, target: Target) -> str:
-    """Hex SHA-256 over the variant, the sources of kernel module ``module``, the target, tool versions and the ABI."""
-    parts = (repr(variant), repr(target), _tool_versions(), str(ABI_VERSION), source_digest(module))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-@cache
-def source_digest(module: str) -> str:
-    """Hex SHA-256 over the sources of ``module`` and of all that it imports of cnnc.runtime."""
-    digest = hashlib.sha256()
-    for name in source_modules(module):
-        digest.update(_source(name) or b"")
-    return digest.hexdigest()
-
-
-@cache
-def source_modules(module: str) -> tuple[str, ...]:
-    """``module`` and the modules of cnnc.runtime that it imports, directly or not, sorted."""
-    seen: set[str] = set()
-    pending = [module, "cnnc.runtime.jit.compile"]
-    while pending:
-        name = pending.pop()
-        source = None if name in seen else _source(name)
-        if source is None:
-            continue
-        seen.add(name)
-        if name == "cnnc.runtime.cpu":
-            continue  # the table names every kernel; it holds no code
-        for found in _MODULE.finditer(source):
-            if not source.endswith((b"from ", b"import "), 0, found.start()):
-                continue
-            parent, _, names = found[0].decode().partition(" import ")
-            pending.append(parent)
-            pending.extend(f"{parent}.{leaf}" for leaf in re.findall(r"\w+", names))
-    return tuple(sorted(seen))
-
-
-@cache
-def _source(module: str) -> bytes | None:
-    # Found by path: importlib's find_spec would import the parents, and Numba with them. None: a name, not a module.
-    path = os.path.join(_RUNTIME, *module.split(".")[2:])
-    for file in (f"{path}.py", os.path.join(path, "__init__.py")):
-        try:
-            with open(file, "rb") as source:
-                return source.read()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return None
-
-
-@cache
-def _tool_versions() -> str:
-    # By the names that importlib.metadata reads too, which takes 15 ms to import.
-    found = {"numba": "absent", "llvmlite": "absent"}
-    for folder in reversed(sys.path):
-        try:
-            names = os.listdir(folder or ".")
-        except OSError:
-            continue
-        for name in names:
-            match = _INSTALLED.match(name)
-            if match:
-                found[match[1]] = match[2]
-    return f"{found['numba']} {found['llvmlite']}"
 
 
 def load(key: str) -> Blob | None:

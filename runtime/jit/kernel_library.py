@@ -7,6 +7,7 @@ import threading
 from cnnc.runtime.cpu import kernel_module
 from cnnc.runtime.jit import cache
 from cnnc.runtime.jit.blob import Blob
+from cnnc.runtime.jit.cache_key import cache_key
 from cnnc.runtime.jit.memory import load_object, map_blob
 from cnnc.runtime.jit.target import host_target, maps_blobs
 from cnnc.runtime.kernel import Target, Variant
@@ -67,7 +68,7 @@ def _cached_blob(variant: Variant, target: Target) -> Blob | None:
 
 
 def _key(variant: Variant, target: Target) -> str:
-    return cache.cache_key(variant, kernel_module(variant.kernel), target)
+    return cache_key(variant, kernel_module(variant.kernel), target)
 
 
 def is_cached(variant: Variant, target: Target | None = None) -> bool:

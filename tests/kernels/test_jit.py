@@ -4,13 +4,14 @@ import ctypes
 import os
 import subprocess
 import sys
+import time
 import warnings
 
 import pytest
 
 from cnnc.errors import InternalError, OptionError
 from cnnc.runtime.cpu import kernel_def, kernel_module, kernel_names
-from cnnc.runtime.jit import cache, kernel_library
+from cnnc.runtime.jit import cache, cache_key, kernel_library
 from cnnc.runtime.jit.blob import Blob
 from cnnc.runtime.jit.link import link
 from cnnc.runtime.jit.memory import load_object, map_blob
@@ -54,13 +55,13 @@ def test_second_load_comes_from_the_cache(folder, monkeypatch):
     kernel_library.load_kernel(SMALL)
     assert len(calls) == 1
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert [entry.suffix for entry in folder.iterdir()] == [".blob"]
+    assert len(list(folder.glob("*.blob"))) == 1
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "garbage"])
 def test_damaged_entry_is_compiled_anew(folder, monkeypatch, damage):
     kernel_library.load_kernel(SMALL)
-    (entry,) = folder.iterdir()
+    (entry,) = folder.glob("*.blob")
     good = entry.read_bytes()
     bad = {"flip": good[:-1] + bytes([good[-1] ^ 1]), "truncate": good[:-9], "empty": b"", "garbage": b"x" * 500}
     entry.write_bytes(bad[damage])
@@ -85,18 +86,77 @@ def test_folder_open_to_others_is_not_used(folder):
 def test_key_depends_on_variant_target_and_source(monkeypatch):
     module = kernel_module(SMALL.kernel)
     target = host_target()
-    base = cache.cache_key(SMALL, module, target)
-    assert cache.cache_key(SMALL, module, target) == base
+    base = cache_key.cache_key(SMALL, module, target)
+    assert cache_key.cache_key(SMALL, module, target) == base
     wider = Variant.of(SMALL.kernel, **{**SMALL.options, "columns": 3})
-    assert cache.cache_key(wider, module, target) != base
-    assert cache.cache_key(SMALL, module, x86_target("sse")) != base
+    assert cache_key.cache_key(wider, module, target) != base
+    assert cache_key.cache_key(SMALL, module, x86_target("sse")) != base
     assert {"cnnc.runtime.cpu.tile", "cnnc.runtime.cpu.vector", "cnnc.runtime.cpu.vector_math"} <= set(
-        cache.source_modules(module)
+        cache_key.source_modules(module)
     )
-    original = cache._source
-    monkeypatch.setattr(cache, "source_digest", cache.source_digest.__wrapped__)  # not the remembered one
-    monkeypatch.setattr(cache, "_source", lambda name: (original(name) or b"") + b"#" * name.endswith("vector"))
-    assert cache.cache_key(SMALL, module, target) != base
+    original = cache_key._source
+    monkeypatch.setattr(cache_key, "source_digest", cache_key.hashed_sources)  # not the remembered one
+    monkeypatch.setattr(cache_key, "_source", lambda name: (original(name) or b"") + b"#" * name.endswith("vector"))
+    assert cache_key.cache_key(SMALL, module, target) != base
+
+
+@pytest.fixture
+def sources(folder, tmp_path, monkeypatch):
+    """A runtime of two source files, an hour old; and the modules whose sources are hashed, in turn."""
+    root = tmp_path / "runtime"
+    (root / "cpu").mkdir(parents=True)
+    for name in ("kernel.py", "cpu/tile.py"):
+        (root / name).write_text("x = 1\n")
+    hashed = []
+    now = time.time_ns() + 3600 * 10**9
+    monkeypatch.setattr(cache_key, "_RUNTIME", root)
+    monkeypatch.setattr(cache_key.time, "time_ns", lambda: now)
+    monkeypatch.setattr(cache_key, "hashed_sources", lambda module: hashed.append(module) or f"digest {len(hashed)}")
+    yield root, hashed
+    forget_digests()
+
+
+def forget_digests():
+    for remembered in (cache_key.source_digest, cache_key._known_digests, cache_key._source_stamp):
+        remembered.cache_clear()
+
+
+def digest_in_new_process(module):
+    forget_digests()
+    return cache_key.source_digest(module)
+
+
+def test_digests_are_kept_while_the_sources_stand(sources):
+    root, hashed = sources
+    first = digest_in_new_process("a")
+    assert digest_in_new_process("a") == first
+    other = digest_in_new_process("b")
+    assert digest_in_new_process("b") == other != first
+    assert hashed == ["a", "b"]
+    (root / "cpu" / "tile.py").write_text("x = 2\n")  # as many bytes
+    assert digest_in_new_process("a") != first
+    (root / "cpu" / "more.py").write_text("")
+    assert digest_in_new_process("a") not in (first, other)
+    assert hashed == ["a", "b", "a", "a"]
+
+
+def test_digests_of_fresh_sources_are_not_kept(sources, monkeypatch):
+    _, hashed = sources
+    now = time.time_ns()
+    monkeypatch.setattr(cache_key.time, "time_ns", lambda: now - 3600 * 10**9 + 10**9)
+    digest_in_new_process("a")
+    digest_in_new_process("a")
+    assert hashed == ["a", "a"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"stamp": 3, "digests": 4}'])
+def test_damaged_digests_are_ignored(sources, folder, content):
+    _, hashed = sources
+    digest_in_new_process("a")
+    (file,) = folder.glob("sources-*.json")
+    file.write_bytes(content)
+    digest_in_new_process("a")
+    assert hashed == ["a", "a"]
 
 
 def test_cached_kernel_loads_without_numba_or_llvmlite(folder):
