@@ -14,7 +14,14 @@ from cnnc.frontends.dsl.model import Input, Model
 from cnnc.frontends.dsl.model import model as make_model
 from cnnc.frontends.dsl.module import Network
 
-_FAMILIES = ("lenet",)
+_FAMILIES = (
+    "lenet",
+    "alexnet",
+    "zfnet",
+    "vgg",
+    "googlenet",
+    "inception_v3",
+)
 """Modules of this package, each with a tuple ``MODELS`` of its entries, in the order in which they are listed."""
 
 
