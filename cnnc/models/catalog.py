@@ -21,6 +21,9 @@ _FAMILIES = (
     "vgg",
     "googlenet",
     "inception_v3",
+    "resnet",
+    "resnet_preact",
+    "densenet",
 )
 """Modules of this package, each with a tuple ``MODELS`` of its entries, in the order in which they are listed."""
 
