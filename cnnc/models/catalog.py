@@ -24,6 +24,14 @@ _FAMILIES = (
     "resnet",
     "resnet_preact",
     "densenet",
+    "squeezenet",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3",
+    "shufflenet_v1",
+    "shufflenet_v2",
+    "xception",
+    "efficientnet",
 )
 """Modules of this package, each with a tuple ``MODELS`` of its entries, in the order in which they are listed."""
 
