@@ -113,6 +113,7 @@ def run_time(variant: Variant, arrays: Mapping[str, Any], sizes: Mapping[str, in
     items = int(kernel.items(sizes, variant.options))
     best = float("inf")
     for _ in range(runs):
+        scratch[:2] = 0.0  # an instruction's first word of scratch
         start = time.perf_counter()
         function(ctypes.addressof(block), 0, items, scratch.ctypes.data)
         best = min(best, time.perf_counter() - start)
@@ -157,7 +158,8 @@ def time_winograd(layer: Layer) -> tuple[str, float]:
     shape = WinogradLayer(1, (1, out, out), (1, *window), (1, 1), ic_blocks, oc_blocks, lanes)
     [(_, tiling)] = rank_winograd_tilings(shape, [(2, 2), (3, 3), (4, 4)])
     outputs = (tiling.out_rows, tiling.out_columns)
-    packed = pack_winograd(np.ones((layer.oc, layer.ic, *window), np.float32), outputs, lanes, tiling.blocks)
+    w = np.ones((layer.oc, layer.ic, *window), np.float32)
+    packed = pack_winograd(w, outputs, lanes, tiling.blocks, tiling.chunk_tiles)
     arrays = {
         "x": _random((ic_blocks * lanes, layer.size, layer.size)),
         "weights": _random(packed.weights.shape),

@@ -3,8 +3,9 @@
 Every CPU kernel has the C signature ``void kernel(int64_t *args, int64_t begin, int64_t end, int64_t scratch)``. It
 processes work items ``begin..end-1`` of the instruction; any split of the items gives the same result bit for bit.
 ``args`` holds buffer addresses first, then sizes, strides (in elements, unless the name says bytes) and counts.
-``scratch`` is the address of ``scratch_bytes`` bytes, 64-byte aligned, private to the calling worker, of undefined
-content. A kernel allocates nothing, calls nothing and knows nothing of graphs.
+``scratch`` is the address of ``scratch_bytes`` bytes, 64-byte aligned, private to the calling worker. Its first word is
+0 in a worker's first call of an instruction, all else undefined; what a call leaves in it, the worker's next call of
+the same instruction finds. A kernel allocates nothing, calls nothing and knows nothing of graphs.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
             row = load(block + 8 * JOB_TABLE)
             scratch_base = load(block + 8 * JOB_SCRATCH)
             for _ in range(load(block + 8 * JOB_COUNT)):
+                store(scratch_base, 0)
                 call_kernel(
                     load(row + 8 * ROW_KERNEL), load(row + 8 * ROW_ARGS), 0, load(row + 8 * ROW_ITEMS), scratch_base
                 )
@@ -120,6 +121,7 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
         saved = get_fp_mode()
         mode = saved
         idle = 0
+        scratch_epoch = -1  # the instruction whose content lies in this worker's scratch
         while True:
             wake = load_acquire32(control + 8 * WAKE)
             word = load_acquire(control + 8 * CLAIM)
@@ -149,12 +151,16 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
                 row = load(job + 8 * JOB_TABLE) + index * (8 * ROW_SLOTS)
                 chunk_items = load(row + 8 * ROW_CHUNK_ITEMS)
                 first = claimed * chunk_items
+                own_scratch = load(job + 8 * JOB_SCRATCH) + worker * load(job + 8 * JOB_SCRATCH_STRIDE)
+                if scratch_epoch != word >> 24:
+                    store(own_scratch, 0)
+                    scratch_epoch = word >> 24
                 call_kernel(
                     load(row + 8 * ROW_KERNEL),
                     load(row + 8 * ROW_ARGS),
                     first,
                     min(first + chunk_items, load(row + 8 * ROW_ITEMS)),
-                    load(job + 8 * JOB_SCRATCH) + worker * load(job + 8 * JOB_SCRATCH_STRIDE),
+                    own_scratch,
                 )
                 if fetch_add(control + 8 * DONE, 1) + 1 == chunks:
                     # Nobody else holds a chunk: job, index and done are this worker's until it publishes.

@@ -111,7 +111,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
     outputs = tiling.out_rows, tiling.out_columns
     weights = weights.reshape(*weights.shape[:2], *shapes.kernel)
     groups = conv_attrs(node).group
-    packed = pack_winograd(weights, outputs, shapes.lanes, tiling.blocks, groups, input_lanes(node))
+    packed = pack_winograd(weights, outputs, shapes.lanes, tiling.blocks, tiling.chunk_tiles, groups, input_lanes(node))
     buffers, sizes = packed_operands(node, builder, shapes, packed)
     window: dict[str, Dim] = window_sizes(shapes)
     sizes |= {name: window[name] for name in "D H W OD OH OW KD SD DD DH DW PD PH PW".split()}

@@ -1,10 +1,11 @@
 """conv.f32.blocked.winograd: convolution with stride 1 in height and width by Winograd's minimal filtering.
 
 A work item is a group of tiles (of one output depth; tiles of all images count through) times a group of output
-channels. In scratch, all channels of the tiles are transformed once: V [position][KD][channel block][tile][lane]. For a
-chunk of output channels at a time, the register tile then multiplies each position by its weights, which were
-transformed at compile time, into M [position][channel block][tile][lane]: a 1x1 convolution whose pixels are the tiles.
-The inverse transform of M, bias, residual and activation give the results.
+channels. In scratch, all channels of the tiles are transformed: V [position][KD][channel block][tile][lane]; once a
+worker for all its items of one group of tiles. For a chunk of output channels at a time, the register tile then
+multiplies each position by its weights, which were transformed at compile time, into M [position][channel block][tile]
+[lane]: a 1x1 convolution whose pixels are the tiles. The inverse transform of M, bias, residual and activation give
+the results.
 
 Depth is summed directly: the KD planes that a tile sees are more input channels, planes in the padding are skipped.
 A dilation divides the map into DH * DW maps of every DH-th row and DW-th column, whose tiles follow each other.
@@ -34,10 +35,13 @@ SIZES = (
     *GAPS,
 )
 """XB, YB: channel blocks of x and y. P*: padding before. column_tiles: register tiles of a group of Winograd tiles.
-chunk_tiles: register tiles of a chunk of output channels; oc_tiles: those of a work item. segment_count, segment_rows,
-weight_floats: as ``winograd_packing`` gives them. residual and slopes are 0 where the variant has none. Variant
-parameters: out_rows, out_columns (of a Winograd tile), window_rows, window_columns, columns (Winograd tiles of a
-register tile), blocks, activation, residual (0 or 1), lanes."""
+chunk_tiles: register tiles of a chunk of output channels; oc_tiles: those of a work item, whole chunks.
+segment_count, segment_rows, weight_floats: as ``winograd_packing`` gives them. residual and slopes are 0 where the
+variant has none. Variant parameters: out_rows, out_columns (of a Winograd tile), window_rows, window_columns, columns
+(Winograd tiles of a register tile), blocks, activation, residual (0 or 1), lanes."""
+
+_HELD_BYTES = 64
+"""At the start of scratch: what V holds, as three words (tile group counted from 1, or 0; first and last block)."""
 
 
 def _tile_rows(params: Params) -> int:
@@ -57,7 +61,12 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     tiles = s["column_tiles"] * int(params["columns"])
     v = _odd(s["KD"] * s["XB"] * tiles)
     m = _odd(s["chunk_tiles"] * int(params["blocks"]) * tiles)
-    return round_up(s["segment_count"] * s["KD"] * 24, 64) + tiles * 64 + (v + m + 1) * (positions * vector_bytes)
+    return (
+        _HELD_BYTES
+        + round_up(s["segment_count"] * s["KD"] * 24, 64)
+        + tiles * 64
+        + (v + m + 1) * (positions * vector_bytes)
+    )
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -99,7 +108,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         target, lambda b, *values: emit_output_transform(b, shape, activation, residual_too, *values), len(OUTPUT_ARGS)
     )
     register_columns, register_blocks = constant(target, columns), constant(target, blocks)
-    vector_bytes = constant(target, target.vector_bytes)
+    vector_bytes, held_bytes = constant(target, target.vector_bytes), constant(target, _HELD_BYTES)
     out_rows, out_columns = constant(target, shape.rows), constant(target, shape.columns)
     input_rows, input_columns = constant(target, shape.input_rows), constant(target, shape.input_columns)
     memory = memory_ops(target)
@@ -135,17 +144,17 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         v_block = group_tiles * BYTES
         v_position = (KD * XB * group_tiles // 2 * 2 + 1) * BYTES
         m_position = (chunk_tiles * BLOCKS * group_tiles // 2 * 2 + 1) * BYTES
-        table = scratch
-        places = scratch + (segment_count * KD * 24 + 63) // 64 * 64
+        table = scratch + held_bytes()
+        places = table + (segment_count * KD * 24 + 63) // 64 * 64
         patch = places + group_tiles * 64
         v = patch + POSITIONS * BYTES
         m = v + POSITIONS * v_position
-        position_floats = weight_floats // POSITIONS
+        position_floats = weight_floats // POSITIONS  # of all output tiles
         x_plane, y_plane = H * W * BYTES, OH * OW * BYTES
         x_image, y_image = XB * D * x_plane + x_gap, YB * OD * y_plane + y_gap
 
-        # What V holds: it serves several items if their tiles and channels are the same.
-        held_group, held_first, held_last = -1, -1, -1
+        # V serves several items, of this call and of the worker's next, if their tiles and channels are the same.
+        held_group, held_first, held_last = load_index(scratch) - 1, load_index(scratch + 8), load_index(scratch + 16)
         for item in range(begin, end):
             group = item // oc_groups
             oc_begin = (item - group * oc_groups) * oc_tiles
@@ -186,6 +195,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
             if group != held_group or first_block != held_first or last_block != held_last:
                 held_group, held_first, held_last = group, first_block, last_block
+                store_index(scratch, held_group + 1)
+                store_index(scratch + 8, held_first)
+                store_index(scratch + 16, held_last)
                 for kd in range(KD):
                     z = depth * SD + kd * DD - PD
                     if z < 0 or z >= D:
@@ -220,7 +232,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             entries = 0
             for chunk_begin in range(oc_begin, oc_end, chunk_tiles):
                 chunk_end = min(chunk_begin + chunk_tiles, oc_end)
+                chunk_first = load_index(segments + chunk_begin * 24 + 16)
+                chunk_floats = position_floats - chunk_first
+                if chunk_end < all_oc_tiles:
+                    chunk_floats = load_index(segments + chunk_end * 24 + 16) - chunk_first
                 for position in range(POSITIONS):
+                    chunk_weights = weights + (POSITIONS * chunk_first + position * chunk_floats) * 4
                     for oc in range(chunk_begin, chunk_end):
                         head = segments + oc * 24
                         if load_index(head) != listed:
@@ -241,7 +258,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                         store_index(entry + 16, count)
                                         entries += 1
                                     weight_offset += count * BLOCKS * BYTES
-                        tile_weights = weights + (load_index(head + 16) + position * position_floats) * 4
+                        tile_weights = chunk_weights + (load_index(head + 16) - chunk_first) * 4
                         sums = m + position * m_position + (oc - chunk_begin) * BLOCKS * v_block
                         for number in range(0, tiles, COLUMNS):
                             run_tile(

@@ -46,15 +46,18 @@ def run_kernel(
     sizes: Mapping[str, int],
     splits: int = 1,
     at_start: bool = False,
+    one_worker: bool = False,
 ) -> dict[str, np.ndarray]:
     """Call the kernel over all items in ``splits`` pieces, last one first; arrays as they are afterwards.
+
+    Each piece is run by a worker of its own, with scratch of its own, or all by ``one_worker``.
 
     Buffers are exactly as large as the footprint, so an array larger than that is an error, and so is an access beyond.
     Where the kernel says that a result may lie over an operand, it is run like that as well.
     """
-    result = _run_apart_or_over(variant, arrays, sizes, splits, at_start, {})
+    result = _run_apart_or_over(variant, arrays, sizes, splits, at_start, {}, one_worker)
     for written, read in kernel_def(variant.kernel).inplace(_with_gaps(variant, sizes), variant.options):
-        over = _run_apart_or_over(variant, arrays, sizes, splits, at_start, {written: read})[written]
+        over = _run_apart_or_over(variant, arrays, sizes, splits, at_start, {written: read}, one_worker)[written]
         got, apart, before, operand = (
             np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             for array in (over, result[written], arrays[written], arrays[read])
@@ -75,6 +78,7 @@ def _run_apart_or_over(
     splits: int,
     at_start: bool,
     overlay: Mapping[str, str],
+    one_worker: bool,
 ) -> dict[str, np.ndarray]:
     kernel = kernel_def(variant.kernel)
     sizes = _with_gaps(variant, sizes)
@@ -100,7 +104,9 @@ def _run_apart_or_over(
     items = int(kernel.items(sizes, variant.options))  # type: ignore[call-overload]
     bounds = [items * piece // splits for piece in range(splits + 1)]
     for begin, end in reversed(list(itertools.pairwise(bounds))):
-        ctypes.memset(scratch.address, 0xFF, scratch_size)
+        if end == items or not one_worker:
+            ctypes.memset(scratch.address, 0xFF, scratch_size)
+            ctypes.memset(scratch.address, 0, min(scratch_size, 8))
         function(ctypes.addressof(block), begin, end, scratch.address)
     result = {}
     for name, array in arrays.items():

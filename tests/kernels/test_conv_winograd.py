@@ -55,7 +55,7 @@ def run_winograd(
     bias = rng.standard_normal(w.shape[0], np.float32)
     expected = reference.conv(x, w, stride, dilation, pads, groups) + bias.reshape(1, -1, *(1,) * rank)
     lanes = host_target().lanes
-    packed = pack_winograd(w, outputs, lanes, blocks, groups)
+    packed = pack_winograd(w, outputs, lanes, blocks, tiles[1], groups)
     volume = lambda values, fill: (fill,) * (3 - len(values)) + tuple(values)  # noqa: E731
     sizes = dict(zip(("D", "H", "W"), volume(x.shape[2:], 1)))
     sizes |= dict(zip(("OD", "OH", "OW"), volume(expected.shape[2:], 1)))
@@ -98,12 +98,12 @@ def test_matches_definition(name, at_start):
     np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("tiles", [(1, 2, 2), (9, 3, 2), (2, 1, 3)])
-@pytest.mark.parametrize("splits", [1, 2, 5])
+@pytest.mark.parametrize("tiles", [(1, 2, 2), (9, 3, 3), (2, 1, 3), (2, 2, 4)])
+@pytest.mark.parametrize(("splits", "one_worker"), [(1, True), (2, False), (5, False), (5, True)])
 @pytest.mark.parametrize("name", ["3x3", "3-D", "groups of blocks"])
-def test_any_split_gives_the_same_bits(name, tiles, splits):
+def test_any_split_gives_the_same_bits(name, tiles, splits, one_worker):
     whole, _, _ = run_winograd(CASES[name])
-    split, _, _ = run_winograd(CASES[name], tiles=tiles, splits=splits)
+    split, _, _ = run_winograd(CASES[name], tiles=tiles, splits=splits, one_worker=one_worker)
     assert np.array_equal(whole, split)
 
 

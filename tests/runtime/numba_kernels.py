@@ -82,6 +82,23 @@ def _build_scratch_sum(target: Target, params: Params) -> Any:
     return scratch_sum
 
 
+def _build_first_tag(target: Target, params: Params) -> Any:
+    """y[block] = the tag that this worker's first call of the instruction left in scratch."""
+    import numba
+
+    block, pointer = BLOCK, _pointer_intrinsic()
+
+    def first_tag(args: Any, begin: Any, end: Any, scratch: Any) -> None:
+        y = numba.carray(pointer(args[0]), args[1])
+        held = numba.carray(pointer(scratch), 2)
+        if held[0] == 0.0 and held[1] == 0.0:
+            held[0] = args[2]
+        for i in range(begin * block, min(end * block, args[1])):
+            y[i] = held[0]
+
+    return first_tag
+
+
 @functools.cache
 def _pointer_intrinsic() -> Any:
     from numba.core import types
@@ -126,6 +143,15 @@ KERNELS = {
                 Access("y", 0, 4 * _blocks(sizes, params), True),
             ),
             lambda sizes, params: 4 * BLOCK,
+        ),
+        KernelDef(
+            "test.first_tag",
+            ("y",),
+            ("count", "tag"),
+            _build_first_tag,
+            _blocks,
+            lambda sizes, params: _floats(sizes["count"], writes="y"),
+            lambda sizes, params: 64,
         ),
         worker_loop.KERNEL,
     )

@@ -69,6 +69,21 @@ def test_results_do_not_depend_on_threads(threads: int) -> None:
         np.testing.assert_array_equal(y, alone)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_scratch_says_when_a_worker_comes_to_an_instruction(threads: int) -> None:
+    blocks = (N + 15) // 16
+    tags = range(1, 6)
+    calls = [Call(Variant.of("test.first_tag"), (BufferArg(tag - 1), N, tag), blocks, 64) for tag in tags]
+    steps = tuple(KernelStep((Choice((call,)),), (), (tag - 1,), "tag", "tag", BUSY) for tag, call in zip(tags, calls))
+    buffers = tuple(Buffer(f"y{tag}", "output", 4 * N) for tag in tags)
+    outputs = tuple(Port(f"y{tag}", tag - 1, (N,), DType.F32) for tag in tags)
+    executor = Executor(kit.executable(Program((), outputs, buffers, steps)), kit.resolvers(4))
+    for _ in range(20):
+        results = executor.run([], {"N": 777}, RunSettings(threads=threads))
+        for tag, result in zip(tags, results):
+            np.testing.assert_array_equal(result, np.full(777, tag, np.float32))
+
+
 def test_long_shared_chain_is_right_every_time() -> None:
     executor = Executor(kit.executable(kit.chain(60, BUSY)), kit.resolvers(4), poison=True)
     x = random_floats(777)
