@@ -18,7 +18,7 @@ _HIDDEN = 0.7  # share of such transfers that multiply-adds hide, or that hides 
 _TRANSFORM = 8.0  # multiply-adds that one position of a tile costs, in either transform
 _GROUPS = (28, 50, 100, 200)  # about so many tiles a group are tried, and all tiles
 _CHUNKS = (4, 8, 16)  # blocks of output channels of a chunk that are tried, and all blocks
-_OC_GROUPS = (1, 2, 4, 8, 16)  # items that share a group of tiles
+_MOST_PARTS = 16  # items that share a group of tiles
 _THREADS = (1, 2, 3, 4, 8)  # over which the time of a layer is averaged: items should be many, and of equal size
 _MOST_ITEMS = 64
 _WAIT = 0.25  # share of an item for which threads wait for the last one, beside what their numbers of items differ by
@@ -88,29 +88,34 @@ def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[
                 products, inputs, rest = _work(layer, tiling, tiles, group, tile_cost)
                 groups = layer.output[0] * -(-tiles // group)
                 largest = groups * group / (layer.output[0] * tiles)
-                score, parts = min(
-                    (_shared(products + rest, inputs, groups, parts, largest), parts)
-                    for parts in _OC_GROUPS
-                    if parts == 1 or (parts <= oc_tiles and groups * parts <= _MOST_ITEMS)
+                score, item = min(
+                    (_shared(products + rest, inputs, (groups, largest), (oc_tiles, item)), -item)
+                    for item in {-(-oc_tiles // parts) for parts in range(1, _MOST_PARTS + 1)}
+                    if item == oc_tiles or groups * -(-oc_tiles // item) <= _MOST_ITEMS
                 )
-                item = -(-oc_tiles // parts)
-                chunk_tiles = min(chunk, item)
-                tiling = replace(tiling, oc_tiles=-(-item // chunk_tiles) * chunk_tiles, chunk_tiles=chunk_tiles)
+                chunk_tiles = min(chunk, -item)
+                tiling = replace(tiling, oc_tiles=-(item // chunk_tiles) * chunk_tiles, chunk_tiles=chunk_tiles)
                 scores[tiling], works[tiling] = score, products + inputs + rest
     return [(works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__)]
 
 
-def _shared(work: float, inputs: float, groups: int, parts: int, largest: float) -> float:
-    """Time of a layer on several threads times their number, averaged; ``groups`` of tiles make ``parts`` items each.
+def _shared(work: float, inputs: float, groups: tuple[int, float], channels: tuple[int, int]) -> float:
+    """Time of a layer on several threads times their number, averaged over numbers of threads.
 
-    A thread transforms the inputs of each group that it has an item of. ``largest`` is the largest group's size over
-    the mean.
+    A thread transforms the inputs of each group of tiles that it has an item of.
+
+    Args:
+        groups: their number, and the size of the largest over the mean.
+        channels: tiles of output channels, and how many of them an item has.
     """
+    count, largest = groups
+    parts = -(-channels[0] // channels[1])
     total = 0.0
     for threads in _THREADS:
-        items = -(-groups * parts // threads)
-        share = min(items * largest / (groups * parts), 1.0) + (_WAIT / (groups * parts) if threads > 1 else 0.0)
-        total += threads * (share * work + min(-(-items // parts) * largest / groups, 1.0) * inputs)
+        items = -(-count * parts // threads)
+        share = min(items * largest * channels[1] / (count * channels[0]), 1.0)
+        waiting = _WAIT / (count * parts) if threads > 1 else 0.0
+        total += threads * ((share + waiting) * work + min(-(-items // parts) * largest / count, 1.0) * inputs)
     return total / len(_THREADS)
 
 

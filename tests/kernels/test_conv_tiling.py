@@ -4,6 +4,7 @@ import pytest
 
 from cnnc.runtime.cpu.conv_tiling import choose_conv_tiling, choose_tile
 from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling
+from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, rank_winograd_tilings
 from cnnc.runtime.jit.kernel_library import assembly
 from cnnc.runtime.jit.listing import hottest_loop
 from cnnc.runtime.jit.target import x86_target
@@ -74,3 +75,16 @@ def test_depthwise_loads_each_column_once():
     assert facts.multiply_adds == 24
     assert facts.loads <= 10 + 3
     assert facts.stack_moves == 0
+
+
+@pytest.mark.parametrize("size", [(64, 56), (128, 28), (256, 14), (512, 7), (208, 14), (192, 28)])
+def test_winograd_items_are_many_and_of_equal_size(size):
+    channels, pixels = size
+    layer = WinogradLayer(1, (1, pixels, pixels), (1, 3, 3), (1, 1), channels // 16, channels // 16, 16)
+    for _, tiling in rank_winograd_tilings(layer, [(4, 4), (3, 3), (2, 2)], 3):
+        assert tiling.oc_tiles % tiling.chunk_tiles == 0
+        tiles = -(-pixels // tiling.out_rows) * -(-pixels // tiling.out_columns)
+        groups = -(-tiles // (tiling.columns * tiling.column_tiles))
+        parts, rest = divmod(channels // 16 // tiling.blocks, tiling.oc_tiles)
+        assert rest == 0
+        assert groups * parts >= 12
