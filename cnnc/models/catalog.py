@@ -32,6 +32,17 @@ _FAMILIES = (
     "shufflenet_v2",
     "xception",
     "efficientnet",
+    "sppnet",
+    "unet",
+    "unet3d",
+    "fcn",
+    "dncnn",
+    "srcnn",
+    "espcn",
+    "yolo",
+    "multitask",
+    "ct3d",
+    "radar1d",
 )
 """Modules of this package, each with a tuple ``MODELS`` of its entries, in the order in which they are listed."""
 

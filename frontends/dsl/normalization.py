@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from cnnc.frontends.dsl.call_site import refusal
 from cnnc.frontends.dsl.initialisers import ones, zeros
 from cnnc.frontends.dsl.module import Layer, as_layer
@@ -69,19 +71,22 @@ LocalResponseNorm = as_layer(local_response_norm)
 
 
 class BatchNorm(Layer):
-    """Batch normalization with its running statistics, over any number of spatial axes."""
+    """Batch normalization with its running statistics, over any number of spatial axes.
 
-    def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
+    Without ``affine`` it has no weight and no bias: mean 0 and variance 1.
+    """
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, affine: bool = True) -> None:
         per_axis("channels", channels, 1)
         self.eps = eps
-        self.weight = Parameter((channels,), ones)
-        self.bias = Parameter((channels,), zeros)
+        self.weight = Parameter((channels,), ones) if affine else np.ones(channels, np.float32)
+        self.bias = Parameter((channels,), zeros) if affine else np.zeros(channels, np.float32)
         self.running_mean = Parameter((channels,), zeros, trainable=False)
         self.running_var = Parameter((channels,), ones, trainable=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, ...] -> the same shape."""
-        _check_channels("BatchNorm", x, self.weight.shape[0])
+        _check_channels("BatchNorm", x, self.running_mean.shape[0])
         return batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps)
 
 
