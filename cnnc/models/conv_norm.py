@@ -21,12 +21,21 @@ class ConvNorm(Sequential):
         *,
         stride: int = 1,
         padding: int | None = None,
+        dilation: int = 1,
         groups: int = 1,
         act: Network | None = relu,
         eps: float = 1e-5,
     ) -> None:
-        around = kernel // 2 if padding is None else padding
-        conv = Conv2d(in_channels, out_channels, kernel, stride=stride, padding=around, groups=groups, bias=False)
+        conv = Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=kernel // 2 * dilation if padding is None else padding,
+            dilation=dilation,
+            groups=groups,
+            bias=False,
+        )
         super().__init__(conv, BatchNorm(out_channels, eps=eps), *([act] if act is not None else []))
 
 

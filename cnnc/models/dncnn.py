@@ -6,7 +6,7 @@ on Image Processing 26, 2017: 17 layers for noise of a known level (DnCNN-S).
 
 from __future__ import annotations
 
-from cnnc.dsl import BatchNorm, Conv2d, Module, Sequential, Tensor, relu
+from cnnc.dsl import BatchNorm, Conv2d, Module, Network, Sequential, Tensor, relu
 from cnnc.models.catalog import Entry, image
 
 
@@ -14,7 +14,7 @@ class DnCNN(Module):
     """[N, C, H, W] -> the same image with less noise."""
 
     def __init__(self, channels: int = 1, depth: int = 17, width: int = 64) -> None:
-        steps = [Conv2d(channels, width, 3, padding=1, bias=False), relu]
+        steps: list[Network] = [Conv2d(channels, width, 3, padding=1, bias=False), relu]
         for _ in range(depth - 2):
             steps += [Conv2d(width, width, 3, padding=1, bias=False), BatchNorm(width), relu]
         self.dncnn = Sequential(*steps, Conv2d(width, channels, 3, padding=1, bias=False))

@@ -17,6 +17,7 @@ from cnnc.dsl import (
     ConvTranspose2d,
     MaxPool,
     Module,
+    Network,
     Parameter,
     Sequential,
     Tensor,
@@ -39,7 +40,7 @@ def bilinear(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 def _stage(in_channels: int, out_channels: int, convolutions: int, *, border: int = 1) -> Sequential:
     """3x3 convolutions with ReLU, then a pool that halves the map; ``border`` is the first one's padding."""
-    steps = [Conv2d(in_channels, out_channels, 3, padding=border), relu]
+    steps: list[Network] = [Conv2d(in_channels, out_channels, 3, padding=border), relu]
     for _ in range(convolutions - 1):
         steps += [Conv2d(out_channels, out_channels, 3, padding=1), relu]
     return Sequential(*steps, MaxPool(2, ceil_mode=True))

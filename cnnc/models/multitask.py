@@ -7,7 +7,6 @@ own.
 from __future__ import annotations
 
 from cnnc.dsl import (
-    BatchNorm,
     Conv2d,
     Linear,
     Module,
@@ -21,11 +20,7 @@ from cnnc.dsl import (
     upsample,
 )
 from cnnc.models.catalog import Entry, image
-
-
-def _block(in_channels: int, out_channels: int, stride: int = 1) -> Sequential:
-    conv = Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-    return Sequential(conv=conv, norm=BatchNorm(out_channels), act=relu)
+from cnnc.models.conv_norm import ConvNorm
 
 
 class MultiTask(Module):
@@ -33,12 +28,15 @@ class MultiTask(Module):
 
     def __init__(self, classes: int = 20) -> None:
         self.trunk = Sequential(
-            _block(3, 32, stride=2), _block(32, 64, stride=2), _block(64, 128, stride=2), _block(128, 256, stride=2)
+            ConvNorm(3, 32, 3, stride=2),
+            ConvNorm(32, 64, 3, stride=2),
+            ConvNorm(64, 128, 3, stride=2),
+            ConvNorm(128, 256, 3, stride=2),
         )
         self.shared = Linear(256, 128)
         self.class_head = Linear(128, classes)
         self.box_head = Linear(128, 4)
-        self.mask_head = Sequential(_block(256, 64), Conv2d(64, 1, 1))
+        self.mask_head = Sequential(ConvNorm(256, 64, 3), Conv2d(64, 1, 1))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Probabilities of the classes; centre, height and width of the box in 0..1; probability of each pixel."""

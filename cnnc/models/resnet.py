@@ -25,6 +25,9 @@ from cnnc.dsl import (
 )
 from cnnc.models.catalog import Entry, image
 
+Attention: TypeAlias = Callable[[int], Module]
+"""Makes what weighs the channels or pixels of a block's result, for its number of channels."""
+
 
 class BasicBlock(Module):
     """Two 3x3 convolutions and a shortcut.
@@ -33,21 +36,25 @@ class BasicBlock(Module):
         channels: of the input.
         width: maps of the block; it gives ``expansion`` times as many.
         stride: of its first 3x3 convolution.
+        attention: weighs the maps before the shortcut is added.
     """
 
     expansion = 1
 
-    def __init__(self, channels: int, width: int, stride: int = 1) -> None:
+    def __init__(self, channels: int, width: int, stride: int = 1, *, attention: Attention | None = None) -> None:
         self.conv1 = Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
         self.bn1 = BatchNorm(width)
         self.conv2 = Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = BatchNorm(width)
+        self.attention = None if attention is None else attention(width)
         self.downsample = _downsample(channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, H, W] -> [N, width, H / stride, W / stride]."""
         y = relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
+        if self.attention is not None:
+            y = self.attention(y)
         return relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -60,18 +67,33 @@ class Bottleneck(Module):
         stride: of its 3x3 convolution.
         groups: of the 3x3 convolution (ResNeXt's cardinality).
         base_width: maps of a group in the first stage.
+        dilation: of the 3x3 convolution.
+        attention: weighs the maps before the shortcut is added.
     """
 
     expansion = 4
 
-    def __init__(self, channels: int, width: int, stride: int = 1, *, groups: int = 1, base_width: int = 64) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        attention: Attention | None = None,
+    ) -> None:
         inside = width * base_width // 64 * groups
         self.conv1 = Conv2d(channels, inside, 1, bias=False)
         self.bn1 = BatchNorm(inside)
-        self.conv2 = Conv2d(inside, inside, 3, stride=stride, padding=1, groups=groups, bias=False)
+        self.conv2 = Conv2d(
+            inside, inside, 3, stride=stride, padding=dilation, dilation=dilation, groups=groups, bias=False
+        )
         self.bn2 = BatchNorm(inside)
         self.conv3 = Conv2d(inside, 4 * width, 1, bias=False)
         self.bn3 = BatchNorm(4 * width)
+        self.attention = None if attention is None else attention(4 * width)
         self.downsample = _downsample(channels, 4 * width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,6 +101,8 @@ class Bottleneck(Module):
         y = relu(self.bn1(self.conv1(x)))
         y = relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
+        if self.attention is not None:
+            y = self.attention(y)
         return relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -128,11 +152,14 @@ COUNTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 """Blocks of each stage, by depth; from 50 on they are bottlenecks."""
 
 
-def resnet(depth: int, *, groups: int = 1, base_width: int = 64, classes: int = 1000) -> ResNet:
+def resnet(
+    depth: int, *, groups: int = 1, base_width: int = 64, attention: Attention | None = None, classes: int = 1000
+) -> ResNet:
     """ResNet of a depth; ``groups`` and ``base_width`` widen the bottlenecks of depths from 50 on."""
     if depth < 50:
-        return ResNet(BasicBlock, COUNTS[depth], expansion=BasicBlock.expansion, classes=classes)
-    block = partial(Bottleneck, groups=groups, base_width=base_width)
+        plain = partial(BasicBlock, attention=attention)
+        return ResNet(plain, COUNTS[depth], expansion=BasicBlock.expansion, classes=classes)
+    block = partial(Bottleneck, groups=groups, base_width=base_width, attention=attention)
     return ResNet(block, COUNTS[depth], expansion=Bottleneck.expansion, classes=classes)
 
 

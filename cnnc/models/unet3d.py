@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from cnnc.dsl import BatchNorm, Conv3d, ConvTranspose3d, Module, Sequential, Tensor, concat, max_pool, relu
+from cnnc.dsl import BatchNorm, Conv3d, ConvTranspose3d, Module, Network, Sequential, Tensor, concat, max_pool, relu
 from cnnc.models.catalog import Entry, image
 
 
 def _convolutions(*channels: int) -> Sequential:
     """3x3x3 convolutions from each number of channels to the next, normalized before ReLU."""
-    steps = []
+    steps: list[Network] = []
     for before, after in pairwise(channels):
         steps += [Conv3d(before, after, 3, padding=1), BatchNorm(after, affine=False), relu]
     return Sequential(*steps)

@@ -7,22 +7,14 @@ Source: Redmon and Farhadi, YOLOv3: An Incremental Improvement, arXiv 1804.02767
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
-from cnnc.dsl import BatchNorm, Conv2d, Module, Tensor, concat, leaky_relu, max_pool, upsample
+from cnnc.dsl import Conv2d, Module, Tensor, concat, leaky_relu, max_pool, upsample
 from cnnc.models.catalog import Entry, image
+from cnnc.models.conv_norm import ConvNorm
 
-
-class ConvBlock(Module):
-    """A convolution that keeps the size of its map, normalized, with leaky ReLU."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3) -> None:
-        self.conv = Conv2d(in_channels, out_channels, kernel, padding="same", bias=False)
-        self.bn = BatchNorm(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, IC, H, W] -> [N, OC, H, W]."""
-        return leaky_relu(self.bn(self.conv(x)), 0.1)
+_conv = partial(ConvNorm, act=partial(leaky_relu, alpha=0.1))
 
 
 class TinyYOLOv3(Module):
@@ -30,14 +22,14 @@ class TinyYOLOv3(Module):
 
     def __init__(self, classes: int = 80) -> None:
         widths = (3, 16, 32, 64, 128, 256)
-        self.trunk = [ConvBlock(before, after) for before, after in pairwise(widths)]
-        self.conv6 = ConvBlock(256, 512)
-        self.conv7 = ConvBlock(512, 1024)
-        self.neck = ConvBlock(1024, 256, 1)
-        self.coarse = ConvBlock(256, 512)
+        self.trunk = [_conv(before, after, 3) for before, after in pairwise(widths)]
+        self.conv6 = _conv(256, 512, 3)
+        self.conv7 = _conv(512, 1024, 3)
+        self.neck = _conv(1024, 256, 1)
+        self.coarse = _conv(256, 512, 3)
         self.coarse_head = Conv2d(512, 3 * (5 + classes), 1)
-        self.lateral = ConvBlock(256, 128, 1)
-        self.fine = ConvBlock(128 + 256, 256)
+        self.lateral = _conv(256, 128, 1)
+        self.fine = _conv(128 + 256, 256, 3)
         self.fine_head = Conv2d(256, 3 * (5 + classes), 1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
