@@ -65,7 +65,6 @@ class Workspace:
             self._scratch_workers = threads
             self.jobs[:, loop.JOB_SCRATCH] = self._scratch.address
             self.jobs[:, loop.JOB_SCRATCH_STRIDE] = stride
-        self.jobs[:, loop.JOB_CAP] = threads
         self.jobs[:, loop.JOB_FP_MODE] = fp_mode
         self.jobs[:, loop.JOB_CONTROL] = control
         self._prepared = (threads, fp_mode, control)

@@ -61,8 +61,7 @@ class Call:
         self._settings = settings
         self._timings = timings
         self._pool: Pool = executor.resolvers.pool()
-        self._threads = 1
-        self._is_leased = False
+        self._threads = 0
         self._bindings: dict[str, int] = {}
         # Inputs and outputs by buffer, and the stages so far with their arenas.
         self._ports: dict[int, Block] = {}
@@ -75,7 +74,7 @@ class Call:
             deferred: Deferred = []
             while True:
                 bound = self._executor.bound_plan(len(self._stages), self._bindings)
-                self._lease(bound.work)
+                self._enter(bound.work)
                 if not self._stages:
                     self._take_inputs(inputs)
                 self._allocate(bound)
@@ -86,18 +85,15 @@ class Call:
                     return self._outputs(bound)
                 self._bind_symbols(bound.plan.stop - 1, deferred)
         finally:
-            if self._is_leased:
-                self._pool.release()
+            if self._threads:
+                self._pool.leave(self._threads)
             for _, arena in self._stages:
                 self._executor.arenas.give(arena)
 
-    def _lease(self, work: int) -> None:
-        """Take the worker pool, which wakes it, if it is free and the work is worth it."""
-        if self._is_leased or work < SHARE_WORK or self._settings.threads == 1:
-            return
-        granted = self._pool.lease(self._settings.threads or self._pool.max_threads)
-        if granted:
-            self._threads, self._is_leased = granted, True
+    def _enter(self, work: int) -> None:
+        """Ask for a part of the worker pool, and say that this thread is at work, if the work is worth it."""
+        if not self._threads and work >= SHARE_WORK:
+            self._threads = self._pool.enter(self._settings.threads or self._pool.max_threads)
 
     def _take_inputs(self, inputs: Sequence[Array]) -> None:
         for port, array in zip(self._program.inputs, inputs, strict=True):
@@ -137,7 +133,9 @@ class Call:
         for earlier, arena in self._stages[:-1]:
             addresses[earlier.place_buffers] = arena.address + earlier.place_offsets
         workspace.bind(self._stages[-1][1].address)
-        workspace.prepare_jobs(self._threads, fp_mode(self._settings.keep_denormals), self._pool.control_address)
+        workspace.prepare_jobs(
+            max(1, self._threads), fp_mode(self._settings.keep_denormals), self._pool.control_address
+        )
 
     def _run_segment(self, bound: BoundPlan, workspace: Workspace, segment: int) -> None:
         is_shared = self._threads > 1 and bound.template.work[segment] >= SHARE_SEGMENT_WORK

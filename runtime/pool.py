@@ -1,8 +1,9 @@
 """The process's worker threads: daemon threads that sit inside the compiled worker loop, with the GIL released.
 
 One pool per process, shared by all sessions. A call leases the pool; while it is leased, other calls run on their own
-caller alone. Threads start when a lease first asks for them. A forked child gets a fresh pool: threads do not survive
-a fork.
+caller alone. Every call that runs beside takes a thread off the leased one, so that there are never more threads at
+work than the pool has, while that leaves a call its caller: two sessions on two CPUs run on one each. Threads start
+when a lease first asks for them. A forked child gets a fresh pool: threads do not survive a fork.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Pool:
     def __init__(self, entry: LoopEntry, max_threads: int) -> None:
         self.max_threads = max(1, min(max_threads, MAX_THREADS))
         self.entry = entry
-        self._lease = threading.Lock()
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._leased = 0
         self._threads: list[threading.Thread] = []
         self._current_cpu = _current_cpu()
         self._spread_from = (-1, 0)
@@ -78,20 +81,39 @@ class Pool:
             control[loop.SYSCALL] = _address(libc.syscall)
             control[loop.FUTEX_NUMBER] = futex
 
-    def lease(self, threads: int) -> int:
-        """Take the pool for one call and wake its workers; returns the threads granted, caller included.
+    def enter(self, threads: int) -> int:
+        """Begin a call; where it gets the pool, its workers wake.
 
-        0 means that another call has it, or that one thread is all there is. Every other answer needs ``release``.
+        Returns:
+            Threads of the call, its caller included; above 1 it has leased the pool. Pass it to ``leave`` in the end.
         """
-        granted = min(threads, self.max_threads)
-        if granted < 2 or not self._lease.acquire(blocking=False):
-            return 0
-        while len(self._threads) < granted - 1:
-            self._start_worker(len(self._threads) + 1)
-        self._spread()
-        self._control[loop.CAP] = granted
-        self.entry(self.control_address, 0, loop.ROLE_WAKE, 0)
-        return granted
+        with self._lock:
+            granted = 1 if self._leased else max(1, min(threads, self.max_threads - self._calls))
+            if granted > 1:
+                while len(self._threads) < granted - 1:
+                    self._start_worker(len(self._threads) + 1)
+                self._spread()
+                self._leased, self._control[loop.CAP] = granted, 1
+            self._calls += 1
+            self._limit()
+            return granted
+
+    def leave(self, granted: int) -> None:
+        """End a call that ``enter`` granted so many threads."""
+        with self._lock:
+            self._calls -= 1
+            if granted > 1:
+                self._leased = 0
+            self._limit()
+
+    def _limit(self) -> None:
+        """Set how many threads the leased call has now. Workers beyond end the chunk that they hold, and sleep."""
+        if not self._leased:
+            return
+        threads = max(1, min(self._leased, self.max_threads - self._calls + 1))
+        before, self._control[loop.CAP] = self._control[loop.CAP], threads
+        if threads > before:
+            self.entry(self.control_address, 0, loop.ROLE_WAKE, 0)
 
     def _spread(self) -> None:
         """Keep the workers off the caller's CPU.
@@ -105,15 +127,13 @@ class Pool:
         if place == self._spread_from:
             return
         others = os.sched_getaffinity(0) - {place[0]}
-        for thread in self._threads if others else ():
+        if not others:
+            return
+        for thread in self._threads:
             if thread.native_id is not None:
                 with contextlib.suppress(OSError):  # a sandbox may forbid it: slower, but right
                     os.sched_setaffinity(thread.native_id, others)
         self._spread_from = place
-
-    def release(self) -> None:
-        """Hand the pool back."""
-        self._lease.release()
 
     def stop(self) -> None:
         """End all workers; for interpreter exit, before code that they run in may be unmapped, and for tests."""

@@ -69,7 +69,7 @@ class RepeatedCall:
             for (port, dtype, _), shape in zip(executor.output_views, bound.output_shapes, strict=True)
         )
         self._is_changing = any(port.staged is None for port in (*self._inputs, *self._outputs))
-        self._is_shared = settings.threads != 1 and bound.work >= SHARE_WORK
+        self._is_counted = bound.work >= SHARE_WORK
         self._workspace.bind(self.arena.address)
         pool = executor.resolvers.pool()
         self._entry = pool.entry
@@ -128,18 +128,17 @@ class RepeatedCall:
         return np.ndarray(port.shape, port.dtype, block.memory)
 
     def _execute(self) -> None:
-        if not self._is_shared:
+        if not self._is_counted:
             self._entry(self._workspace.jobs_address, 0, loop.ROLE_ALONE, 0)
             return
         pool = self._executor.resolvers.pool()
-        threads = pool.lease(self._settings.threads or pool.max_threads)
+        threads = pool.enter(self._settings.threads or pool.max_threads)
         try:
-            self._workspace.prepare_jobs(threads or 1, self._fp_mode, pool.control_address)
-            role = loop.ROLE_CALLER if threads else loop.ROLE_ALONE
+            self._workspace.prepare_jobs(threads, self._fp_mode, pool.control_address)
+            role = loop.ROLE_CALLER if threads > 1 else loop.ROLE_ALONE
             pool.entry(self._workspace.jobs_address, 0, role, 0)
         finally:
-            if threads:
-                pool.release()
+            pool.leave(threads)
 
 
 class RepeatedCalls:

@@ -32,7 +32,7 @@ ROW_KERNEL, ROW_ARGS, ROW_ITEMS, ROW_CHUNK_ITEMS, ROW_CHUNKS = range(5)
 
 # Job block, in 8-byte slots; private to one call.
 JOB_SLOTS = 8
-JOB_TABLE, JOB_COUNT, JOB_CAP, JOB_SCRATCH, JOB_SCRATCH_STRIDE, JOB_FP_MODE, JOB_CONTROL = range(7)
+JOB_TABLE, JOB_COUNT, JOB_SCRATCH, JOB_SCRATCH_STRIDE, JOB_FP_MODE, JOB_CONTROL = range(6)
 
 # Control block, in 8-byte slots. Words that different workers write lie 128 bytes apart: no false sharing, and the
 # adjacent-line prefetcher does not couple them either.
@@ -88,7 +88,6 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
         if end == ROLE_CALLER:
             control = load(block + 8 * JOB_CONTROL)
             store(control + 8 * JOB, block)
-            store(control + 8 * CAP, load(block + 8 * JOB_CAP))
             store(control + 8 * INDEX, 0)
             store(control + 8 * DONE, 0)
             epoch = (load(control + 8 * CLAIM) >> 24) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,21 +20,59 @@ from tests.runtime import numba_kernels as kit
 
 
 @pytest.mark.jit
-def test_one_lease_at_a_time() -> None:
+def test_one_call_has_the_pool_and_others_take_threads_off_it() -> None:
     pool = kit.pool_of(3)
-    assert pool.lease(1) == 0, "one thread is no pool"
-    assert pool.lease(8) == 3
-    assert pool.lease(2) == 0, "a second call runs on its caller alone"
-    pool.release()
-    assert pool.lease(2) == 2
-    pool.release()
+
+    def limit() -> int:
+        return int(pool._control[worker_loop.CAP])
+
+    first = pool.enter(8)
+    assert (first, limit()) == (3, 3)
+    second = pool.enter(2)
+    assert (second, limit()) == (1, 2), "it runs on its caller alone, and the first one on two of the three threads"
+    third, fourth = pool.enter(1), pool.enter(3)
+    assert (third, fourth, limit()) == (1, 1, 1), "a caller always has itself"
+    pool.leave(third)
+    pool.leave(fourth)
+    assert limit() == 2
+    pool.leave(first)
+    again = pool.enter(3)
+    assert (again, limit()) == (2, 2), "the second call is still there"
+    pool.leave(second)
+    assert limit() == 2, "a call gets no more threads than it has scratch for"
+    pool.leave(again)
+    alone = pool.enter(1)
+    assert alone == 1
+    pool.leave(alone)
+    assert pool.enter(3) == 3
+    pool.leave(3)
+
+
+@pytest.mark.jit
+def test_calls_that_come_and_go_change_no_results() -> None:
+    pool = kit.pool_of.__wrapped__(3)
+    executor = Executor(kit.executable(kit.chain(20, 10**7)), replace(kit.resolvers(), pool=lambda: pool))
+    x = np.arange(900, dtype=np.float32)
+    first = executor.run([x], {"N": 900})[0]
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            pool.leave(pool.enter(1))
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    for _ in range(300):
+        np.testing.assert_array_equal(executor.run([x], {"N": 900})[0], first)
+    is_over.set()
+    other.join()
+    pool.stop()
 
 
 @pytest.mark.jit
 def test_stopped_workers_end() -> None:
     pool = Pool(loop_entry(kit.load_kernel(Variant.of("worker_loop"))), 3)
-    assert pool.lease(3) == 3
-    pool.release()
+    pool.leave(pool.enter(3))
     pool.stop()
     assert not any(thread.is_alive() for thread in pool._threads)
 
@@ -98,8 +137,8 @@ def test_workers_stay_off_the_callers_cpu() -> None:
         for cpu in sorted(allowed):
             os.sched_setaffinity(0, {cpu})
             os.sched_setaffinity(0, allowed)  # the thread is on that CPU until the scheduler moves it
-            assert pool.lease(2) == 2
-            pool.release()
+            assert pool.enter(2) == 2
+            pool.leave(2)
             [worker] = pool._threads
             assert worker.native_id is not None
             assert os.sched_getaffinity(worker.native_id) == allowed - {pool._spread_from[0]}

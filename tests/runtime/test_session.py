@@ -294,7 +294,7 @@ executor = Executor(kit.executable(kit.chain(10, 10**7)), tables)
 x = np.ones(500, np.float32)
 before = executor.run([x], {"N": 500})[0]
 parent = process_pool(kit.load_kernel)
-with executor.plans._lock, parent._lease:
+with executor.plans._lock, parent._lock:
     child = os.fork()
     if child == 0:
         same = np.array_equal(executor.run([x], {"N": 500})[0], before)
