@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel, compile, tune
+    from cnnc.exporting import export_onnx
 
 __version__ = "0.1.0"
-__all__ = ["CompiledModel", "__version__", "compile", "tune"]
+__all__ = ["CompiledModel", "__version__", "compile", "export_onnx", "tune"]
 
-_LAZY = {"compile": "cnnc.compiler", "CompiledModel": "cnnc.compiler", "tune": "cnnc.compiler"}
+_LAZY = {
+    "compile": "cnnc.compiler",
+    "CompiledModel": "cnnc.compiler",
+    "export_onnx": "cnnc.exporting",
+    "tune": "cnnc.compiler",
+}
 
 # In a bare clone passes/, frontends/ and runtime/ lie beside this package instead of inside it.
 _ROOT = Path(__file__).resolve().parent.parent
