@@ -15,11 +15,12 @@ FOLDERS = {"cnnc": ROOT / "cnnc", "cnnc.passes": ROOT / "passes", "cnnc.frontend
 FOLDERS["cnnc.runtime"] = ROOT / "runtime"
 
 TIERS = (
-    ("cnnc.cli", "cnnc.backend", "cnnc.compiler"),
+    ("cnnc.cli", "cnnc.backend", "cnnc.compiler", "cnnc.exporting"),
     ("cnnc.tuning",),
     ("cnnc.models",),
     ("cnnc.dsl",),
     ("cnnc.frontends", "cnnc.passes", "cnnc.lower"),
+    ("cnnc.export",),
     ("cnnc.interp", "cnnc.sample_inputs"),
     ("cnnc.ops",),
     ("cnnc.ir",),

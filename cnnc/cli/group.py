@@ -12,7 +12,7 @@ import click
 from cnnc import __version__
 from cnnc.cli.failures import Evidence, guarded
 
-COMMANDS = ("compile", "run", "verify", "bench", "tune", "calibrate", "inspect", "explain", "opt", "passes")
+COMMANDS = ("compile", "run", "verify", "bench", "tune", "calibrate", "inspect", "explain", "export", "opt", "passes")
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
 _HELP = """Compile convolutional networks and run them on this CPU.
@@ -26,6 +26,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc calibrate                                measure this machine for the cost model
   cnnc inspect model.onnx                       what is in the model
   cnnc explain model.onnx                       what fused, which kernels run, and why
+  cnnc export model.onnx -O1 -o small.onnx      write it as ONNX again, optimised
 
 Exit codes: 0 done, 1 the answer is no (verify found a difference), 2 something in the command line, the model or the
 inputs is wrong, 3 a bug of cnnc, 130 interrupted. `cnnc COMMAND --help` explains a command by examples.

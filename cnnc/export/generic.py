@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from cnnc.export.opset import operator_names
+from cnnc.export.opset import operator_of
 from cnnc.export.writer import NodeWriter
-
-
-def operator_of(op: str) -> str | None:
-    """The ONNX operator whose name the op has in snake case, or None."""
-    return operator_names().get(op.replace("_", ""))
 
 
 def export_same(node: NodeWriter) -> None:

@@ -71,7 +71,8 @@ def export_graph(graph: Graph, *, opset: int | None = None, store: TensorStore =
 
 def _operation(node: Node, operands: Mapping[Value, Operand]) -> Operation:
     inputs = tuple(None if value is None else operands[value] for value in node.inputs)
-    return Operation(node.op, node.attrs, inputs, tuple(operands[value] for value in node.outputs), node.loc)
+    outputs = tuple(operands[value] for value in node.outputs)
+    return Operation(node.name, node.op, node.attrs, inputs, outputs, node.loc)
 
 
 def _write_outputs(

@@ -24,21 +24,19 @@ class Operation:
     """One op to be written: a node of the graph, or a part of one, such as a step of a chain.
 
     Args:
+        name: what to call its ONNX node.
         op, attrs: as in the IR.
         inputs: None where an optional operand is absent.
         outputs: names and types of the results.
-        origins: names of the nodes of the source model that it came from; the first one names it.
+        origins: names of the nodes of the source model that it came from.
     """
 
+    name: str
     op: str
     attrs: Attrs
     inputs: tuple[Operand | None, ...]
     outputs: tuple[Operand, ...]
     origins: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.origins[0] if self.origins else self.outputs[0].name
 
     @property
     def output(self) -> Operand:

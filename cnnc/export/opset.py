@@ -58,8 +58,13 @@ def find_schema(op_type: str, opset: int) -> defs.OpSchema | None:
         return None
 
 
+def operator_of(op: str) -> str | None:
+    """The ONNX operator whose name an op has in snake case, or None."""
+    return _operators().get(op.replace("_", ""))
+
+
 @lru_cache(maxsize=1)
-def operator_names() -> Mapping[str, str]:
+def _operators() -> Mapping[str, str]:
     """Name of each operator of ONNX by the name in lower case."""
     return {schema.name.lower(): schema.name for schema in defs.get_all_schemas() if schema.domain == ""}
 

@@ -40,7 +40,7 @@ def export_mod(node: NodeWriter) -> None:
 
 
 def export_mean_variance_normalization(node: NodeWriter) -> None:
-    """MeanVarianceNormalization with its axes always written: shape inference of ONNX 1.23 does not find the default."""
+    """MeanVarianceNormalization with its axes always written: ONNX 1.23's shape inference does not find the default."""
     node.finish("MeanVarianceNormalization", node.inputs, axes=node.attrs.axes)
 
 

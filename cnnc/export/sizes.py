@@ -47,6 +47,9 @@ class Sizes:
             parts.append(self.size(node, dim))
         if numbers:
             parts.append(node.int64(numbers, "sizes"))
+        if len(parts) == 1:
+            # A copy: the size itself may be read by others, and bears its own name.
+            return node.step("Identity", parts, _ONE)
         return node.step("Concat", parts, TensorType((len(dims),), DType.I64), axis=0)
 
     def size(self, node: NodeWriter, dim: Dim) -> Operand:

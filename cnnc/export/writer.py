@@ -13,7 +13,7 @@ from cnnc.errors import InternalError, UnsupportedError
 from cnnc.export.attributes import Value, changed_fields, make_attributes
 from cnnc.export.names import Names
 from cnnc.export.operation import Operand, Operation
-from cnnc.export.opset import OLDEST, find_schema, first_opset, newest_opset
+from cnnc.export.opset import OLDEST, find_schema, first_opset, newest_opset, operator_of
 from cnnc.export.sizes import Sizes
 from cnnc.ir.attrs import NO_ATTRS, Attrs
 from cnnc.ir.fact import Array
@@ -52,9 +52,8 @@ class ModelWriter:
         Raises:
             UnsupportedError: ONNX has no words for it; the error names the node.
         """
-        exporter = self.exporter(operation.op)
         try:
-            exporter(NodeWriter(self, operation))
+            self.exporter(operation.op)(NodeWriter(self, operation))
         except UnsupportedError as error:
             if error.where:
                 raise
@@ -208,8 +207,8 @@ class NodeWriter:
             type: type of its result; that of the operation's result unless given.
         """
         made = self.model.new_value(f"{self.output.name}.{op}", type or self.output.type)
-        origins = (f"{self.operation.name}/{op}", *self.operation.origins[1:])
-        self.model.write(Operation(op, attrs, tuple(inputs), (made,), origins))
+        name = f"{self.operation.name}/{operator_of(op) or op}"
+        self.model.write(Operation(name, op, attrs, tuple(inputs), (made,), self.operation.origins))
         return made
 
     def result(self, value: Operand) -> None:
@@ -250,8 +249,7 @@ class NodeWriter:
         attributes: Mapping[str, Value | None],
     ) -> None:
         operation = self.operation
-        is_itself = op_type.lower() == operation.op.replace("_", "")
-        name = operation.name if is_itself else f"{operation.name}/{op_type}"
+        name = operation.name if op_type == operator_of(operation.op) else f"{operation.name}/{op_type}"
         self.model.add_node(op_type, inputs, outputs, attributes, name, operation.origins)
 
 
