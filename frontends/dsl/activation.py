@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnnc.frontends.dsl.constant import integers
 from cnnc.frontends.dsl.initialisers import constant
 from cnnc.frontends.dsl.module import Layer, as_layer
 from cnnc.frontends.dsl.parameter import Parameter
@@ -20,9 +21,7 @@ def relu(x: Tensor) -> Tensor:
 
 def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
     """x limited to low..high; None for no limit on that side."""
-    trace = trace_of(x)
-    limits = [None if limit is None else trace.operand(limit, like=x) for limit in (low, high)]
-    return trace.emit("clip", [x, *limits])
+    return trace_of(x).emit("clip", [x, low, high], like=x)
 
 
 def relu6(x: Tensor) -> Tensor:
@@ -158,7 +157,7 @@ class PReLU(Layer):
         slope = trace.operand(self.weight)
         # PReLU's slope broadcasts from the right: [C] stands for the channels as [C, 1, ...].
         if x.rank > 2 and slope.size(0) > 1:
-            shape = trace.integers([slope.size(0), *[1] * (x.rank - 2)])
+            shape = integers([slope.size(0), *[1] * (x.rank - 2)], "shape")
             slope = trace.emit("reshape", [slope, shape], ReshapeAttrs())
         return prelu(x, slope)
 

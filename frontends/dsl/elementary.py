@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnc.frontends.dsl.call_site import refusal
+from cnnc.frontends.dsl.constant import Constant
 from cnnc.frontends.dsl.module import as_layer
 from cnnc.frontends.dsl.tensor import Operand, Tensor
 from cnnc.frontends.dsl.trace import trace_of
@@ -55,9 +56,8 @@ def absolute(x: Tensor) -> Tensor:
 
 def where(condition: Tensor, a: Operand, b: Operand) -> Tensor:
     """a where the condition holds, b elsewhere, broadcast."""
-    trace = trace_of(condition)
     like = next((item for item in (a, b) if isinstance(item, Tensor)), None)
-    return trace.emit("where", [condition, trace.operand(a, like=like), trace.operand(b, like=like)])
+    return trace_of(condition).emit("where", [condition, a, b], like=like)
 
 
 def cast(x: Tensor, dtype: str) -> Tensor:
@@ -77,8 +77,7 @@ def dropout(x: Tensor, ratio: float = 0.5) -> Tensor:
     """
     if not 0 <= ratio < 1:
         raise refusal(f"ratio={ratio} must be at least 0 and below 1")
-    trace = trace_of(x)
-    return trace.emit("dropout", [x, trace.constant(np.asarray(ratio, np.float32))], DropoutAttrs())
+    return trace_of(x).emit("dropout", [x, Constant(np.asarray(ratio, np.float32), "ratio")], DropoutAttrs())
 
 
 def name(x: Tensor, text: str) -> Tensor:
@@ -105,8 +104,7 @@ def dtype_named(dtype: str) -> DType:
 
 def _binary(op: str, a: Operand, b: Operand) -> Tensor:
     trace = trace_of(a, b)
-    like = next(item for item in (a, b) if isinstance(item, Tensor))
-    return trace.emit(op, [trace.operand(a, like=like), trace.operand(b, like=like)])
+    return trace.emit(op, [a, b], like=next(item for item in (a, b) if isinstance(item, Tensor)))
 
 
 Dropout = as_layer(dropout)

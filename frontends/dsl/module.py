@@ -44,7 +44,7 @@ class Module:
 
 
 class Layer(Module):
-    """A module of mostly one node, which bears the module's own name."""
+    """A module of mostly one node; the last one bears the module's own name."""
 
 
 class Sequential(Module):

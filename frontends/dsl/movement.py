@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cnnc.dims import Dim
 from cnnc.frontends.dsl.call_site import refusal
+from cnnc.frontends.dsl.constant import integers
 from cnnc.frontends.dsl.module import as_layer
 from cnnc.frontends.dsl.tensor import Operand, Tensor
 from cnnc.frontends.dsl.trace import trace_of
@@ -25,7 +26,6 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
     Raises:
         ModelError: another number of elements, or more than one open size that is not at its own place in x.
     """
-    trace = trace_of(x)
     numbers: list[int] = []
     for axis, size in enumerate(shape):
         if isinstance(size, int):
@@ -39,7 +39,7 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
             f"reshape to {[str(size) for size in shape]}: more than one size is open",
             hint="give the input numbers for all sizes but the batch",
         )
-    return trace.emit("reshape", [x, trace.integers(numbers)], ReshapeAttrs())
+    return trace_of(x).emit("reshape", [x, integers(numbers, "shape")], ReshapeAttrs())
 
 
 def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -49,14 +49,12 @@ def transpose(x: Tensor, axes: Sequence[int]) -> Tensor:
 
 def squeeze(x: Tensor, axes: Sequence[int]) -> Tensor:
     """Without the axes, whose sizes must be 1."""
-    trace = trace_of(x)
-    return trace.emit("squeeze", [x, trace.integers(tuple(axes))])
+    return trace_of(x).emit("squeeze", [x, integers(axes, "axes")])
 
 
 def unsqueeze(x: Tensor, axes: Sequence[int]) -> Tensor:
     """With axes of size 1 inserted, at these places of the result."""
-    trace = trace_of(x)
-    return trace.emit("unsqueeze", [x, trace.integers(tuple(axes))])
+    return trace_of(x).emit("unsqueeze", [x, integers(axes, "axes")])
 
 
 def concat(tensors: Sequence[Operand], axis: int = 1) -> Tensor:
@@ -84,7 +82,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 1) -> tuple[Tensor,
         sizes = (extent // sizes,) * sizes
     if not sizes:
         raise refusal("split into no parts")
-    return trace.emit_many("split", [x, trace.integers(sizes)], SplitAttrs(axis), outputs=len(sizes))
+    return trace.emit_many("split", [x, integers(sizes, "sizes")], SplitAttrs(axis), outputs=len(sizes))
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], *, mode: str = "constant", value: float = 0.0) -> Tensor:
@@ -98,15 +96,13 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]], *, mode: str = "constant",
     Raises:
         ModelError: more widths than axes, or a mode that does not exist.
     """
-    trace = trace_of(x)
     if len(widths) > x.rank:
         raise refusal(f"{len(widths)} widths for {x}")
     all_widths = [(0, 0)] * (x.rank - len(widths)) + [tuple(width) for width in widths]
     if any(len(width) != 2 for width in all_widths):
         raise refusal(f"widths={list(widths)!r}: an entry is a pair (before, after)")
-    counts = trace.integers([width[side] for side in (0, 1) for width in all_widths])
-    fill = [trace.operand(value, like=x)] if mode == "constant" else []
-    return trace.emit("pad", [x, counts, *fill], PadAttrs(mode))
+    counts = integers([width[side] for side in (0, 1) for width in all_widths], "widths")
+    return trace_of(x).emit("pad", [x, counts, value if mode == "constant" else None], PadAttrs(mode), like=x)
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:

@@ -159,15 +159,29 @@ def _adaptive(
     counts = per_axis("output", output, rank)
     if all(count == 1 for count in counts):
         return over_all(x)
-    sizes = tuple(x.size(axis) for axis in range(2, x.rank))
-    if all(size % count == 0 for size, count in zip(sizes, counts)):
-        return pool(x, tuple(size // count for size, count in zip(sizes, counts)))
+    grid = [_cells(x.size(axis), count) for axis, count in enumerate(counts, start=2)]
+    windows = [_window(cells) for cells in grid]
+    if all(window is not None for window in windows):
+        kernel, stride = zip(*(window for window in windows if window is not None))
+        return pool(x, kernel, stride=stride)
     # A cell is a rectangle, so that its mean or maximum may be taken along one axis after the other.
-    for axis, (size, count) in enumerate(zip(sizes, counts), start=2):
-        limits = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+    for axis, cells in enumerate(grid, start=2):
         whole = (slice(None),) * axis
-        x = concat([reduce(x[(*whole, slice(a, b))], axes=(axis,)) for a, b in limits], axis=axis)
+        x = concat([reduce(x[(*whole, slice(a, b))], axes=(axis,)) for a, b in cells], axis=axis)
     return x
+
+
+def _cells(size: int, count: int) -> list[tuple[int, int]]:
+    """Begin and end of each of ``count`` cells of an axis."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+def _window(cells: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Kernel and stride of a pool whose windows are the cells; None where they differ in size or distance."""
+    (begin, end), kernel = cells[0], cells[0][1] - cells[0][0]
+    stride = cells[1][0] - begin if len(cells) > 1 else kernel
+    expected = [(begin + i * stride, end + i * stride) for i in range(len(cells))]
+    return (kernel, stride) if stride and cells == expected else None
 
 
 def _spatial_rank(x: Tensor) -> int:

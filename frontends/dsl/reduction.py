@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cnnc.frontends.dsl.constant import integers
 from cnnc.frontends.dsl.tensor import Tensor
 from cnnc.frontends.dsl.trace import trace_of
 from cnnc.ops.reduction import ArgAttrs, ReduceAttrs
@@ -35,6 +36,5 @@ def argmax(x: Tensor, axis: int = -1, *, keepdims: bool = False) -> Tensor:
 
 
 def _reduce(op: str, x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
-    trace = trace_of(x)
-    listed = [trace.integers(tuple(axes))] if axes else []
-    return trace.emit(op, [x, *listed], ReduceAttrs(keepdims=int(keepdims)))
+    listed = [integers(axes, "axes")] if axes else []
+    return trace_of(x).emit(op, [x, *listed], ReduceAttrs(keepdims=int(keepdims)))

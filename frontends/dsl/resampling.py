@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cnnc.frontends.dsl.call_site import refusal
+from cnnc.frontends.dsl.constant import Constant, integers
 from cnnc.frontends.dsl.module import as_layer
 from cnnc.frontends.dsl.tensor import Tensor
 from cnnc.frontends.dsl.trace import trace_of
@@ -30,7 +31,7 @@ def upsample(
     scales = [float(scale)] * rank if isinstance(scale, (int, float)) else [float(item) for item in scale]
     if len(scales) != rank:
         raise refusal(f"scale={scale!r} has {len(scales)} numbers for {rank} spatial axes")
-    factors = x.trace.constant(np.asarray([1.0, 1.0, *scales], np.float32))
+    factors = Constant(np.asarray([1.0, 1.0, *scales], np.float32), "scales")
     return trace_of(x).emit("resize", [x, None, factors], _attrs(mode, align_corners))
 
 
@@ -42,7 +43,7 @@ def resize(x: Tensor, size: Sizes, *, mode: str = "nearest", align_corners: bool
     """
     sizes = per_axis("size", size, _spatial_rank(x))
     attrs = _attrs(mode, align_corners, axes=tuple(range(2, x.rank)))
-    return trace_of(x).emit("resize", [x, None, None, x.trace.integers(sizes)], attrs)
+    return trace_of(x).emit("resize", [x, None, None, integers(sizes, "sizes")], attrs)
 
 
 def _attrs(mode: str, align_corners: bool, axes: tuple[int, ...] = ()) -> ResizeAttrs:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnnc.dims import Dim
 from cnnc.frontends.dsl.call_site import refusal
+from cnnc.frontends.dsl.constant import integers
 from cnnc.frontends.dsl.parameter import Parameter
 from cnnc.ir import Array, Value
 from cnnc.ops.reshaping import TransposeAttrs
@@ -126,7 +127,7 @@ class Tensor:
         return self._binary("less", self, other)
 
     def _binary(self, op: str, left: Operand, right: Operand) -> Tensor:
-        return self.trace.emit(op, [self.trace.operand(left, like=self), self.trace.operand(right, like=self)])
+        return self.trace.emit(op, [left, right], like=self)
 
     def __getitem__(self, index: Index | tuple[Index, ...]) -> Tensor:
         """Slices with steps above 0, single indices and ``...``, as NumPy has them."""
@@ -145,9 +146,8 @@ class Tensor:
         if not limits:
             return self
         axes, starts, ends, steps = zip(*limits)
-        return self.trace.emit(
-            "slice", [self, *(self.trace.integers(list(part)) for part in (starts, ends, axes, steps))]
-        )
+        named = zip(("starts", "ends", "axes", "steps"), (starts, ends, axes, steps))
+        return self.trace.emit("slice", [self, *(integers(numbers, role) for role, numbers in named)])
 
     def _limits(self, axis: int, part: Index) -> tuple[int, int, int]:
         if isinstance(part, int):
@@ -163,7 +163,7 @@ class Tensor:
         return part.start or 0, _TO_THE_END if part.stop is None else part.stop, step
 
     def _drop(self, tensor: Tensor, axes: list[int]) -> Tensor:
-        return tensor.trace.emit("squeeze", [tensor, tensor.trace.integers(axes)]) if axes else tensor
+        return tensor.trace.emit("squeeze", [tensor, integers(axes, "axes")]) if axes else tensor
 
     def transpose(self, *axes: int) -> Tensor:
         """Axis i of the result is axis axes[i] of this tensor."""

@@ -11,9 +11,10 @@ import numpy as np
 
 from cnnc.errors import UserError
 from cnnc.frontends.dsl.call_site import call_site, placed, refusal
+from cnnc.frontends.dsl.constant import Constant, number
 from cnnc.frontends.dsl.parameter import Parameter
 from cnnc.frontends.dsl.tensor import Operand, Tensor
-from cnnc.ir import NO_ATTRS, Array, Attrs, Graph, Value
+from cnnc.ir import NO_ATTRS, Array, Attrs, Graph, Node, Value
 from cnnc.ops import OPS
 from cnnc.types import DType, TensorType
 
@@ -23,10 +24,18 @@ Values = Callable[[str, Parameter], Array]
 
 @dataclass
 class _Scope:
-    """A module under way. ``is_layer``: its first node bears the module's own name."""
+    """A module under way.
+
+    Attributes:
+        path: names of its nodes begin with it.
+        is_layer: its last node bears the path itself.
+        last: that node, so far.
+        counts: modules that were made inside while the network ran, by kind.
+    """
 
     path: str
     is_layer: bool
+    last: Node | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
     def child(self, kind: str) -> str:
@@ -106,11 +115,12 @@ class Trace:
 
     # ---- operands ---------------------------------------------------------------------------------------------------
 
-    def operand(self, given: Operand, *, like: Tensor | None = None) -> Tensor:
+    def operand(self, given: Operand | Constant, *, like: Tensor | None = None, reader: str = "") -> Tensor:
         """A tensor, parameter, array or number as a tensor of this graph.
 
         Args:
             like: gives plain numbers its element type; float32 without.
+            reader: the node that constants are named after; that of the module under way without.
 
         Raises:
             ModelError: something else, a tensor of another model, or a parameter that has no numbers.
@@ -124,23 +134,19 @@ class Trace:
         if isinstance(given, Parameter):
             return self._parameter(given)
         if isinstance(given, (bool, int, float)):
-            dtype = DType.F32 if like is None else like.dtype
-            return self.constant(np.asarray(given, dtype.numpy))
-        if isinstance(given, (np.ndarray, np.generic)):
-            return self.constant(np.asarray(given))
+            given = number(given, DType.F32 if like is None else like.dtype)
+        elif isinstance(given, (np.ndarray, np.generic)):
+            given = Constant(np.asarray(given))
+        if isinstance(given, Constant):
+            return self._constant(given, reader or self.path)
         raise refusal(f"expected a tensor, a parameter, an array or a number, got {type(given).__name__}")
 
-    def constant(self, array: Array, name: str = "") -> Tensor:
-        """An array as a constant."""
-        label = name or (f"{self.path}.const" if self.path else "const")
+    def _constant(self, constant: Constant, around: str) -> Tensor:
+        name = f"{around}.{constant.role}" if around else constant.role
         try:
-            return Tensor(self, self.graph.add_constant(array, label))
+            return Tensor(self, self.graph.add_constant(constant.array, name))
         except UserError as error:
             raise placed(error, "") from None
-
-    def integers(self, numbers: Sequence[int]) -> Tensor:
-        """An int64 constant of rank 1."""
-        return self.constant(np.asarray(numbers, np.int64).reshape(-1))
 
     def _parameter(self, parameter: Parameter) -> Tensor:
         if parameter not in self._constants:
@@ -157,35 +163,63 @@ class Trace:
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
-    def emit(self, op: str, operands: Sequence[Operand | None], attrs: Attrs = NO_ATTRS) -> Tensor:
+    def emit(
+        self,
+        op: str,
+        operands: Sequence[Operand | Constant | None],
+        attrs: Attrs = NO_ATTRS,
+        *,
+        like: Tensor | None = None,
+    ) -> Tensor:
         """A new node of one output.
+
+        Args:
+            like: gives plain numbers among the operands its element type; float32 without.
 
         Raises:
             ModelError: the operands contradict the op's rules; the error names the user's line.
         """
-        return self.emit_many(op, operands, attrs, outputs=1)[0]
+        return self.emit_many(op, operands, attrs, outputs=1, like=like)[0]
 
     def emit_many(
-        self, op: str, operands: Sequence[Operand | None], attrs: Attrs = NO_ATTRS, *, outputs: int
+        self,
+        op: str,
+        operands: Sequence[Operand | Constant | None],
+        attrs: Attrs = NO_ATTRS,
+        *,
+        outputs: int,
+        like: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """A new node of several outputs, see ``emit``."""
-        values = [None if operand is None else self.operand(operand).value for operand in operands]
         name = self._node_name(op)
+        values = [
+            None if operand is None else self.operand(operand, like=like, reader=name).value for operand in operands
+        ]
         try:
             node = self.graph.add_node(
                 op, values, attrs, outputs=outputs, names=[name], loc=(f"{name} ({call_site().short})",)
             )
         except UserError as error:
             raise placed(error, f"{op} {name!r}") from None
+        self._scopes[-1].last = node
         return tuple(Tensor(self, value) for value in node.outputs)
 
     def _node_name(self, op: str) -> str:
         scope = self._scopes[-1]
-        hint = f"{scope.path}.{op}" if scope.path else op
-        if scope.is_layer and scope.path:
-            scope.is_layer = False
-            hint = scope.path
-        return self.graph.fresh_name(hint)
+        if not scope.is_layer:
+            return self.graph.fresh_name(f"{scope.path}.{op}" if scope.path else op)
+        if scope.last is not None:
+            self._leave_name(scope.last, scope.path)
+        return self.graph.fresh_name(scope.path)
+
+    def _leave_name(self, node: Node, path: str) -> None:
+        """A node that was the last of its layer no longer is: it is called after its op, too."""
+        value = node.output
+        if value.name in self._given_names:
+            return
+        name = self.graph.fresh_name(f"{path}.{node.op}")
+        node.loc = tuple(part.replace(value.name, name, 1) for part in node.loc)
+        self.graph.rename(value, name)
 
 
 def trace_of(*operands: object) -> Trace:
