@@ -7,7 +7,7 @@ Tensors are [N, C, L], [N, C, H, W] or [N, C, D, H, W]; weights [OC, IC/groups, 
 from __future__ import annotations
 
 from cnnc.frontends.dsl.call_site import refusal
-from cnnc.frontends.dsl.initialisers import Initialiser, kaiming_normal, zeros
+from cnnc.frontends.dsl.initialisers import Initialiser, zeros
 from cnnc.frontends.dsl.module import Layer, Module
 from cnnc.frontends.dsl.parameter import Parameter
 from cnnc.frontends.dsl.tensor import Operand, Tensor
@@ -199,7 +199,7 @@ class _ConvTranspose(_Convolution):
         bias: bool = True,
         init: Initialiser | None = None,
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel, groups=groups, bias=bias, init=init or kaiming_normal)
+        super().__init__(in_channels, out_channels, kernel, groups=groups, bias=bias, init=init)
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.output_padding = output_padding
 
