@@ -6,6 +6,8 @@ head, which only training uses. Names of modules and parts are torchvision's.
 
 from __future__ import annotations
 
+import numpy as np
+
 from cnnc.dsl import (
     Dropout,
     Flatten,
@@ -126,11 +128,24 @@ def _mean3x3(x: Tensor) -> Tensor:
     return avg_pool(x, 3, stride=1, padding=1)
 
 
-class InceptionV3(Sequential):
-    """Eleven modules of branches: [N, 3, 299, 299] -> [N, K]."""
+def _halves_around_zero(x: Tensor) -> Tensor:
+    """Channels normalized by the mean and deviation of ImageNet's, as (value - 0.5) / 0.5 instead."""
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    scale, shift = deviation / 0.5, (mean - 0.5) / 0.5
+    return x * scale.astype(np.float32).reshape(1, 3, 1, 1) + shift.astype(np.float32).reshape(1, 3, 1, 1)
 
-    def __init__(self, classes: int = 1000) -> None:
+
+class InceptionV3(Sequential):
+    """Eleven modules of branches: [N, 3, 299, 299] -> [N, K].
+
+    Args:
+        transform_input: for images normalized as torchvision's other networks take them, where the weights are those
+            that torchvision has from TensorFlow.
+    """
+
+    def __init__(self, classes: int = 1000, *, transform_input: bool = False) -> None:
         super().__init__(
+            **({"transform_input": _halves_around_zero} if transform_input else {}),
             Conv2d_1a_3x3=InceptionConv(3, 32, 3, stride=2),
             Conv2d_2a_3x3=InceptionConv(32, 32, 3),
             Conv2d_2b_3x3=InceptionConv(32, 64, 3, padding=1),

@@ -33,7 +33,9 @@ class Block(Module):
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...], *, stride: int, has_first_act: bool = True) -> None:
-        out_channels = widths[-1]
+        self.skip: Module | None = None
+        if stride == 2:
+            self.skip = Sequential(Conv2d(channels, widths[-1], 1, stride=2, bias=False), BatchNorm(widths[-1]))
         steps: list[Network] = []
         before = channels
         for width in widths:
@@ -42,9 +44,6 @@ class Block(Module):
         if stride == 2:
             steps.append(MaxPool(3, stride=2, padding=1))
         self.rep = Sequential(*(steps if has_first_act else steps[1:]))
-        self.skip: Module | None = None
-        if stride == 2:
-            self.skip = Sequential(Conv2d(channels, out_channels, 1, stride=2, bias=False), BatchNorm(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, H, W] -> [N, widths[-1], H / stride, W / stride]."""

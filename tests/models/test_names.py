@@ -1,18 +1,28 @@
-"""Parameters have PyTorch's names and shapes: checked against graphs that PyTorch exported, where they are at hand."""
+"""Networks are those of torchvision, parameter by parameter: checked against graphs that PyTorch exported.
+
+They are skipped where the graphs are not at hand.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from cnnc import models
+from cnnc import frontends, interp, models
 from cnnc.dsl import Model
+from cnnc.dsl import model as make_model
+from cnnc.models.inception_v3 import InceptionV3
 
 SHARED = Path(os.environ.get("CNNC_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 LIGHT = SHARED / "zoo" / "light"
+
+pytestmark = pytest.mark.skipif(not LIGHT.is_dir(), reason="the model zoo is not here (CNNC_SHARED)")
 
 SAME_NAMES = (
     "googlenet",
@@ -34,8 +44,11 @@ SAME_NAMES = (
 )
 """Networks of torchvision, whose graphs bear its names."""
 
-SAME_SHAPES = ("mobilenet_v1", "shufflenet_v1_g3", "xception", "zfnet")
-"""Networks that torchvision lacks: the graphs' names are those of whoever wrote them."""
+SAME_ORDER = ("mobilenet_v1", "shufflenet_v1_g3", "xception")
+"""Networks that torchvision lacks: the graphs' names are those of whoever wrote them, their order is the same."""
+
+QUICK = ("squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x1_0", "googlenet", "efficientnet_b0")
+"""Of these the results are compared in every run of the tests, of the others in slow campaigns."""
 
 
 def shapes_of(model: Model) -> dict[str, tuple[int, ...]]:
@@ -45,10 +58,7 @@ def shapes_of(model: Model) -> dict[str, tuple[int, ...]]:
 def shapes_in(name: str) -> Mapping[str, tuple[int, ...]]:
     """Weights, biases and statistics of an exported graph, by name."""
     onnx = pytest.importorskip("onnx")
-    path = LIGHT / f"{name}.onnx"
-    if not path.exists():
-        pytest.skip("the model zoo is not here (CNNC_SHARED)")
-    initializers = onnx.load(path, load_external_data=False).graph.initializer
+    initializers = onnx.load(LIGHT / f"{name}.onnx", load_external_data=False).graph.initializer
     kinds = ("weight", "bias", "running_mean", "running_var")
     return {part.name: tuple(part.dims) for part in initializers if part.name.rpartition(".")[2] in kinds}
 
@@ -62,6 +72,54 @@ def test_alexnet_with_one_tower_has_the_names_of_torchvision() -> None:
     assert shapes_of(models.model("alexnet_one_tower")) == shapes_in("alexnet")
 
 
-@pytest.mark.parametrize("name", SAME_SHAPES)
-def test_shapes_are_those_of_the_exported_graph(name: str) -> None:
-    assert sorted(shapes_of(models.model(name)).values()) == sorted(shapes_in(name).values())
+def filled(name: str) -> Any:
+    """The exported graph with made-up weights, as an ONNX model."""
+    spec = importlib.util.spec_from_file_location("materialize", SHARED / "zoo" / "materialize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.materialize(str(LIGHT / f"{name}.onnx"))
+
+
+def judge_results(model: Model, exported: str) -> None:
+    """With the weights of the exported graph, in its order, the network computes what the graph does."""
+    proto = filled(exported)
+    numpy_helper = pytest.importorskip("onnx.numpy_helper")
+    arrays = {part.name: numpy_helper.to_array(part) for part in proto.graph.initializer}
+    for name, theirs in zip(model.parameters, shapes_in(exported), strict=True):
+        model.set(name, arrays[theirs])
+    (given,) = model.inputs.values()
+    x = np.random.default_rng(0).standard_normal((1, *given.shape[1:])).astype(np.float32)
+    graph = frontends.import_onnx(proto.SerializeToString())
+    (expected,) = interp.run(graph, {graph.inputs[0].name: x}).values()
+    (got,) = interp.run(model.graph(), {"x": x}).values()
+    assert np.abs(got - expected).max() <= 1e-4 * expected.std()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_results_are_those_of_torchvision(name: str) -> None:
+    judge_results(models.model(name, init=None), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SAME_NAMES if name not in (*QUICK, "inception_v3")])
+def test_results_of_large_networks_are_those_of_torchvision(name: str) -> None:
+    judge_results(models.model(name, init=None), name)
+
+
+@pytest.mark.slow
+def test_results_of_alexnet_with_one_tower_are_those_of_torchvision() -> None:
+    judge_results(models.model("alexnet_one_tower", init=None), "alexnet")
+
+
+@pytest.mark.slow
+def test_results_of_inception_v3_are_those_of_torchvision() -> None:
+    network = InceptionV3(transform_input=True)
+    judge_results(make_model(network, models.find("inception_v3").inputs, init=None), "inception_v3")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAME_ORDER)
+def test_results_are_those_of_the_exported_graph(name: str) -> None:
+    judge_results(models.model(name, init=None), name)
