@@ -17,6 +17,7 @@ from cnnc.cli.console import counting, note, print_json, print_table
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
 from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, compile_model
+from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, write_text
 from cnnc.errors import OptionError
 
@@ -79,7 +80,7 @@ class EngineResult:
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     inputs: tuple[str, ...],
     images: ImageSettings,
     against: str,
@@ -103,8 +104,8 @@ def command(
     from cnnc.cli.peer_models import model_for
 
     peers = [find_engine(name.strip()) for name in against.split(",") if name.strip()]
-    if peers and model.suffix in (".cnnc", ".ir"):
-        raise OptionError("other engines cannot read it", where=str(model), hint="give the .onnx file")
+    if peers:
+        model.check_onnx()
     counts = _thread_counts(threads)
     if json_file not in (None, "-"):
         check_writable(Path(json_file), "--json")
@@ -113,12 +114,13 @@ def command(
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed, batch=batch)
     results: list[EngineResult] = []
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="cnnc-bench-") as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cnnc-bench-")))
+        onnx = stack.enter_context(model.onnx_file()) if peers else folder
         artifact, arrays = folder / "model.cnnc", folder / "feeds.npz"
         compiled.save(artifact, portable=False)
         np.savez(arrays, **feeds)  # type: ignore[arg-type]
-        models = {"cnnc": artifact, **{peer.name: model_for(peer, model, feeds, folder) for peer in peers}}
+        models = {"cnnc": artifact, **{peer.name: model_for(peer, onnx, feeds, folder) for peer in peers}}
         outputs = [port.name for port in compiled.lowered.program.outputs]
         for count in counts:
             measured, remark = _measure(models, arrays, outputs, count, Pace(rounds, seconds))

@@ -16,11 +16,11 @@ from cnnc.cli.model_options import (
     TUNING,
     WINOGRAD,
     CompileRequest,
-    check_model_file,
     check_options,
     compile_model,
     load_graph,
 )
+from cnnc.cli.model_source import FileSource, ModelSource
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.cli.pass_output import known_pass, printer_after
 from cnnc.errors import OptionError
@@ -56,7 +56,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     output: Path | None,
     level: int,
     winograd: str,
@@ -83,10 +83,10 @@ def command(
     if emit:
         _show(request, evidence, emit, print_after)
         return
-    path = output or model.with_suffix(".cnnc")
-    check_model_file(model)
+    path = output or model.output(".cnnc")
+    model.check()
     check_writable(path, "--output")
-    if path.exists() and path.samefile(model):
+    if isinstance(model, FileSource) and path.exists() and path.samefile(model.path):
         raise OptionError(f"{path} is the model itself", where="--output", hint="give another name with -o")
     start = time.perf_counter()
     compiled = compile_model(request, evidence, printer_after(print_after))
@@ -104,7 +104,7 @@ def command(
 
 
 def _show_stopped(request: CompileRequest, evidence: Evidence, stop_after: str, print_after: str | None) -> None:
-    graph = load_graph(request.path, request.shapes, evidence)
+    graph = load_graph(request.source, request.shapes, evidence)
     from cnnc.compiler import optimise_graph
     from cnnc.ir import Notes
     from cnnc.ir.text import print_graph

@@ -12,6 +12,7 @@ import click
 from cnnc.cli.console import byte_count, print_json, print_table, say
 from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, TUNING, WINOGRAD, CompileRequest, check_options, compile_model
+from cnnc.cli.model_source import ModelSource
 from cnnc.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ and rewrites were refused and why, and what runs on the host in NumPy.
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     level: int,
     winograd: str,
     tuning: Path | None,

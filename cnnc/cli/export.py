@@ -8,11 +8,12 @@ import click
 
 from cnnc.cli.console import byte_count, say, working
 from cnnc.cli.failures import Evidence
-from cnnc.cli.model_options import MODEL, SHAPES, check_model_file, load_graph
+from cnnc.cli.model_options import MODEL, SHAPES, load_graph
+from cnnc.cli.model_source import FileSource, ModelSource
 from cnnc.cli.outputs import check_writable
 from cnnc.errors import OptionError
 
-_HELP = """Write MODEL (.onnx, .cnnc or .ir) as an ONNX file.
+_HELP = """Write MODEL as an ONNX file.
 
 Without -O the graph is written as it was imported: functions and decided branches are inlined, old operators upgraded.
 With -O it is optimised first; fused layers are written as the operators that they stand for. The file needs the oldest
@@ -23,6 +24,7 @@ opset, from 18 on, that has all operators, and none but the standard ones.
   cnnc export model.onnx -o small.onnx -O1                  batch normalizations folded, shape arithmetic gone, ...
   cnnc export model.onnx -o fixed.onnx --shape input=1,3,224,224
   cnnc export model.cnnc -o model.onnx                      the optimised graph that the file holds
+  cnnc export models:resnet18 -o resnet18.onnx              a network of the list, with random weights
   cnnc export graph.ir -o graph.onnx --external-data        weights in graph.onnx.data
 """
 
@@ -39,7 +41,7 @@ opset, from 18 on, that has all operators, and none but the standard ones.
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     output: Path,
     level: int | None,
     shapes: tuple[str, ...],
@@ -47,9 +49,9 @@ def command(
     external_data: bool,
 ) -> None:
     """See ``_HELP``."""
-    check_model_file(model)
+    model.check()
     check_writable(output, "--output")
-    if output.exists() and output.samefile(model):
+    if isinstance(model, FileSource) and output.exists() and output.samefile(model.path):
         raise OptionError(f"{output} is the model itself", where="--output", hint="give another name with -o")
     graph = load_graph(model, shapes, evidence)
     from cnnc.export import write_graph

@@ -12,7 +12,10 @@ import click
 from cnnc import __version__
 from cnnc.cli.failures import Evidence, guarded
 
-COMMANDS = ("compile", "run", "verify", "bench", "tune", "calibrate", "inspect", "explain", "export", "opt", "passes")
+COMMANDS = (
+    *("compile", "run", "verify", "bench", "tune", "calibrate"),
+    *("inspect", "explain", "export", "opt", "passes", "models"),
+)
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
 _HELP = """Compile convolutional networks and run them on this CPU.
@@ -27,6 +30,9 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc inspect model.onnx                       what is in the model
   cnnc explain model.onnx                       what fused, which kernels run, and why
   cnnc export model.onnx -O1 -o small.onnx      write it as ONNX again, optimised
+  cnnc models                                   classic networks that cnnc brings along
+
+MODEL is an ONNX file, a .cnnc file, a model in a Python file (net.py:model), or one of the list (models:resnet18).
 
 Exit codes: 0 done, 1 the answer is no (verify found a difference), 2 something in the command line, the model or the
 inputs is wrong, 3 a bug of cnnc, 130 interrupted. `cnnc COMMAND --help` explains a command by examples.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnc.cli.console import byte_count, number, print_json, print_table, say
 from cnnc.cli.failures import Evidence
-from cnnc.cli.model_options import MODEL, SHAPES, check_model_file, load_graph
+from cnnc.cli.model_options import MODEL, SHAPES, load_graph
+from cnnc.cli.model_source import ModelSource
 
 if TYPE_CHECKING:
     from cnnc.ir import Graph
@@ -33,9 +33,9 @@ size is taken as 1 and other open sizes as 224 unless --shape fixes them.
 @SHAPES
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def command(evidence: Evidence, model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
+def command(evidence: Evidence, model: ModelSource, shapes: tuple[str, ...], as_json: bool) -> None:
     """See ``_HELP``."""
-    check_model_file(model)
+    model.check()
     artifact = _artifact(model)
     if artifact is not None and artifact.portable() is None:
         facts = _artifact_facts(artifact)
@@ -104,14 +104,11 @@ def _optional(show: Any, value: int | None) -> str:
     return "?" if value is None else show(value) if value else ""
 
 
-def _artifact(path: Path) -> Artifact | None:
+def _artifact(model: ModelSource) -> Artifact | None:
     from cnnc.runtime.artifact import open_artifact
-    from cnnc.runtime.artifact_format import MAGIC
 
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            return None
-    return open_artifact(path)
+    path = model.artifact()
+    return None if path is None else open_artifact(path)
 
 
 def _artifact_facts(artifact: Artifact) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import click
 
 from cnnc.cli.console import counting, working
 from cnnc.cli.failures import Evidence
+from cnnc.cli.model_source import ModelSource, ModelType
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MODEL = click.argument("model", type=click.Path(path_type=Path))
+MODEL = click.argument("model", type=ModelType())
 
 LEVEL = click.option(
     "-O",
@@ -76,8 +77,6 @@ CHECKS = (
     ),
 )
 
-MODEL_TYPES = ".onnx, .cnnc or .ir"
-
 
 def check_options(command: Command) -> Command:
     """Adds ``--check-passes``, ``--on-bad-pass`` and ``--rewrite-limit``."""
@@ -104,38 +103,20 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int | str, ...]]:
     return shapes
 
 
-def check_model_file(path: Path) -> None:
-    """Refuse what is not a file before anything is imported.
+def load_graph(source: ModelSource, shapes: Sequence[str], evidence: Evidence) -> Graph:
+    """The graph of a model.
 
     Raises:
-        OptionError: there is no such file, or it is a folder.
+        UserError: what is wrong with the model or ``--shape``.
     """
-    if path.is_dir():
-        raise OptionError("this is a folder", where=str(path), hint=f"give an {MODEL_TYPES} file")
-    if not path.exists():
-        raise OptionError("there is no such file", where=str(path), hint="check the path")
-
-
-def load_graph(path: Path, shapes: Sequence[str], evidence: Evidence) -> Graph:
-    """The graph of an ``.onnx``, ``.ir`` or ``.cnnc`` file.
-
-    Raises:
-        UserError: what is wrong with the file or ``--shape``.
-    """
-    check_model_file(path)
+    source.check()
     wanted = parse_shapes(shapes)
-    if path.suffix == ".ir":
-        from cnnc.ir.text_file import load_graph as load_text
-        from cnnc.ops import OPS
+    if source.suffix == ".ir" and wanted:
+        raise OptionError("a text graph has its shapes written in it", where="--shape", hint="edit the .ir file")
+    from cnnc.compiler import read_graph
 
-        if wanted:
-            raise OptionError("a text graph has its shapes written in it", where="--shape", hint="edit the .ir file")
-        graph = load_text(path, OPS)
-    else:
-        from cnnc.compiler import read_graph
-
-        with working(f"reading {path.name}"):
-            graph = read_graph(path, wanted)
+    with working(f"reading {source.name}"):
+        graph = read_graph(source.load(), wanted)
     evidence.graph = graph
     return graph
 
@@ -144,7 +125,7 @@ def load_graph(path: Path, shapes: Sequence[str], evidence: Evidence) -> Graph:
 class CompileRequest:
     """What the command line asks of the compiler."""
 
-    path: Path
+    source: ModelSource
     level: int = 2
     shapes: Sequence[str] = ()
     check_passes: bool = False
@@ -172,21 +153,21 @@ def compile_model(
     Raises:
         UserError: see ``cnnc.compile``.
     """
-    graph = load_graph(request.path, request.shapes, evidence)
+    graph = load_graph(request.source, request.shapes, evidence)
     from cnnc.compiler import compile_graph
 
-    with working(f"optimising {request.path.name}") as tell:
+    with working(f"optimising {request.source.name}") as tell:
 
         def report(item: Pass, changed: Graph, outcome: PassReport) -> None:
-            tell(f"optimising {request.path.name}: {item.name} done")
+            tell(f"optimising {request.source.name}: {item.name} done")
             if after_pass is not None:
                 after_pass(item, changed, outcome)
 
         def measuring(what: str, done: int, total: int) -> None:
-            tell(f"measuring {request.path.name}: {done} of {total} {what}")
+            tell(f"measuring {request.source.name}: {done} of {total} {what}")
 
-        source = graph if request.path.suffix == ".ir" else request.path
-        model = compile_graph(graph, request.options(), model=source, after_pass=report, measuring=measuring)
+        origin = graph if request.source.suffix == ".ir" else request.source.load()
+        model = compile_graph(graph, request.options(), model=origin, after_pass=report, measuring=measuring)
     evidence.graph = model.graph
     if kernels:
         build_kernels(model.lowered.program)

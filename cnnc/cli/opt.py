@@ -10,6 +10,7 @@ import click
 from cnnc.cli.console import note, say
 from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import MODEL, SHAPES, check_options, load_graph
+from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.cli.pass_output import known_pass, printer_after
 from cnnc.errors import OptionError
@@ -40,7 +41,7 @@ _HELP = """Run passes over GRAPH (.ir, .onnx or .cnnc) and print the graph that 
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     pipeline: str | None,
     level: int | None,
     output: Path | None,

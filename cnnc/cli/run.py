@@ -10,7 +10,8 @@ import click
 from cnnc.cli.console import print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, check_model_file, compile_model
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, compile_model
+from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.errors import OptionError
 
@@ -48,7 +49,7 @@ _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     inputs: tuple[str, ...],
     images: ImageSettings,
     random: int | None,
@@ -103,17 +104,15 @@ def _session(
     request: CompileRequest, evidence: Evidence, capture: tuple[str, ...], threads: int, allow_native_code: bool
 ) -> InferenceSession:
     """A session on the file; what is not a ``.cnnc`` file is compiled first."""
-    from cnnc.runtime.artifact_format import MAGIC
     from cnnc.runtime.session import InferenceSession
 
-    check_model_file(request.path)
-    with request.path.open("rb") as file:
-        is_artifact = file.read(len(MAGIC)) == MAGIC
-    if is_artifact and not capture:
+    request.source.check()
+    artifact = request.source.artifact()
+    if artifact is not None and not capture:
         if request.shapes:
             raise OptionError("the shapes of a .cnnc file are settled", where="--shape", hint="compile it with them")
-        with working(f"loading {request.path.name}"):
-            return InferenceSession(request.path, threads=threads, allow_native_code=allow_native_code)
+        with working(f"loading {request.source.name}"):
+            return InferenceSession(artifact, threads=threads, allow_native_code=allow_native_code)
     compiled = compile_model(request, evidence)
     if capture:
         compiled = compiled.with_outputs(capture)

@@ -10,6 +10,7 @@ import click
 from cnnc.cli.console import note, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import MODEL, SHAPES, load_graph
+from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, write_text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ the same model and the same file give the same program. Open sizes are measured 
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     output: Path | None,
     shapes: tuple[str, ...],
     threads: int | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from cnnc.cli.console import note, print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
 from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, compile_model, load_graph
+from cnnc.cli.model_source import ModelSource
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ with onnxruntime's own error; --exact asks it at once. The exit code is 1 if an 
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: Path,
+    model: ModelSource,
     inputs: tuple[str, ...],
     images: ImageSettings,
     seed: int,
@@ -70,8 +72,7 @@ def command(
         raise OptionError("there is nothing to compare with", where="--no-onnxruntime", hint="add --exact")
     if no_onnxruntime and layers:
         raise OptionError("layers are compared with onnxruntime's", where="--layers", hint="leave one of both out")
-    if model.suffix == ".cnnc":
-        raise OptionError("onnxruntime cannot read a .cnnc file", where=str(model), hint="give the .onnx file")
+    model.check_onnx()
     if not no_onnxruntime:
         from cnnc.cli.onnxruntime_reference import import_onnxruntime
 
@@ -80,8 +81,9 @@ def command(
     compiled = compile_model(request, evidence)
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)
-    comparison = _Comparison(request, compiled, feeds, limit)
-    rows = comparison.layers(evidence, exact) if layers else comparison.outputs(evidence, exact, not no_onnxruntime)
+    with nullcontext(Path()) if no_onnxruntime else model.onnx_file() as onnx:
+        comparison = _Comparison(request, onnx, compiled, feeds, limit)
+        rows = comparison.layers(evidence, exact) if layers else comparison.outputs(evidence, exact, not no_onnxruntime)
     bad = [row for row in rows if row.problem]
     if as_json:
         print_json({"ok": not bad, "seed": seed, "level": level, "checks": [_as_json(row) for row in rows]})
@@ -104,11 +106,17 @@ class _Comparison:
     """One model on one set of inputs."""
 
     def __init__(
-        self, request: CompileRequest, compiled: CompiledModel, feeds: Mapping[str, Array], limit: float | None
+        self,
+        request: CompileRequest,
+        onnx: Path,
+        compiled: CompiledModel,
+        feeds: Mapping[str, Array],
+        limit: float | None,
     ) -> None:
         from cnnc.cli.accuracy import QUANTIZED_OPS
 
         self.request = request
+        self.onnx = onnx
         self.compiled = compiled
         self.feeds = feeds
         self.limit = limit
@@ -123,16 +131,16 @@ class _Comparison:
         reference: Mapping[str, Array] = {}
         if with_onnxruntime:
             with working("running onnxruntime"):
-                reference = reference_results(self.request.path, self.feeds)
+                reference = reference_results(self.onnx, self.feeds)
         return self._judged(got, reference, evidence, exact)
 
     def layers(self, evidence: Evidence, exact: bool) -> list[OutputCheck]:
         """One check for every tensor that exists in both, in the model's order."""
         from cnnc.cli.onnxruntime_reference import node_outputs, reference_results
 
-        source = load_graph(self.request.path, self.request.shapes, evidence)
+        source = load_graph(self.request.source, self.request.shapes, evidence)
         kept = {value.name for node in self.compiled.graph.nodes for value in node.outputs}
-        names = [name for name in node_outputs(self.request.path) if name in kept and source.has_value(name)]
+        names = [name for name in node_outputs(self.onnx) if name in kept and source.has_value(name)]
         hidden = tuple(name for name in names if name not in source.output_names)
         evidence.graph = self.compiled.graph
         with working("compiling with all tensors as outputs"):
@@ -140,7 +148,7 @@ class _Comparison:
         with working("running cnnc"):
             got = compiled.run(self.feeds)
         with working("running onnxruntime"):
-            reference = reference_results(self.request.path, self.feeds, hidden)
+            reference = reference_results(self.onnx, self.feeds, hidden)
         order = [*names, *(name for name in got if name not in names)]
         return self._judged({name: got[name] for name in order}, reference, evidence, exact, hidden)
 
@@ -170,7 +178,7 @@ class _Comparison:
     def _float64(self, evidence: Evidence, hidden: tuple[str, ...]) -> dict[str, Array]:
         from cnnc import interp
 
-        graph = load_graph(self.request.path, self.request.shapes, evidence)
+        graph = load_graph(self.request.source, self.request.shapes, evidence)
         with working("evaluating in float64"):
             return interp.run(graph, self.feeds, float64=True, capture=hidden)
 
