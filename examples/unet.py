@@ -4,7 +4,7 @@
     cnnc compile examples/unet.py:model -o unet.cnnc
     python examples/unet.py
 
-Source: Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015; here padded, so
+Source: Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015; padded, so
 that the result is as large as the image, and with batch normalization.
 """
 
