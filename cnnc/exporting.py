@@ -28,8 +28,8 @@ def export_onnx(
     """Export a model to ONNX.
 
     Args:
-        model: path of an ``.onnx`` or ``.cnnc`` file, its bytes, an onnx ``ModelProto``, or a ``Graph``, which stays as
-            it is. A ``.cnnc`` file holds an optimised graph.
+        model: path of an ``.onnx`` or ``.cnnc`` file, its bytes, an onnx ``ModelProto``, a ``dsl.Model`` or a
+            ``Graph``, which stays as it is. A ``.cnnc`` file holds an optimised graph.
         path: where to write it; None to return it only.
         level: optimise the graph first, as ``compile`` would at this level; None for the graph as it was imported.
         shapes: input shapes by name that override the model's: ints, or names for symbolic sizes.

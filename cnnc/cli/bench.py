@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cnnc.cli.images import ImageSettings
     from cnnc.cli.interleaved import Pace
 
-_HELP = """Measure MODEL (.onnx; alone also .cnnc and .ir) in cnnc and other engines.
+_HELP = """Measure MODEL in cnnc and other engines; a .cnnc file alone.
 
 Each engine runs in a process of its own; the engines take turns in short slices, so that a slow phase of the machine
 hits all of them. Shown are the median over the rounds, the fastest and slowest round, and the ratio to cnnc: above 1

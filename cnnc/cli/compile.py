@@ -25,7 +25,7 @@ from cnnc.cli.outputs import check_writable, replacing
 from cnnc.cli.pass_output import known_pass, printer_after
 from cnnc.errors import OptionError
 
-_HELP = """Compile MODEL (.onnx, .cnnc or .ir) for this CPU.
+_HELP = """Compile MODEL for this CPU.
 
 The result is one file of plain data: packed weights, the program, and the optimised graph with its weights, from which
 the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.InferenceSession` load it without the compiler.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnnc.ir import Graph
     from cnnc.runtime.artifact import Artifact
 
-_HELP = """Show every layer of MODEL (.onnx, .ir or .cnnc): op, shapes, parameters, MACs, activation memory and
+_HELP = """Show every layer of MODEL: op, shapes, parameters, MACs, activation memory and
 receptive field; then the totals.
 
 The layers are those of the model as it was written; of a .cnnc file, those of the optimised graph in it. An open batch

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from cnnc.compiler import Model
     from cnnc.dsl import Model as PythonModel
 
+    ParamType = click.ParamType["ModelSource"]
+else:
+    # Generic for type checkers only: click 8.1 has no parameters.
+    ParamType = click.ParamType
+
 MODEL_TYPES = ".onnx, .cnnc or .ir file, net.py:model, or models:resnet18"
 
 _CATALOG = "models:"
@@ -212,7 +217,7 @@ class CatalogSource(ModelSource):
         return Path(f"{self.network}{suffix}")
 
 
-class ModelType(click.ParamType):
+class ModelType(ParamType):
     """The click type of a MODEL argument."""
 
     name = "model"

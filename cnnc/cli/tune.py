@@ -16,7 +16,7 @@ from cnnc.cli.outputs import check_writable, write_text
 if TYPE_CHECKING:
     from cnnc.tuning import Tuning
 
-_HELP = """Measure for each layer of MODEL (.onnx, .cnnc or .ir) which kernel and which tile sizes are fastest here.
+_HELP = """Measure for each layer of MODEL which kernel and which tile sizes are fastest here.
 
 A run that was stopped goes on where it was; --again measures anew. In the end the whole model is timed, and what does
 not make it faster is taken back.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnnc.cli.inputs import Array
     from cnnc.compiler import CompiledModel
 
-_HELP = """Run MODEL (.onnx) in cnnc and in onnxruntime on the same inputs and compare the outputs.
+_HELP = """Run MODEL in cnnc and in onnxruntime on the same inputs and compare the outputs.
 
 onnxruntime runs with its graph optimisations disabled. The error of an output is its largest absolute difference over
 the standard deviation of the reference; it may be 1e-4 at -O0 and -O1, 1e-3 at -O2 and -O3. Integers must be equal.

@@ -97,7 +97,7 @@ def find(name: str) -> Entry:
     known = {entry.name: entry for entry in entries()}
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(close)}?" if close else "`cnnc models` lists them"
+        hint = f"did you mean {', '.join(close)}?" if close else "`cnnc models` lists them"
         raise OptionError(f"there is no network called {name!r}", where="models", hint=hint)
     return known[name]
 

@@ -6,7 +6,8 @@ import inspect
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from cnnc.frontends.dsl.trace import Trace, Values
 from cnnc.ir import Array, Graph
 from cnnc.ops import OPS
 from cnnc.types import TensorType
+
+if TYPE_CHECKING:
+    import onnx
 
 Size = int | str | None
 """A size of an input: a number, a name of a size that stays open, or None for one that is open and has no name."""
@@ -91,6 +95,34 @@ class Model:
             OptionError: a shape of an input that does not exist, or of another rank.
         """
         return _trace(self.name, self.network, self._reshaped(shapes), self._array).graph
+
+    def to_onnx(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        shapes: Mapping[str, Sequence[int | str]] | None = None,
+        opset: int | None = None,
+        external_data: bool = False,
+    ) -> onnx.ModelProto:
+        """The network as an ONNX model.
+
+        Args:
+            path: where to write it; None to return it only.
+            shapes: see ``graph``.
+            opset: the opset to write; None for the oldest, from 18 on, that has all the operators.
+            external_data: put large tensors into ``<path>.data``, as is done anyway for more than 2 GB.
+
+        Raises:
+            ModelError, OptionError: see ``graph``.
+            UnsupportedError: the opset lacks an operator.
+            OSError: the file cannot be written.
+        """
+        from cnnc.export import export_graph, write_graph
+
+        graph = self.graph(shapes)
+        if path is None:
+            return export_graph(graph, opset=opset)
+        return write_graph(graph, path, opset=opset, external_data=external_data)
 
     def macs(self, sizes: Mapping[str, int] | None = None) -> int:
         """Multiply-accumulates of convolutions and matrix products for inputs of these sizes; open sizes count 1."""

@@ -72,7 +72,7 @@ def test_verify_compares_a_python_model_with_onnxruntime(net: Path) -> None:
         ("missing.py:model", ["there is no such file", "missing.py"]),
         ("net.py:absent", ["the file defines no 'absent'", "net.py:model"]),
         ("net.py:number", ["it is int, not a model", "dsl.model(network, inputs)"]),
-        ("models:lenet6", ["no network called 'lenet6'", "did you mean lenet5?"]),
+        ("models:lenet6", ["no network called 'lenet6'", "did you mean lenet5"]),
         ("models:zzz", ["no network called 'zzz'", "`cnnc models` lists them"]),
     ],
 )
