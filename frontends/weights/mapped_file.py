@@ -22,10 +22,10 @@ def map_file(path: Path) -> Bytes:
         ModelError: no such file, not a file, empty, or not readable.
     """
     where = str(path)
-    if not path.is_file():
-        what = "this is not a file" if path.exists() else "there is no such file"
-        raise ModelError(what, where=where, hint="give the path of a .safetensors, .npz, .pt or .pth file")
     try:
+        if not path.is_file():
+            what = "this is not a file" if path.exists() else "there is no such file"
+            raise ModelError(what, where=where, hint="give the path of a .safetensors, .npz, .pt or .pth file")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if not size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from cnnc.errors import ModelError, OptionError
 from cnnc.frontends.weights.weights import Weights
@@ -113,7 +114,7 @@ def match_weights(
         else:
             misshaped.append(Misshaped(name, tuple(shape), got))
     unexpected = tuple(source for source, name in names.items() if name not in expected and not _is_bookkeeping(name))
-    return WeightMatch(matched, tuple(missing), unexpected, tuple(misshaped), stripped)
+    return WeightMatch(MappingProxyType(matched), tuple(missing), unexpected, tuple(misshaped), stripped)
 
 
 def _is_bookkeeping(name: str) -> bool:

@@ -155,6 +155,8 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_weights(tmp_path / "w.pth")
     with pytest.raises(ModelError, match="this is not a file"):
         read_weights(tmp_path)
+    with pytest.raises(ModelError, match="cannot be read: File name too long"):
+        read_weights(tmp_path / ("w" * 1000))
     (tmp_path / "w.pth").touch()
     with pytest.raises(ModelError, match="the file is empty"):
         read_weights(tmp_path / "w.pth")
