@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 import numpy as np
-from onnx import StringStringEntryProto, TensorProto, helper
+from onnx import StringStringEntryProto, TensorProto
 
 from cnnc.ir.fact import Array
 from cnnc.types import DType
@@ -20,14 +20,32 @@ LEAST_EXTERNAL_BYTES = 1024
 """Smaller tensors stay in the model: shape inference wants to see those that hold sizes."""
 
 
+_NAMES: Mapping[DType, str] = {
+    DType.F16: "FLOAT16",
+    DType.BF16: "BFLOAT16",
+    DType.F32: "FLOAT",
+    DType.F64: "DOUBLE",
+    DType.I8: "INT8",
+    DType.I16: "INT16",
+    DType.I32: "INT32",
+    DType.I64: "INT64",
+    DType.U8: "UINT8",
+    DType.U16: "UINT16",
+    DType.U32: "UINT32",
+    DType.U64: "UINT64",
+    DType.BOOL: "BOOL",
+}
+"""How ONNX calls each element type."""
+
+
 def code_of(dtype: DType) -> int:
     """The ``TensorProto.DataType`` number of a DType."""
-    return int(helper.np_dtype_to_tensor_dtype(dtype.numpy))
+    return int(TensorProto.DataType.Value(_NAMES[dtype]))
 
 
 def type_text(dtype: DType) -> str:
     """The element type as operator schemas write it: ``tensor(float)``."""
-    return f"tensor({TensorProto.DataType.Name(code_of(dtype)).lower()})"
+    return f"tensor({_NAMES[dtype].lower()})"
 
 
 def inline_tensor(name: str, array: Array) -> TensorProto:

@@ -24,7 +24,7 @@ def test_exporters_and_refusals_are_of_ops() -> None:
     assert not set(EXPORTERS) & set(REFUSED)
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", list(OPS))
 def test_every_op_is_exported_or_refused(op: str) -> None:
     if op in REFUSED:
         with pytest.raises(UnsupportedError, match=f"{op} cannot be exported: .+"):
