@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from cnnc.export.operation import Operand
 from cnnc.export.writer import Exporter, NodeWriter
-from cnnc.ops import OPS
+from cnnc.ir.attrs import NO_ATTRS, Attrs
 from cnnc.ops.activation import Activation
+from cnnc.ops.nonlinearity import AlphaAttrs, GeluAttrs, HardSigmoidAttrs, LeakyReluAttrs, SeluAttrs
 from cnnc.types import TensorType
 
 _SWISH_SINCE = 24
@@ -16,37 +17,41 @@ _SWISH_SINCE = 24
 
 def activated(node: NodeWriter, x: Operand, activation: Activation, slopes: Operand | None = None) -> Operand:
     """The activation of ``x`` [N, C, ...]; ``slopes`` are those of prelu, one a channel or one in all."""
-    alpha, beta = activation.alpha, activation.beta
+    if activation.is_identity:
+        return x
+    inputs: list[Operand | None] = [x]
+    if activation.kind == "clip":
+        inputs += _bounds(node, x, activation)
+    elif slopes is not None:
+        inputs.append(per_channel(node, slopes, x.type.rank))
+    op, attrs = _operation(activation)
+    return node.part(op, inputs, attrs, x.type)
+
+
+def _operation(activation: Activation) -> tuple[str, Attrs]:
+    """The op that an activation is, with its attributes."""
     match activation.kind:
-        case "none":
-            return x
-        case "clip":
-            return _clip(node, x, alpha, beta)
-        case "prelu":
-            if slopes is None:
-                node.refuse("its prelu has no slopes")
-            return node.part("prelu", [x, per_channel(node, slopes, x.type.rank)], type=x.type)
-        case "leaky_relu" | "elu" as op:
-            return node.part(op, [x], OPS[op].attrs(alpha=alpha), x.type)  # type: ignore[call-arg]
+        case "leaky_relu":
+            return "leaky_relu", LeakyReluAttrs(activation.alpha)
+        case "elu":
+            return "elu", AlphaAttrs(activation.alpha)
         case "hard_sigmoid":
-            attrs = OPS["hard_sigmoid"].attrs(alpha=alpha, beta=beta)  # type: ignore[call-arg]
-            return node.part("hard_sigmoid", [x], attrs, x.type)
-        case "gelu" | "gelu_tanh" as kind:
-            attrs = OPS["gelu"].attrs(approximate="none" if kind == "gelu" else "tanh")  # type: ignore[call-arg]
-            return node.part("gelu", [x], attrs, x.type)
+            return "hard_sigmoid", HardSigmoidAttrs(activation.alpha, activation.beta)
+        case "gelu" | "gelu_tanh":
+            return "gelu", GeluAttrs("none" if activation.kind == "gelu" else "tanh")
         case "silu":
-            return node.part("swish", [x], OPS["swish"].attrs(), x.type)
-    # relu, sigmoid, tanh, hard_swish, mish, softplus, selu: ops of the same name with their defaults.
-    return node.part(activation.kind, [x], OPS[activation.kind].attrs(), x.type)
+            return "swish", AlphaAttrs()
+        case "selu":
+            return "selu", SeluAttrs()
+    return activation.kind, NO_ATTRS
 
 
-def _clip(node: NodeWriter, x: Operand, low: float, high: float) -> Operand:
-    """Clip; an infinite bound is left out."""
-    bounds = [
-        node.constant(bound, x.type.dtype, name) if math.isfinite(bound) else None
-        for name, bound in (("min", low), ("max", high))
+def _bounds(node: NodeWriter, x: Operand, activation: Activation) -> list[Operand | None]:
+    """Bounds of a clip; infinite ones are left out."""
+    bounds = {"min": activation.alpha, "max": activation.beta}
+    return [
+        node.constant(bound, x.type.dtype, name) if math.isfinite(bound) else None for name, bound in bounds.items()
     ]
-    return node.part("clip", [x, *bounds], type=x.type)
 
 
 def per_channel(node: NodeWriter, values: Operand, rank: int) -> Operand:

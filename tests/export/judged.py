@@ -44,7 +44,9 @@ def run_onnxruntime(
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
 
-def check_results(graph: Graph, seed: int = 0, sizes: Mapping[str, int] | None = None, **options: Any) -> Any:
+def check_results(
+    graph: Graph, seed: int = 0, sizes: Mapping[str, int] | None = None, **options: Any
+) -> onnx.ModelProto:
     """Export the graph and check that onnxruntime computes what the interpreter does; returns the model.
 
     Integers must be equal. Floats may be as far from their float64 values as rounding explains, and as far as the

@@ -18,7 +18,7 @@ GOLDEN = Path(__file__).with_name("golden.txt")
 def small_network() -> Sketch:
     """Convolution, batch normalization and ReLU6 with a skip connection, a SiLU, a shape chain, and a classifier."""
     sketch = Sketch()
-    x = sketch.input("N", 2, 4, 4, name="image")
+    x = sketch.input("N", 2, 2, 2, name="image")
     y = sketch.op("conv", x, sketch.const([[[[1]], [[2]]], [[[-1]], [[0.5]]]], name="conv.w"), name="conv")
     ones, zeros = sketch.const([1, 1], name="ones"), sketch.const([0, 0], name="zeros")
     y = sketch.op("batch_normalization", y, ones, zeros, zeros, ones, epsilon=0.0, name="bn")
@@ -27,7 +27,7 @@ def small_network() -> Sketch:
     y = sketch.op("mul", y, sketch.op("sigmoid", y, name="gate"), name="silu")
     size = sketch.op("gather", sketch.op("shape", y, name="shape"), sketch.ints(0), name="batch")
     flat = sketch.op("reshape", y, sketch.op("concat", size, sketch.ints(-1), axis=0, name="target"), name="flat")
-    weights = sketch.const([[1] * 32, [0.5] * 32], name="fc.w")
+    weights = sketch.const([[1] * 8, [0.5] * 8], name="fc.w")
     sketch.graph.set_outputs([sketch.op("gemm", flat, weights, transB=1, name="fc"), size], ["scores", "size"])
     return sketch
 
