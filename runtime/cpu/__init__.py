@@ -14,6 +14,7 @@ _MODULES = {
     "conv.f32.blocked.grouped": "cnnc.runtime.cpu.conv_grouped",
     "conv.f32.blocked.plain_input": "cnnc.runtime.cpu.conv_plain_input",
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
+    "conv.f32.blocked.strassen": "cnnc.runtime.cpu.conv_strassen",
     "conv.f32.blocked.winograd": "cnnc.runtime.cpu.conv_winograd",
     "conv_transpose.f32.blocked": "cnnc.runtime.cpu.conv_transpose",
     "conv.f32.blocked.window": "cnnc.runtime.cpu.conv_window",

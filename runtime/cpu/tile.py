@@ -290,6 +290,11 @@ class TwoLevels:
         self.chained = b.variable(b.index(0))  # products in the registers
         self.is_used = b.variable(ir.Constant(I1, 0))
 
+    def restart(self) -> None:
+        """Begin other sums."""
+        self.b.set(self.chained, self.b.index(0))
+        self.b.set(self.is_used, ir.Constant(I1, 0))
+
     def make_room(self, count: ir.Value) -> None:
         """Before ``count`` more products: empty the registers if the chain would become too long."""
         b = self.b
