@@ -16,7 +16,7 @@ from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_arrays, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
-from cnnc.lower.numerics import WINOGRAD_CHOICES, Numerics, numerics_of_level
+from cnnc.lower.numerics import STRASSEN_CHOICES, WINOGRAD_CHOICES, Numerics, numerics_of_level
 from cnnc.lower.selection import Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
@@ -46,6 +46,8 @@ class Options:
         tuning: at level 3, measurements to go by instead of measuring here: the same ones give the same program.
         winograd: from level 2 on, convolutions by Winograd's method: ``auto`` where it is faster and accurate enough,
             or ``off``; at level 2 also ``f2`` or ``f4``: so many outputs along each axis, wherever it can be used.
+        strassen: from level 2 on, 1x1 convolutions by Strassen's method: ``auto`` where it is faster and accurate
+            enough, or ``off``; at level 2 also ``on``: wherever it can be used.
     """
 
     level: int = 2
@@ -55,6 +57,7 @@ class Options:
     rewrite_limit: int | None = None
     tuning: Tuning | None = None
     winograd: str = "auto"
+    strassen: str = "auto"
 
     def __post_init__(self) -> None:
         if self.level not in (0, 1, 2, 3):
@@ -67,11 +70,15 @@ class Options:
             raise OptionError(f"winograd={self.winograd!r}", hint=f"use one of {', '.join(WINOGRAD_CHOICES)}")
         if self.winograd in ("f2", "f4") and self.level != 2:
             raise OptionError(f"level {self.level} takes no winograd={self.winograd}", hint="use level 2")
+        if self.strassen not in STRASSEN_CHOICES:
+            raise OptionError(f"strassen={self.strassen!r}", hint=f"use one of {', '.join(STRASSEN_CHOICES)}")
+        if self.strassen == "on" and self.level != 2:
+            raise OptionError(f"level {self.level} takes no strassen=on", hint="use level 2")
 
     @property
     def numerics(self) -> Numerics:
         """What kernels may do to the last bits."""
-        return numerics_of_level(self.level, self.winograd)
+        return numerics_of_level(self.level, self.winograd, self.strassen)
 
 
 def compile(
@@ -84,13 +91,14 @@ def compile(
     rewrite_limit: int | None = None,
     tuning: Tuning | str | PathLike[str] | None = None,
     winograd: str = "auto",
+    strassen: str = "auto",
     after_pass: passes.AfterPass | None = None,
 ) -> CompiledModel:
     """Compile a model for this CPU.
 
     Args:
         model: path or bytes of an ``.onnx`` or ``.cnnc`` file, an onnx ``ModelProto``, a ``dsl.Model``, or a ``Graph``.
-        level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd: see ``Options``.
+        level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd, strassen: see ``Options``.
         tuning: what ``tune`` gave or wrote, for level 3, which otherwise measures each layer once and caches the times.
         after_pass: called after every pass with the pass, the graph, and a report: time, whether it changed anything.
 
@@ -101,7 +109,7 @@ def compile(
     """
     if tuning is not None and not isinstance(tuning, Tuning):
         tuning = read_tuning(tuning)
-    options = Options(level, dict(shapes or {}), check_passes, on_bad_pass, rewrite_limit, tuning, winograd)
+    options = Options(level, dict(shapes or {}), check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen)
     return compile_graph(read_graph(model, options.shapes), options, model=model, after_pass=after_pass)
 
 

@@ -13,6 +13,7 @@ from cnnc.cli.model_options import (
     LEVEL,
     MODEL,
     SHAPES,
+    STRASSEN,
     TUNING,
     WINOGRAD,
     CompileRequest,
@@ -44,6 +45,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .cnnc file; beside the model if left out.")
 @LEVEL
 @WINOGRAD
+@STRASSEN
 @TUNING
 @SHAPES
 @check_options
@@ -60,6 +62,7 @@ def command(
     output: Path | None,
     level: int,
     winograd: str,
+    strassen: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -71,7 +74,7 @@ def command(
     no_portable: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd)
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen)
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
             known_pass(name, option)

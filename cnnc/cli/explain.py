@@ -11,7 +11,17 @@ import click
 
 from cnnc.cli.console import byte_count, print_json, print_table, say
 from cnnc.cli.failures import Evidence
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, TUNING, WINOGRAD, CompileRequest, check_options, compile_model
+from cnnc.cli.model_options import (
+    LEVEL,
+    MODEL,
+    SHAPES,
+    STRASSEN,
+    TUNING,
+    WINOGRAD,
+    CompileRequest,
+    check_options,
+    compile_model,
+)
 from cnnc.cli.model_source import ModelSource
 from cnnc.errors import InputError
 
@@ -35,6 +45,7 @@ and rewrites were refused and why, and what runs on the host in NumPy.
 @MODEL
 @LEVEL
 @WINOGRAD
+@STRASSEN
 @TUNING
 @SHAPES
 @check_options
@@ -46,6 +57,7 @@ def command(
     model: ModelSource,
     level: int,
     winograd: str,
+    strassen: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -55,7 +67,7 @@ def command(
     as_json: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd)
+    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen)
     report = _report(compile_model(request, evidence, kernels=False), wanted or "")
     if as_json:
         print_json(report)

@@ -51,6 +51,15 @@ WINOGRAD = click.option(
     "can be used, with tiles of 2 or of 4 outputs along each axis.",
 )
 
+STRASSEN = click.option(
+    "--strassen",
+    type=click.Choice(["auto", "off", "on"]),
+    default="auto",
+    show_default=True,
+    help="From -O2 on, compute 1x1 convolutions by Strassen's method: where it is faster and accurate enough, nowhere, "
+    "or wherever it can be used.",
+)
+
 SHAPES = click.option(
     "--shape",
     "shapes",
@@ -133,6 +142,7 @@ class CompileRequest:
     rewrite_limit: int | None = None
     tuning: Path | None = None
     winograd: str = "auto"
+    strassen: str = "auto"
 
     def options(self) -> Options:
         """The compiler's own form."""
@@ -140,9 +150,8 @@ class CompileRequest:
         from cnnc.tuning import read_tuning
 
         shapes, tuning = parse_shapes(self.shapes), None if self.tuning is None else read_tuning(self.tuning)
-        return Options(
-            self.level, shapes, self.check_passes, self.on_bad_pass, self.rewrite_limit, tuning, self.winograd
-        )
+        checks = self.check_passes, self.on_bad_pass, self.rewrite_limit
+        return Options(self.level, shapes, *checks, tuning, self.winograd, self.strassen)
 
 
 def compile_model(

@@ -10,7 +10,7 @@ import click
 from cnnc.cli.console import print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, compile_model
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.errors import OptionError
@@ -45,6 +45,7 @@ _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @LEVEL
 @WINOGRAD
+@STRASSEN
 @SHAPES
 @click.pass_obj
 def command(
@@ -62,6 +63,7 @@ def command(
     as_json: bool,
     level: int,
     winograd: str,
+    strassen: str,
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
@@ -74,7 +76,11 @@ def command(
         check_writable(output, "--output")
     names = read_labels(labels) if labels is not None else ()
     session = _session(
-        CompileRequest(model, level, shapes, winograd=winograd), evidence, capture, threads, allow_native_code
+        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen),
+        evidence,
+        capture,
+        threads,
+        allow_native_code,
     )
     ports = session.executable.program.inputs
     feeds = read_feeds(inputs, ports, images)

@@ -12,7 +12,7 @@ import click
 from cnnc.cli.console import note, print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, WINOGRAD, CompileRequest, compile_model, load_graph
+from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model, load_graph
 from cnnc.cli.model_source import ModelSource
 from cnnc.errors import OptionError
 
@@ -48,6 +48,7 @@ with onnxruntime's own error; --exact asks it at once. The exit code is 1 if an 
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @LEVEL
 @WINOGRAD
+@STRASSEN
 @SHAPES
 @click.pass_obj
 def command(
@@ -63,6 +64,7 @@ def command(
     as_json: bool,
     level: int,
     winograd: str,
+    strassen: str,
     shapes: tuple[str, ...],
 ) -> int:
     """See ``_HELP``."""
@@ -77,7 +79,7 @@ def command(
         from cnnc.cli.onnxruntime_reference import import_onnxruntime
 
         import_onnxruntime()
-    request = CompileRequest(model, level, shapes, winograd=winograd)
+    request = CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen)
     compiled = compile_model(request, evidence)
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)

@@ -7,7 +7,6 @@ their place is shared or an input or constant: then a copy is added at the end.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,20 +116,22 @@ class ProgramBuilder:
         self._constant_buffers: dict[tuple[str, bytes], int] = {}
         self._steps: list[Step] = []
         self._places: dict[Value, Place] = {}
+        self._conv_depths: dict[bool, int] = {}
         self._ranges = plan_channel_ranges(graph)
         self._known_sizes = {name for value in graph.inputs for dim in value.type.shape for name in symbols(dim)}
         for value in graph.inputs:
             self._places[value] = Place(self._buffer(value.name, "input", value.type.bytes), value.type)
 
-    @functools.cached_property
-    def conv_depth(self) -> int:
-        """The most convolutions with a window on one path through the graph, at least 1."""
-        depths: dict[Value, int] = {}
-        for node in self.graph.nodes:
-            before = max((depths.get(value, 0) for value in node.inputs if value is not None), default=0)
-            wide = node.op == "conv" and any(size != 1 for size in node.input(1).type.shape[2:])
-            depths |= dict.fromkeys(node.outputs, before + wide)
-        return max([1, *depths.values()])
+    def conv_depth(self, has_window: bool) -> int:
+        """The most convolutions with a window, or the most 1x1 ones, on one path through the graph, at least 1."""
+        if has_window not in self._conv_depths:
+            depths: dict[Value, int] = {}
+            for node in self.graph.nodes:
+                before = max((depths.get(value, 0) for value in node.inputs if value is not None), default=0)
+                counts = node.op == "conv" and any(size != 1 for size in node.input(1).type.shape[2:]) == has_window
+                depths |= dict.fromkeys(node.outputs, before + counts)
+            self._conv_depths[has_window] = max([1, *depths.values()])
+        return self._conv_depths[has_window]
 
     # ---- places -----------------------------------------------------------------------------------------------------
 

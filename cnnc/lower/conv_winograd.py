@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from cnnc.dims import Dim
@@ -19,6 +18,7 @@ from cnnc.lower.conv import (
     packed_operands,
     window_sizes,
 )
+from cnnc.lower.error_budget import may_err_by
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
 from cnnc.runtime.cpu.machine import Machine
@@ -31,12 +31,6 @@ from cnnc.runtime.kernel import Variant
 NAME = "conv.f32.blocked.winograd"
 _OUTPUTS = {"f2": (2,), "f4": (4,), "auto": (4, 3, 2)}
 """Outputs of a tile along an axis by choice; fewer if there are no points for so many with the window."""
-
-_ERROR_BUDGET = 1.2e-5
-"""Of the relative errors of all convolutions on a path, as ``winograd_error`` bounds them, added as independent ones.
-
-A layer gets the budget over the square root of their number, so F(4x4, 3x3) is left to networks of up to 60 layers. On
-ResNet-152, 47 layers, the results of the network are off by half of what they may be (``benchmarks/zoo_sweep.py``)."""
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -77,8 +71,7 @@ def _is_accurate(outputs: tuple[int, int], node: Node, builder: ProgramBuilder) 
     weights = constant_array(node, 1)
     assert weights is not None
     depth, rows, columns = conv_shapes(node).kernel
-    error = winograd_error(outputs, (rows, columns), weights.shape[1] * depth)
-    return error <= _ERROR_BUDGET / math.sqrt(builder.conv_depth)
+    return may_err_by(winograd_error(outputs, (rows, columns), weights.shape[1] * depth), node, builder)
 
 
 def _is_allowed(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> bool:

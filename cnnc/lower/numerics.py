@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 WINOGRAD_CHOICES = ("auto", "off", "f2", "f4")
+STRASSEN_CHOICES = ("auto", "off", "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +17,12 @@ class Numerics:
             as long; their results are the exact sums, rounded once.
         winograd: ``off``; ``f2`` or ``f4``: this variant wherever it can be; ``auto``: where it is faster and its error
             bound allows.
+        strassen: ``off``; ``on``: wherever it can be; ``auto``: where it is faster and its error bound allows.
     """
 
     wide_sums: bool = False
     winograd: str = "auto"
+    strassen: str = "auto"
 
     @property
     def sum_params(self) -> dict[str, int | str]:
@@ -27,11 +30,11 @@ class Numerics:
         return {"sums": "f64"} if self.wide_sums else {}
 
 
-def numerics_of_level(level: int, winograd: str = "auto") -> Numerics:
-    """Levels 0 and 1 keep results to float32 rounding: float64 sums, and no Winograd."""
+def numerics_of_level(level: int, winograd: str = "auto", strassen: str = "auto") -> Numerics:
+    """Levels 0 and 1 keep results to float32 rounding: float64 sums, and neither Winograd's nor Strassen's method."""
     if level < 2:
-        return Numerics(wide_sums=True, winograd="off")
-    return Numerics(winograd=winograd)
+        return Numerics(wide_sums=True, winograd="off", strassen="off")
+    return Numerics(winograd=winograd, strassen=strassen)
 
 
 DEFAULT_NUMERICS = numerics_of_level(2)

@@ -1,15 +1,14 @@
 """conv.f32.blocked.strassen: 1x1 convolution with stride 1 and no padding by Strassen's method.
 
-A register tile covers ``columns`` pixels and as many right behind them, and ``blocks`` blocks of output channels in the first
-half of the channels and as many in the second: 2x2 blocks of the result, of 7 products instead of 8 (``strassen_products``).
-A work item is a group of such tiles. It writes the differences of its input to scratch, once for all its output channels;
-the other operands it reads in place, but for the last tile of an image, which is copied with zeros for the missing pixels,
-and where a prologue transforms the input.
+A register tile covers ``columns`` pixels and as many right behind them, and ``blocks`` blocks of output channels in the
+first half of the channels and as many in the second: 2x2 blocks of the result, of 7 products instead of 8
+(``strassen_products``). A work item is a group of such tiles. The differences of its input are written to scratch, once
+a worker for all its items of one group of pixels. The other operands are read in place; but the last tile of an image
+is copied, with zeros for the missing pixels, and so are all where a prologue transforms the input.
 
 Both halves of the input and the output channels are whole blocks, and all their lanes are channels.
 
-An infinite or NaN input spoils the results of two pixels at the same place in their halves, and an infinite weight those of
-two output channels.
+An infinite or NaN input spoils the results of two pixels, those at the same place in both halves of a tile.
 """
 
 from __future__ import annotations
@@ -31,11 +30,15 @@ SIZES = (
     *GAPS,
     *PROLOGUE_SIZES,
 )
-"""XB, YB: channel blocks of x and y, even. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. weight_floats: as
-``strassen_packing`` gives them; residual and slopes are 0 where the variant has none. Variant parameters: columns, blocks,
-activation, residual (0 or 1), lanes, prologue (or none)."""
+"""XB, YB: channel blocks of x and y, even. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. weight_floats:
+as ``strassen_packing`` gives them; residual and slopes are 0 where the variant has none. Variant parameters: columns,
+blocks, activation, residual (0 or 1), lanes, prologue (or none)."""
+
+_HELD_BYTES = LINE_BYTES
+"""At the start of scratch: the group of pixels whose operands lie there, counted from 1, or 0."""
 
 _OPERAND_BYTES = len(PRODUCTS) * 16
+"""The operands of a register tile, as ``strassen_tile`` lists them."""
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -43,7 +46,7 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     panel = half * (int(params["columns"]) * int(params["lanes"]) * 4)
     copied = s["pixel_tiles"] if has_prologue(params) else 1
     lists = round_up(s["pixel_tiles"] * _OPERAND_BYTES + half * (2 * ENTRY_BYTES), LINE_BYTES)
-    return lists + (s["pixel_tiles"] * len(DIFFERENCES) + copied * 4) * panel
+    return _HELD_BYTES + lists + (s["pixel_tiles"] * len(DIFFERENCES) + copied * 4) * panel
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -75,9 +78,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     list_operands = intrinsic(target, emit_operand_list, 8)
     tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes, lanes_of = constant(target, target.vector_bytes), constant(target, target.lanes)
+    held_bytes, operand_bytes = constant(target, _HELD_BYTES), constant(target, _OPERAND_BYTES)
     transforms = constant(target, int(has_prologue(params)))
     memory = memory_ops(target)
-    store_index, zero_vectors = memory.store_index, memory.zero_vectors
+    load_index, store_index, zero_vectors = memory.load_index, memory.store_index, memory.zero_vectors
     copy_input = input_copy(target, params)
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
@@ -93,18 +97,21 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         panel = half * COLUMNS * BYTES
         k = half * LANES
         product_weights = k * BLOCKS * BYTES
-        operands = scratch
-        tables = operands + pixel_tiles * 112
-        differences = tables + half * 48
-        differences = scratch + (differences - scratch + 63) // 64 * 64
+        operands = scratch + held_bytes()
+        tables = operands + pixel_tiles * operand_bytes()
+        differences = operands + (pixel_tiles * operand_bytes() + half * 48 + 63) // 64 * 64
         copies = differences + pixel_tiles * 4 * panel
+        # Two tables: offsets into x, and into differences and copies.
+        panel_table = tables + half * 24
         for block in range(half):
             entry = tables + block * 24
-            for table in range(2):
-                store_index(entry, block * (COLUMNS if table else pixels) * BYTES)
-                store_index(entry + 8, block * LANES * BLOCKS * BYTES)
-                store_index(entry + 16, LANES)
-                entry += half * 24
+            store_index(entry, block * pixels * BYTES)
+            store_index(entry + 8, block * LANES * BLOCKS * BYTES)
+            store_index(entry + 16, LANES)
+            entry = panel_table + block * 24
+            store_index(entry, block * COLUMNS * BYTES)
+            store_index(entry + 8, block * LANES * BLOCKS * BYTES)
+            store_index(entry + 16, LANES)
         tile_pixels = 2 * COLUMNS
         group_pixels = pixel_tiles * tile_pixels
         pixel_groups = (pixels + group_pixels - 1) // group_pixels
@@ -112,7 +119,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         all_oc_tiles = half_oc // BLOCKS
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
 
-        held = -1  # the pixel group whose differences lie in scratch
+        # Differences serve several items, of this call and of the worker's next.
+        held = load_index(scratch) - 1
         for item in range(begin, end):
             group = item // oc_groups
             oc_begin = (item - group * oc_groups) * oc_tiles
@@ -123,11 +131,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             image_x = x + image * (XB * pixels * BYTES + x_gap)
             if group != held:
                 held = group
+                store_index(scratch, held + 1)
                 copy = copies
                 minus = differences
                 row = operands
                 for pixel in range(pixel_begin, pixel_end, tile_pixels):
-                    base, step, right, lower, table = image_x + pixel * BYTES, pixels * BYTES, COLUMNS * BYTES, half * pixels * BYTES, tables
+                    # The blocks of X: X11, and how far it is to its next channel block, to X12 and to X21.
+                    base, table = image_x + pixel * BYTES, tables
+                    step, right, lower = pixels * BYTES, COLUMNS * BYTES, half * pixels * BYTES
                     if transforms() or pixel + tile_pixels > pixel_end:
                         for block in range(XB):
                             is_lower = block // half
@@ -146,19 +157,20 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                     input_beta,
                                 )
                                 zero_vectors(place + column * panel + count * BYTES, COLUMNS - count)
-                        base, step, right, lower, table = copy, COLUMNS * BYTES, panel, 2 * panel, tables + half * 24
+                        base, table = copy, panel_table
+                        step, right, lower = COLUMNS * BYTES, panel, 2 * panel
                         copy += 4 * panel
                     for block in range(half):
                         subtract(minus + block * COLUMNS * BYTES, panel, base + block * step, right, lower, COLUMNS)
-                    list_operands(row, base, right, lower, table, minus, panel, tables + half * 24)
-                    row += 112
+                    list_operands(row, base, right, lower, table, minus, panel, panel_table)
+                    row += operand_bytes()
                     minus += 4 * panel
 
             for oc in range(oc_begin, oc_end):
                 tile_weights = weights + oc * 7 * product_weights
                 lanes_offset = oc * BLOCKS * BYTES
                 row = operands
-                ahead = tile_weights + 7 * product_weights
+                ahead = tile_weights + 7 * product_weights  # each tile asks for a part of the next weights
                 for pixel in range(pixel_begin, pixel_end, tile_pixels):
                     y_offset = ((image * YB + oc * BLOCKS) * pixels + pixel) * BYTES
                     run_tile(
@@ -167,7 +179,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         pixels * BYTES, half_oc * pixels * BYTES, half_oc * BYTES,
                         min(COLUMNS, pixel_end - pixel), min(COLUMNS, pixel_end - pixel - COLUMNS), alpha, beta, ahead,
                     )  # fmt: skip
-                    row += 112
+                    row += operand_bytes()
                     ahead += 7 * k * 64
 
     return kernel

@@ -55,7 +55,7 @@ def rank_pointwise_tilings(
     oc_blocks = -(-out_channels // lanes)
     found: list[tuple[float, ConvTiling]] = []
     for blocks in range(1, min(4, oc_blocks) + 1):
-        for columns in range(1, min(pixels, _most_columns(blocks, lanes, wide)) + 1):
+        for columns in range(1, min(pixels, most_columns(blocks, lanes, wide)) + 1):
             tiling = _tiling(pixels, ic_blocks, oc_blocks, lanes, batch, (columns, blocks), _SLABS[0], copies)
             found.append((_cost(pixels, out_channels, lanes, tiling), tiling))
     found.sort(key=lambda item: (item[0], -item[1].columns))
@@ -69,7 +69,7 @@ def rank_pointwise_tilings(
     return [(cost * scale, tiling) for cost, tiling in found[:count]]
 
 
-def _most_columns(blocks: int, lanes: int, wide: bool) -> int:
+def most_columns(blocks: int, lanes: int, wide: bool = False) -> int:
     """Of tiles whose sums fit the registers, together with the weights of an input channel."""
     if lanes == 16 and not wide:
         return 30 // blocks - 1 if blocks > 1 else 28
@@ -120,14 +120,14 @@ def _cost(pixels: int, out_channels: int, lanes: int, tiling: ConvTiling) -> flo
     columns, blocks = tiling.columns, tiling.blocks
     tail = tail_halves(out_channels, blocks, lanes)
     all_oc_tiles = -(-out_channels // (lanes * blocks))
-    whole = (all_oc_tiles - 1 if tail else all_oc_tiles) * _step(columns, blocks, lanes)
-    step = whole + (_step(columns, tail / 2, lanes) if tail else 0.0)
+    whole = (all_oc_tiles - 1 if tail else all_oc_tiles) * channel_cost(columns, blocks, lanes)
+    step = whole + (channel_cost(columns, tail / 2, lanes) if tail else 0.0)
     copied = pixels % columns * _COPIED_VECTOR / lanes * -(-all_oc_tiles // tiling.oc_tiles)
     items = -(-pixels // (columns * tiling.column_tiles)) * -(-all_oc_tiles // tiling.oc_tiles)
     return (-(-pixels // columns) * step + copied) * (1.0 + _WAIT / items)
 
 
-def _step(columns: int, vectors: float, lanes: int) -> float:
+def channel_cost(columns: int, vectors: float, lanes: int) -> float:
     """Multiply-adds in the time that a tile takes for one input channel.
 
     With 16 lanes a multiply-add takes its broadcast operand from memory; with fewer, two vectors share each broadcast.

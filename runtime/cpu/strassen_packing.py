@@ -13,8 +13,8 @@ from cnnc.runtime.cpu.strassen_products import HALVES, PRODUCTS
 def pack_strassen(w: NDArray[Any], lanes: int, blocks: int) -> NDArray[np.float32]:
     """Pack ``w`` [OC, IC] (or with window axes of 1) for tiles of ``blocks`` vectors of output channels in either half.
 
-    [output tile][product][input channel of a half][block][lane]. OC is a multiple of 2 * blocks * lanes, IC of 2 * lanes.
-    Sums of blocks are computed in float64 and rounded once.
+    [output tile][product][input channel of a half][block][lane]. OC is a multiple of 2 * blocks * lanes, IC of
+    2 * lanes. Sums of blocks are computed in float64 and rounded once.
     """
     oc, ic = w.shape[0] // HALVES, w.shape[1] // HALVES
     halves = np.asarray(w, np.float64).reshape(HALVES, oc, HALVES, ic).transpose(0, 2, 1, 3).reshape(-1, oc, ic)

@@ -1,9 +1,9 @@
 """Strassen's method with one level, in Winograd's form: a product of 2x2 blocks from 7 products of blocks instead of 8.
 
-W is a matrix of weights [OC, IC], X one of inputs [IC, pixels]; each is divided into four blocks, numbered 11, 12, 21, 22 by
-halves of rows and of columns. Sums of blocks of W are made when weights are packed. Sums of blocks of X take four
-subtractions, and their results are combined in a register tile, which runs the products in this order and after each
-of them a few steps on the tile as a whole.
+W is a matrix of weights [OC, IC], X one of inputs [IC, pixels]; each is divided into four blocks, numbered 11, 12, 21,
+22 by halves of rows and of columns. Sums of blocks of W are made when weights are packed. Sums of blocks of X take four
+subtractions. Products are combined in a register tile, which computes them in this order, and after each of them takes
+a few steps on the tile as a whole.
 
 Source: Higham, Accuracy and Stability of Numerical Algorithms, section 23.2, (23.6); the order is our own.
 """
@@ -24,8 +24,8 @@ TEMPORARIES = 3
 """Register tiles that wait in memory."""
 
 KEEP, COLLECT, ADD, FINISH = "keep", "collect", "add", "finish"
-"""Steps of a register tile: store it to a temporary; add it to a temporary; add a temporary to it; bias, activation and store
-to a block of the result (0 to 3, numbered as above)."""
+"""Steps of a register tile: store it to a temporary; add it to a temporary; add a temporary to it; bias, residual,
+activation and store to a block of the result (0 to 3, numbered as above)."""
 
 
 @dataclass(frozen=True, slots=True)

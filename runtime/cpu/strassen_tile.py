@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from cnnc.runtime.cpu.strassen_products import ADD, COLLECT, DIFFERENCES, FINISH, HALVES, KEEP, PRODUCTS, TEMPORARIES
 from cnnc.runtime.cpu.tile import Sums, Tile, TwoLevels, add_channels, emit_results, empty_sums
-from cnnc.runtime.cpu.tile_table import ENTRY_BYTES, LINE_BYTES
+from cnnc.runtime.cpu.tile_table import ENTRY_BYTES
 from cnnc.runtime.cpu.vector import VectorBuilder
 
 OPERAND_BYTES = 16
@@ -34,8 +34,8 @@ STRASSEN_ARGS = (
 
 
 def emit_strassen_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
-    """The results of ``tile.columns`` pixels, as many right behind them, and ``tile.blocks`` blocks of output channels in
-    either half. ``values`` follow ``STRASSEN_ARGS``."""
+    """The results of ``tile.columns`` pixels and as many right behind them, and of ``tile.blocks`` blocks of output
+    channels in either half. ``values`` follow ``STRASSEN_ARGS``."""
     a = dict(zip(STRASSEN_ARGS, values, strict=True))
     a |= {"x_row": b.index(0), "x_lane": b.index(4), "ahead": b.variable(a["ahead"])}
     temporaries = b.stack_vectors(TEMPORARIES * tile.columns * tile.blocks)
@@ -128,7 +128,10 @@ def emit_operand_list(
     panel: ir.Value,
     panel_table: ir.Value,
 ) -> None:
-    """The operands of all products as a register tile reads them: of X11 at ``x`` with its ``table``, and of differences."""
+    """List the operands of all products as a register tile reads them: blocks of X, X11 at ``x``, and differences.
+
+    ``table`` and ``panel_table`` are the addresses of their tables.
+    """
     for number, product in enumerate(PRODUCTS):
         if product.operand >= HALVES**2:
             place, entries = b.ir.mul(panel, b.index(product.operand - HALVES**2)), panel_table

@@ -89,7 +89,7 @@ def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[
                 groups = layer.output[0] * -(-tiles // group)
                 largest = groups * group / (layer.output[0] * tiles)
                 score, item = min(
-                    (_shared(products + rest, inputs, (groups, largest), (oc_tiles, item)), -item)
+                    (time_on_threads(products + rest, inputs, (groups, largest), (oc_tiles, item)), -item)
                     for item in {-(-oc_tiles // parts) for parts in range(1, _MOST_PARTS + 1)}
                     if item == oc_tiles or groups * -(-oc_tiles // item) <= _MOST_ITEMS
                 )
@@ -99,7 +99,7 @@ def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[
     return [(works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__)]
 
 
-def _shared(work: float, inputs: float, groups: tuple[int, float], channels: tuple[int, int]) -> float:
+def time_on_threads(work: float, inputs: float, groups: tuple[int, float], channels: tuple[int, int]) -> float:
     """Time of a layer on several threads times their number, averaged over numbers of threads.
 
     A thread transforms the inputs of each group of tiles that it has an item of.

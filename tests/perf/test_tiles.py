@@ -37,6 +37,7 @@ LLVM = ".".join(map(str, llvmlite.binding.llvm_version_info[:2]))
 
 DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
 WINDOW, IMAGE, WINOGRAD = "conv.f32.blocked.window", "conv.f32.blocked.plain_input", "conv.f32.blocked.winograd"
+STRASSEN = "conv.f32.blocked.strassen"
 GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
 
 
@@ -85,6 +86,7 @@ CASES = {
         f"pointwise, tile {columns}x{blocks}": conv(POINTWISE, 192, 192, 56, 1, **_tile(1, columns, blocks))
         for _, columns, blocks in POINTWISE_TILES
     },
+    "strassen": conv(STRASSEN, 512, 512, 14, 1),
     "grouped 3x3, 4 channels a group": conv(GROUPED, 128, 128, 56, 3),
     **{
         f"depthwise {window}x{window} stride {stride}": conv(DEPTHWISE, 96, 96, 56, window, stride)

@@ -1,0 +1,106 @@
+"""Register tiles and work items of ``conv.f32.blocked.strassen``, ranked by estimated cost. Pure functions of sizes.
+
+Costs count vector multiply-adds, as in ``conv_tiling``. Constants were measured on one core of an AMD EPYC (Zen 4,
+AVX-512).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
+from cnnc.runtime.cpu.pointwise_tiling import channel_cost, most_columns
+from cnnc.runtime.cpu.strassen_products import HALVES, PRODUCTS
+from cnnc.runtime.cpu.winograd_tiling import time_on_threads
+
+_SLAB_BYTES = 512 << 10
+"""Input of one work item at most: it stays in a usual second-level cache, with as many differences."""
+
+_TILE_VECTOR = 22.0
+"""Multiply-adds that a vector of a register tile costs beside its products: temporaries, zeroing, results."""
+
+_DIFFERENCE = 24.0
+"""Multiply-adds that the differences of four vectors of input cost."""
+
+_NEAR_SHARE = 0.1
+"""Share of the time that weights take from the third-level cache which multiply-adds do not hide."""
+
+_FAR_SHARE = 0.3
+"""The same for weights from memory."""
+
+_MOST_PARTS = 16
+"""Items that share a group of pixels."""
+
+_MOST_ITEMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StrassenTiling:
+    """Pixels and blocks of output channels in either half of a register tile; tiles of a work item.
+
+    pixel_tiles, oc_tiles: as in ``conv_strassen``.
+    """
+
+    columns: int
+    blocks: int
+    pixel_tiles: int
+    oc_tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrassenLayer:
+    """A 1x1 convolution: pixels of one image, channel blocks, lanes of a block."""
+
+    batch: int
+    pixels: int
+    ic_blocks: int
+    oc_blocks: int
+    lanes: int
+    machine: Machine = USUAL_MACHINE
+
+
+def rank_strassen_tilings(layer: StrassenLayer, count: int = 1) -> list[tuple[float, StrassenTiling]]:
+    """Up to ``count`` tilings, those first that suit several threads best."""
+    half_oc = layer.oc_blocks // HALVES
+    scores: dict[StrassenTiling, float] = {}
+    works: dict[StrassenTiling, float] = {}
+    for blocks in range(1, min(4, half_oc) + 1):
+        if half_oc % blocks:
+            continue
+        oc_tiles = half_oc // blocks
+        for columns in range(1, min(-(-layer.pixels // HALVES), most_columns(blocks, layer.lanes)) + 1):
+            all_tiles = -(-layer.pixels // (HALVES * columns))
+            tile_bytes = HALVES * columns * layer.ic_blocks * layer.lanes * 4
+            for pixel_tiles in {-(-all_tiles // parts) for parts in range(1, all_tiles + 1)}:
+                if pixel_tiles > 1 and pixel_tiles * tile_bytes > _SLAB_BYTES:
+                    continue
+                groups = layer.batch * -(-all_tiles // pixel_tiles)
+                largest = groups * pixel_tiles / (layer.batch * all_tiles)
+                products, differences = _work(layer, columns, blocks, pixel_tiles)
+                score, item = min(
+                    (time_on_threads(products, differences, (groups, largest), (oc_tiles, item)), -item)
+                    for item in {-(-oc_tiles // parts) for parts in range(1, _MOST_PARTS + 1)}
+                    if item == oc_tiles or groups * -(-oc_tiles // item) <= _MOST_ITEMS
+                )
+                tiling = StrassenTiling(columns, blocks, pixel_tiles, -item)
+                scores[tiling], works[tiling] = score, products + differences
+    return [(works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__)[:count]]
+
+
+def _work(layer: StrassenLayer, columns: int, blocks: int, pixel_tiles: int) -> tuple[float, float]:
+    """Multiply-adds of products, with what they wait for weights, and of the differences."""
+    half_ic, half_oc = layer.ic_blocks // HALVES, layer.oc_blocks // HALVES
+    image_tiles = -(-layer.pixels // (HALVES * columns))
+    tiles, groups = layer.batch * image_tiles, layer.batch * -(-image_tiles // pixel_tiles)
+    channels = len(PRODUCTS) * half_ic * layer.lanes
+    work = (
+        tiles
+        * (half_oc // blocks)
+        * (channels * channel_cost(columns, blocks, layer.lanes) + columns * blocks * _TILE_VECTOR)
+    )
+    weights = channels * half_oc * layer.lanes * 4
+    work += (groups - 1) * weights / layer.machine.l3_bytes_per_fma(layer.lanes) * _NEAR_SHARE
+    # Direct convolution reads 4 blocks where this reads 7.
+    more = weights * (1 - HALVES**2 / len(PRODUCTS))
+    work += more / layer.machine.memory_bytes_per_fma(layer.lanes) * _FAR_SHARE
+    return work, tiles * columns * half_ic * _DIFFERENCE
