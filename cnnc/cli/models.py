@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cnnc.models import Entry
 
 _HELP = """List the classic networks that cnnc brings along, with standard input, parameters, and MACs for one input.
+--json also tells the sources of these figures.
 
 Every command takes them as models:NAME, with seeded random numbers. TEXT keeps the names that contain it.
 
@@ -33,11 +34,8 @@ def command(text: str, as_json: bool) -> None:
     if as_json:
         print_json([_facts(entry) for entry in chosen])
         return
-    rows = [
-        (entry.name, entry.title, _inputs(entry), f"{entry.parameters:,}", f"{entry.macs:,}", entry.source)
-        for entry in chosen
-    ]
-    print_table(["name", "network", "input", "parameters>", "MACs>", "source"], rows)
+    rows = [(entry.name, entry.title, _inputs(entry), f"{entry.parameters:,}", f"{entry.macs:,}") for entry in chosen]
+    print_table(["name", "network", "input", "parameters>", "MACs>"], rows)
     if not chosen:
         say(f"no name contains {text!r}")
 
