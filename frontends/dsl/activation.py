@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from cnnc.frontends.dsl.call_site import refusal
 from cnnc.frontends.dsl.constant import integers
 from cnnc.frontends.dsl.initialisers import constant
 from cnnc.frontends.dsl.module import Layer, as_layer
 from cnnc.frontends.dsl.parameter import Parameter
-from cnnc.frontends.dsl.tensor import Operand, Tensor
+from cnnc.frontends.dsl.tensor import Operand, Tensor, check_channels
 from cnnc.frontends.dsl.trace import trace_of
 from cnnc.frontends.dsl.windows import per_axis
 from cnnc.ops.nonlinearity import AlphaAttrs, GeluAttrs, HardSigmoidAttrs, LeakyReluAttrs, SeluAttrs, ShrinkAttrs
@@ -66,7 +67,13 @@ def selu(x: Tensor) -> Tensor:
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    """x times the normal distribution function of x; ``approximate`` is none or tanh."""
+    """x times the normal distribution function of x; ``approximate`` is none or tanh.
+
+    Raises:
+        ModelError: another ``approximate``.
+    """
+    if approximate not in ("none", "tanh"):
+        raise refusal(f"approximate={approximate!r} does not exist", hint="use none or tanh")
     return trace_of(x).emit("gelu", [x], GeluAttrs(approximate))
 
 
@@ -155,6 +162,8 @@ class PReLU(Layer):
         """x [N, C, ...] -> the same shape."""
         trace = trace_of(x)
         slope = trace.operand(self.weight)
+        if slope.size(0) > 1:
+            check_channels("PReLU", x, slope.size(0))
         # PReLU's slope broadcasts from the right: [C] stands for the channels as [C, 1, ...].
         if x.rank > 2 and slope.size(0) > 1:
             shape = integers([slope.size(0), *[1] * (x.rank - 2)], "shape")

@@ -279,8 +279,9 @@ def _outputs(results: Any) -> tuple[list[Any], list[str]]:
     elif isinstance(results, (list, tuple)):
         results = {f"output_{index}": result for index, result in enumerate(results)}
     if not isinstance(results, dict) or not results:
+        found = "nothing" if results in (None, {}) else f"a value of type {type(results).__name__}"
         raise refusal(
-            f"the network returned {type(results).__name__}",
+            f"the network returned {found}",
             hint="return a tensor, a list of tensors, or a dict of tensors by output name",
         )
     for label, result in results.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnnc.dims import Dim
+from cnnc.dims import Dim, Expr
 from cnnc.frontends.dsl.call_site import refusal
 from cnnc.frontends.dsl.constant import integers
 from cnnc.frontends.dsl.module import as_layer
@@ -30,6 +30,8 @@ def reshape(x: Tensor, shape: Sequence[Dim]) -> Tensor:
     for axis, size in enumerate(shape):
         if isinstance(size, int):
             numbers.append(size)
+        elif not isinstance(size, Expr):
+            raise refusal(f"size {size!r} of a reshape is neither an integer nor a size of a tensor")
         elif axis < x.rank and size == x.shape[axis]:
             numbers.append(0)  # ONNX: the input's own size at this place
         else:
@@ -96,6 +98,8 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]], *, mode: str = "constant",
     Raises:
         ModelError: more widths than axes, or a mode that does not exist.
     """
+    if mode not in ("constant", "edge", "reflect", "wrap"):
+        raise refusal(f"mode={mode!r} does not exist", hint="use constant, edge, reflect or wrap")
     if len(widths) > x.rank:
         raise refusal(f"{len(widths)} widths for {x}")
     all_widths = [(0, 0)] * (x.rank - len(widths)) + [tuple(width) for width in widths]

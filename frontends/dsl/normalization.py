@@ -10,7 +10,7 @@ from cnnc.frontends.dsl.call_site import refusal
 from cnnc.frontends.dsl.initialisers import ones, zeros
 from cnnc.frontends.dsl.module import Layer, as_layer
 from cnnc.frontends.dsl.parameter import Parameter
-from cnnc.frontends.dsl.tensor import Operand, Tensor
+from cnnc.frontends.dsl.tensor import Operand, Tensor, check_channels
 from cnnc.frontends.dsl.trace import trace_of
 from cnnc.frontends.dsl.windows import per_axis
 from cnnc.ops.normalization import (
@@ -86,7 +86,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, ...] -> the same shape."""
-        _check_channels("BatchNorm", x, self.running_mean.shape[0])
+        check_channels("BatchNorm", x, self.running_mean.shape[0])
         return batch_norm(x, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps)
 
 
@@ -121,7 +121,7 @@ class GroupNorm(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, ...] -> the same shape."""
-        _check_channels("GroupNorm", x, self.weight.shape[0])
+        check_channels("GroupNorm", x, self.weight.shape[0])
         return group_norm(x, self.groups, self.weight, self.bias, eps=self.eps)
 
 
@@ -136,10 +136,5 @@ class InstanceNorm(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, spatial...] -> the same shape."""
-        _check_channels("InstanceNorm", x, self.weight.shape[0])
+        check_channels("InstanceNorm", x, self.weight.shape[0])
         return instance_norm(x, self.weight, self.bias, eps=self.eps)
-
-
-def _check_channels(kind: str, x: Tensor, channels: int) -> None:
-    if x.rank < 2 or (isinstance(x.shape[1], int) and x.shape[1] != channels):
-        raise refusal(f"{kind} takes {channels} channels, got {x.shape[1] if x.rank > 1 else 'none'}: the input is {x}")

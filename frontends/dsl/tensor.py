@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -84,6 +84,15 @@ class Tensor:
 
     def __str__(self) -> str:
         return str(self.value.type)
+
+    def __bool__(self) -> bool:
+        raise refusal(
+            "a tensor under construction has no numbers, so it is neither true nor false",
+            hint="dsl.where(condition, a, b) chooses when the network runs",
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        raise refusal(f"{self} cannot be looped over", hint="dsl.split(x, sizes, axis) gives its parts")
 
     # ---- operators --------------------------------------------------------------------------------------------------
 
@@ -180,3 +189,13 @@ def _fields(part: slice) -> tuple[object, object, object]:
 
 Operand: TypeAlias = Tensor | Parameter | Array | np.number | int | float
 """What an operator takes beside a tensor: parameters, arrays and numbers become constants."""
+
+
+def check_channels(kind: str, x: Tensor, channels: int) -> None:
+    """Refuse x [N, C, ...] with another C, for a layer of class ``kind``.
+
+    Raises:
+        ModelError: naming expected and got.
+    """
+    if x.rank < 2 or (isinstance(x.shape[1], int) and x.shape[1] != channels):
+        raise refusal(f"{kind} takes {channels} channels, got {x.shape[1] if x.rank > 1 else 'none'}: the input is {x}")

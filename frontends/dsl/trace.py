@@ -206,7 +206,7 @@ class Trace:
 
     def _node_name(self, op: str) -> str:
         scope = self._scopes[-1]
-        if not scope.is_layer:
+        if not scope.is_layer or not scope.path:
             return self.graph.fresh_name(f"{scope.path}.{op}" if scope.path else op)
         if scope.last is not None:
             self._leave_name(scope.last, scope.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TypeAlias
 
 from cnnc.frontends.dsl.call_site import refusal
@@ -29,13 +30,13 @@ def per_axis(name: str, given: Sizes, rank: int, *, least: int = 1) -> tuple[int
     Raises:
         ModelError: another count of numbers, no integers, or a number below ``least``.
     """
-    numbers = (given,) * rank if isinstance(given, int) else tuple(given)
+    numbers = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,) * rank
+    if any(not isinstance(number, Integral) or isinstance(number, bool) or number < least for number in numbers):
+        kind = "an integer" if rank == 1 else "integers"
+        raise refusal(f"{name}={given!r} must be {kind} of at least {least}")
     if len(numbers) != rank:
         raise refusal(f"{name}={given!r} has {len(numbers)} numbers for {rank} spatial axes")
-    for number in numbers:
-        if not isinstance(number, int) or isinstance(number, bool) or number < least:
-            raise refusal(f"{name}={given!r} must be integers of at least {least}")
-    return numbers
+    return tuple(int(number) for number in numbers)
 
 
 def read_padding(padding: Padding, rank: int) -> Pads:
@@ -49,12 +50,18 @@ def read_padding(padding: Padding, rank: int) -> Pads:
         if padding not in modes:
             raise refusal(f"padding={padding!r} is not known", hint='use numbers, "same" or "valid"')
         return Pads(modes[padding])
-    if isinstance(padding, int):
-        padding = [padding] * rank
-    if len(padding) != rank:
-        raise refusal(f"padding={padding!r} has {len(padding)} entries for {rank} spatial axes")
-    pairs = [tuple(side) if isinstance(side, Sequence) else (side, side) for side in padding]
-    if any(len(pair) != 2 for pair in pairs):
-        raise refusal(f"padding={padding!r}: an entry is a number or a pair (before, after)")
-    flat = [pair[side] for side in (0, 1) for pair in pairs]
-    return Pads(pads=per_axis("padding", flat, 2 * rank, least=0))
+    entries = padding if isinstance(padding, Sequence) else [padding] * rank
+    if len(entries) != rank:
+        raise refusal(f"padding={padding!r} has {len(entries)} entries for {rank} spatial axes")
+    pairs = [pair for pair in map(_pair, entries) if pair is not None]
+    if len(pairs) != rank:
+        raise refusal(f"padding={padding!r}: an entry is a number of at least 0, or a pair of them (before, after)")
+    return Pads(pads=tuple(pair[side] for side in (0, 1) for pair in pairs))
+
+
+def _pair(entry: object) -> tuple[int, int] | None:
+    """An axis's padding before and after; None where it is of no such form."""
+    sides = tuple(entry) if isinstance(entry, (list, tuple)) else (entry, entry)
+    if len(sides) != 2 or any(not isinstance(side, Integral) or side < 0 for side in sides):
+        return None
+    return int(sides[0]), int(sides[1])
