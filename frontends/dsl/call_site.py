@@ -68,6 +68,14 @@ def placed(error: UserError, node: str) -> UserError:
     return type(error)(f"{node}: {error.what}" if node else error.what, where=str(call_site()), hint=error.hint)
 
 
+def written_at(error: ModelError, site: CallSite) -> ModelError:
+    """The same error, which also names the line where the layer was written, if it is another than that of its call."""
+    place = f"{_shown_path(site.path)}:{site.line}:"
+    if error.where.startswith(place):
+        return error
+    return ModelError(error.what, where=f"{error.where} (written at {place} {site.expression})", hint=error.hint)
+
+
 def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
 

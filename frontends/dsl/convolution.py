@@ -122,7 +122,7 @@ class _Convolution(Layer):
         Raises:
             ModelError: naming expected and got.
         """
-        kind = type(self).__name__
+        kind = x.trace.labelled(type(self).__name__)
         if x.rank != self.rank + 2:
             raise refusal(f"{kind} takes an input of rank {self.rank + 2} ([N, C, {self.rank} spatial axes]), got {x}")
         if isinstance(x.shape[1], int) and x.shape[1] != self.in_channels:

@@ -45,9 +45,10 @@ class Linear(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., IN] -> [..., OUT]."""
+        label = x.trace.labelled("Linear")
         if x.rank < 2:
-            raise refusal(f"Linear takes [N, features] or more axes, got {x}")
+            raise refusal(f"{label} takes [N, features] or more axes, got {x}")
         if isinstance(x.shape[-1], int) and x.shape[-1] != self.in_features:
             hint = "flatten [N, C, H, W] to [N, C*H*W] before a Linear" if x.rank > 2 else ""
-            raise refusal(f"Linear takes {self.in_features} features, got {x.shape[-1]}: the input is {x}", hint=hint)
+            raise refusal(f"{label} takes {self.in_features} features, got {x.shape[-1]}: the input is {x}", hint=hint)
         return linear(x, self.weight, self.bias)

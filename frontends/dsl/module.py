@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
-from cnnc.frontends.dsl.call_site import refusal
+from cnnc.frontends.dsl.call_site import CallSite, call_site, refusal
 from cnnc.frontends.dsl.parameter import Parameter
 from cnnc.frontends.dsl.tensor import Tensor
 from cnnc.frontends.dsl.trace import trace_of
@@ -34,7 +34,8 @@ class Module:
         if not hasattr(self, "forward"):
             raise refusal(f"{kind} has no method forward", hint="write forward(self, x), which returns a tensor")
         trace = trace_of(*args, *kwargs.values())
-        with trace.inside(self, kind.lower(), is_layer=isinstance(self, Layer), children=partial(paths_of, self)):
+        made_at = self.made_at if isinstance(self, Layer) else None
+        with trace.inside(self, kind.lower(), made_at=made_at, children=partial(paths_of, self)):
             return self.forward(*args, **kwargs)
 
     def children(self) -> Iterator[tuple[str, Module | Parameter]]:
@@ -44,7 +45,19 @@ class Module:
 
 
 class Layer(Module):
-    """A module of mostly one node; the last one bears the module's own name."""
+    """A module of mostly one node; the last one bears the module's own name.
+
+    Attributes:
+        made_at: where the user wrote it, for errors that show when it is called.
+    """
+
+    made_at: CallSite
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers where it was written."""
+        layer = super().__new__(cls)
+        layer.made_at = call_site()
+        return layer
 
 
 class Sequential(Module):

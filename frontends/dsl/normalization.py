@@ -103,7 +103,8 @@ class LayerNorm(Layer):
         """x [..., sizes] -> the same shape."""
         sizes = self.weight.shape
         if x.rank < len(sizes) or any(isinstance(d, int) and d != s for d, s in zip(x.shape[-len(sizes) :], sizes)):
-            raise refusal(f"LayerNorm takes an input whose last sizes are {list(sizes)}, got {x}")
+            label = x.trace.labelled("LayerNorm")
+            raise refusal(f"{label} takes an input whose last sizes are {list(sizes)}, got {x}")
         return layer_norm(x, self.weight, self.bias, axis=-len(sizes), eps=self.eps)
 
 

@@ -198,4 +198,5 @@ def check_channels(kind: str, x: Tensor, channels: int) -> None:
         ModelError: naming expected and got.
     """
     if x.rank < 2 or (isinstance(x.shape[1], int) and x.shape[1] != channels):
-        raise refusal(f"{kind} takes {channels} channels, got {x.shape[1] if x.rank > 1 else 'none'}: the input is {x}")
+        got = x.shape[1] if x.rank > 1 else "none"
+        raise refusal(f"{x.trace.labelled(kind)} takes {channels} channels, got {got}: the input is {x}")

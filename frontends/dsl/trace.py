@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cnnc.errors import UserError
-from cnnc.frontends.dsl.call_site import call_site, placed, refusal
+from cnnc.errors import ModelError, UserError
+from cnnc.frontends.dsl.call_site import CallSite, call_site, placed, refusal, written_at
 from cnnc.frontends.dsl.constant import Constant, number
 from cnnc.frontends.dsl.parameter import Parameter
 from cnnc.frontends.dsl.tensor import Operand, Tensor
@@ -94,17 +94,25 @@ class Trace:
 
     @contextmanager
     def inside(
-        self, module: object, kind: str, *, is_layer: bool, children: Callable[[str], Mapping[Any, str]]
+        self, module: object, kind: str, *, made_at: CallSite | None, children: Callable[[str], Mapping[Any, str]]
     ) -> Iterator[None]:
-        """While a module runs: names begin with its path. A module that is not known yet gets one here."""
+        """While a module runs: names begin with its path. A module that is not known yet gets one here.
+
+        Args:
+            kind: its class in lower case.
+            made_at: where a layer was written; None for a module that is no layer.
+            children: paths of its parts.
+        """
         path = self._paths.get(module)
         if path is None:
             path = self._scopes[-1].child(kind)
             self._paths[module] = path
             self._paths.update({part: name for part, name in children(path).items() if part not in self._paths})
-        self._scopes.append(_Scope(path, is_layer))
+        self._scopes.append(_Scope(path, made_at is not None))
         try:
             yield
+        except ModelError as error:
+            raise error if made_at is None else written_at(error, made_at) from None
         finally:
             self._scopes.pop()
 
@@ -112,6 +120,10 @@ class Trace:
     def path(self) -> str:
         """Path of the module under way; "" for the network itself."""
         return self._scopes[-1].path
+
+    def labelled(self, kind: str) -> str:
+        """The module under way, which is a ``kind``: Conv2d 'features.3'."""
+        return f"{kind} {self.path!r}" if self.path else kind
 
     # ---- operands ---------------------------------------------------------------------------------------------------
 
