@@ -10,11 +10,13 @@ import onnx
 import pytest
 
 from cnnc.errors import UnsupportedError
+from cnnc.export import export_graph
 from cnnc.export.generic import export_same
 from cnnc.export.opset import MEANING_SINCE, OLDEST, VALUE_SINCE, find_schema, newest_opset, operator_of
 from cnnc.export.table import EXPORTERS, REFUSED, find_exporter
 from cnnc.ops import OPS
 from cnnc.types import DType
+from tests.passes.sketch import Sketch
 
 SAME = [op for op in OPS if op not in EXPORTERS and op not in REFUSED]
 
@@ -84,3 +86,15 @@ def test_the_tables_of_meanings_name_operators_and_attributes() -> None:
     for op_type, name, _ in VALUE_SINCE:
         schema = find_schema(op_type, newest_opset())
         assert schema is not None and name in schema.attributes
+
+
+def test_an_op_that_an_older_onnx_package_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnc.export.generic.operator_of", lambda op: None)
+    sketch = Sketch()
+    sketch.returns(sketch.op("relu", sketch.input("N", 3), name="act"))
+    with pytest.raises(UnsupportedError) as caught:
+        export_graph(sketch.graph)
+    text = str(caught.value)
+    assert (
+        text.startswith("relu node 'act'") and "no operator of this name" in text and "update the onnx package" in text
+    )
