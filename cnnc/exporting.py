@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cnnc.compiler import Model, Options, optimise_graph, read_graph
-from cnnc.export import export_graph, write_graph
+from cnnc.export import export_model
 from cnnc.ir import Graph, Notes
 from cnnc.ir.clone import clone_graph
 from cnnc.runtime.jit.target import host_target
@@ -47,9 +47,7 @@ def export_onnx(
     graph = read_graph(model, shapes)
     if level is not None:
         graph = optimised(clone_graph(graph) if isinstance(model, Graph) else graph, level)
-    if path is None:
-        return export_graph(graph, opset=opset)
-    return write_graph(graph, path, opset=opset, external_data=external_data)
+    return export_model(graph, path, opset=opset, external_data=external_data)
 
 
 def optimised(graph: Graph, level: int) -> Graph:

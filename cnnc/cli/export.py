@@ -54,14 +54,14 @@ def command(
     if isinstance(model, FileSource) and output.exists() and output.samefile(model.path):
         raise OptionError(f"{output} is the model itself", where="--output", hint="give another name with -o")
     graph = load_graph(model, shapes, evidence)
-    from cnnc.export import write_graph
+    from cnnc.export import export_model
     from cnnc.exporting import optimised
 
     if level is not None:
         with working(f"optimising {model.name}"):
             graph = optimised(graph, level)
     with working(f"writing {output.name}"):
-        proto = write_graph(graph, output, opset=opset, external_data=external_data)
+        proto = export_model(graph, output, opset=opset, external_data=external_data)
     files = [output]
     if any(tensor.external_data for tensor in proto.graph.initializer):
         files.append(output.with_name(f"{output.name}.data"))

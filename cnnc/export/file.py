@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from onnx import ModelProto
 
+from cnnc.errors import OptionError
 from cnnc.export.model import export_graph
 from cnnc.export.tensors import ExternalTensors
 from cnnc.ir.graph import Graph
@@ -19,10 +20,14 @@ MAX_INLINE_BYTES = (1 << 31) - (1 << 26)
 """Most bytes of tensors inside a model: a protobuf message ends at 2 GiB, and the nodes need room too."""
 
 
-def write_graph(
-    graph: Graph, path: str | os.PathLike[str], *, opset: int | None = None, external_data: bool = False
+def export_model(
+    graph: Graph,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    opset: int | None = None,
+    external_data: bool = False,
 ) -> ModelProto:
-    """Export a graph to a file, which appears whole or not at all.
+    """The graph as an ONNX model, written to a file where a path is given, which appears whole or not at all.
 
     Args:
         graph, opset: see ``export_graph``.
@@ -33,12 +38,19 @@ def write_graph(
         The model as it was written: with external data its large tensors hold no content.
 
     Raises:
-        UnsupportedError, OptionError: see ``export_graph``.
+        UnsupportedError: see ``export_graph``.
+        OptionError: as there; or external data without a path.
         OSError: a file cannot be written.
     """
-    path = Path(path)
     size = sum(value.array.nbytes for value in graph.constants if value.array is not None)
-    if not external_data and size <= MAX_INLINE_BYTES:
+    external_data = external_data or size > MAX_INLINE_BYTES
+    if path is None:
+        if external_data:
+            what = f"{size} bytes of tensors cannot be outside of a model that is in no file"
+            raise OptionError(what, where="external_data", hint="give a path; models over 2 GB need one")
+        return export_graph(graph, opset=opset)
+    path = Path(path)
+    if not external_data:
         model = export_graph(graph, opset=opset)
         with _replacing(path) as file:
             file.write(model.SerializeToString())

@@ -113,16 +113,13 @@ class Model:
             external_data: put large tensors into ``<path>.data``, as is done anyway for more than 2 GB.
 
         Raises:
-            ModelError, OptionError: see ``graph``.
+            ModelError, OptionError: see ``graph``; external data needs a path.
             UnsupportedError: the opset lacks an operator.
             OSError: the file cannot be written.
         """
-        from cnnc.export import export_graph, write_graph
+        from cnnc.export import export_model
 
-        graph = self.graph(shapes)
-        if path is None:
-            return export_graph(graph, opset=opset)
-        return write_graph(graph, path, opset=opset, external_data=external_data)
+        return export_model(self.graph(shapes), path, opset=opset, external_data=external_data)
 
     def macs(self, sizes: Mapping[str, int] | None = None) -> int:
         """Multiply-accumulates of convolutions and matrix products for inputs of these sizes; open sizes count 1."""

@@ -11,8 +11,8 @@ import pytest
 import cnnc
 from cnnc import interp
 from cnnc.errors import OptionError, UnsupportedError
+from cnnc.export import export_model
 from cnnc.export import file as export_file
-from cnnc.export import write_graph
 from cnnc.export.tensors import ALIGNMENT, LEAST_EXTERNAL_BYTES
 from cnnc.frontends import import_onnx
 from cnnc.ir import Graph, print_graph
@@ -33,14 +33,14 @@ def network() -> Graph:
 
 def test_a_model_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    model = write_graph(network(), path)
+    model = export_model(network(), path)
     assert onnx.load(path) == model
     assert [item.name for item in tmp_path.iterdir()] == ["net.onnx"]
 
 
 def test_external_data(tmp_path: Path) -> None:
     graph, path = network(), tmp_path / "net.onnx"
-    model = write_graph(graph, path, external_data=True)
+    model = export_model(graph, path, external_data=True)
     assert sorted(item.name for item in tmp_path.iterdir()) == ["net.onnx", "net.onnx.data"]
     onnx.checker.check_model(str(path), full_check=True)
     entries = {
@@ -68,27 +68,36 @@ def test_large_models_take_external_data_by_themselves(tmp_path: Path, monkeypat
         monkeypatch.setattr(export_file, "MAX_INLINE_BYTES", limit)
         folder = tmp_path / str(limit)
         folder.mkdir()
-        write_graph(graph, folder / "net.onnx")
+        export_model(graph, folder / "net.onnx")
         assert len(list(folder.iterdir())) == files
         assert canonical_text(import_onnx(folder / "net.onnx")) == canonical_text(graph)
+
+
+def test_external_data_without_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError) as caught:
+        export_model(network(), external_data=True)
+    assert "in no file" in str(caught.value) and "give a path" in str(caught.value)
+    monkeypatch.setattr(export_file, "MAX_INLINE_BYTES", 1000)
+    with pytest.raises(OptionError, match="models over 2 GB need one"):
+        export_model(network())
 
 
 @pytest.mark.parametrize("external_data", [False, True])
 def test_a_failed_export_leaves_the_old_files(tmp_path: Path, external_data: bool) -> None:
     path = tmp_path / "net.onnx"
     graph = network()
-    write_graph(graph, path, external_data=external_data)
+    export_model(graph, path, external_data=external_data)
     before = {item.name: item.read_bytes() for item in tmp_path.iterdir()}
     graph.stage = "placed"
     with pytest.raises(UnsupportedError):
-        write_graph(graph, path, external_data=external_data)
+        export_model(graph, path, external_data=external_data)
     assert {item.name: item.read_bytes() for item in tmp_path.iterdir()} == before
 
 
 def test_the_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
     first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
     for path in (first, second):
-        write_graph(network(), path)
+        export_model(network(), path)
     assert first.read_bytes() == second.read_bytes()
 
 
