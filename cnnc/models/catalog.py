@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 from cnnc.errors import OptionError
 from cnnc.frontends.dsl.initialisers import Initialiser, kaiming_normal
-from cnnc.frontends.dsl.model import Input, Model
+from cnnc.frontends.dsl.inputs import Input
+from cnnc.frontends.dsl.model import Model
 from cnnc.frontends.dsl.model import model as make_model
 from cnnc.frontends.dsl.module import Network
 

@@ -103,8 +103,9 @@ from cnnc.frontends.dsl.initialisers import (
     xavier_uniform,
     zeros,
 )
+from cnnc.frontends.dsl.inputs import Input
 from cnnc.frontends.dsl.linear import Linear, linear, matmul
-from cnnc.frontends.dsl.model import Input, Model, model
+from cnnc.frontends.dsl.model import Model, model
 from cnnc.frontends.dsl.module import Apply, Layer, Module, Network, Sequential, as_layer
 from cnnc.frontends.dsl.movement import (
     ChannelShuffle,

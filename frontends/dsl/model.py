@@ -11,56 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnc.dims import Dim, evaluate, symbol, symbols
+from cnnc.dims import Dim, evaluate, symbols
 from cnnc.errors import OptionError
-from cnnc.frontends.dsl.call_site import refusal
-from cnnc.frontends.dsl.elementary import dtype_named
+from cnnc.frontends.dsl.call_site import call_site, refusal
 from cnnc.frontends.dsl.initialisers import Initialiser, kaiming_normal
+from cnnc.frontends.dsl.inputs import Input, Inputs, inputs_by_name
 from cnnc.frontends.dsl.module import Module, Network, paths_of
 from cnnc.frontends.dsl.parameter import Parameter
 from cnnc.frontends.dsl.tensor import Tensor
 from cnnc.frontends.dsl.trace import Trace, Values
 from cnnc.ir import Array, Graph
 from cnnc.ops import OPS
-from cnnc.types import TensorType
 
 if TYPE_CHECKING:
     import onnx
 
-Size = int | str | None
-"""A size of an input: a number, a name of a size that stays open, or None for one that is open and has no name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """Shape and element type of an input: ``Input("N", 3, 224, 224)``."""
-
-    shape: tuple[Size, ...]
-    dtype: str = "float32"
-
-    def __init__(self, *shape: Size, dtype: str = "float32") -> None:
-        object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "dtype", dtype)
-
-    def type(self, name: str) -> TensorType:
-        """The tensor type, open sizes as symbols.
-
-        Raises:
-            ModelError: a size is neither a positive integer nor a name.
-        """
-        dims: list[Dim] = []
-        for axis, size in enumerate(self.shape):
-            if isinstance(size, int) and not isinstance(size, bool) and size >= 1:
-                dims.append(size)
-            elif size is None or (isinstance(size, str) and size.isidentifier()):
-                dims.append(symbol(size or f"{name}_d{axis}"))
-            else:
-                raise refusal(f"input {name!r}: size {size!r} of axis {axis} is neither a positive integer nor a name")
-        return TensorType(tuple(dims), dtype_named(self.dtype))
-
-
-Inputs = Mapping[str, Input | Sequence[Size]] | Input | Sequence[Size]
-"""Inputs by name; one alone is called ``x``."""
+    from cnnc.frontends.weights import WeightMatch
 
 
 @dataclass
@@ -164,6 +130,56 @@ class Model:
         own.flags.writeable = False
         self._arrays[name] = own
 
+    def load(
+        self,
+        source: str | PathLike[str] | Mapping[str, Array],
+        *,
+        strict: bool = True,
+        rename: Mapping[str, str] | None = None,
+    ) -> WeightMatch:
+        """Take the numbers of the parameters from a file, or from arrays by name.
+
+            model.load("resnet18.pth")
+            model.load("pretrained.safetensors", rename={"backbone.": "features."}, strict=False)
+
+        Args:
+            source: path of a .npz, safetensors or PyTorch state_dict file (none of which is executed), or arrays.
+            strict: refuse what has not exactly the model's parameters. Else those that fit are taken, and the others
+                keep the numbers they had.
+            rename: see ``cnnc.frontends.weights.match_weights``.
+
+        Returns:
+            What fitted, and what was missing, unexpected or of another shape; ``report()`` tells it.
+
+        Raises:
+            ModelError: the file is malformed; or, if strict, it does not fit: the error lists all differences. No
+                parameter has changed then.
+            OptionError: ``rename`` does not fit the source.
+        """
+        from cnnc.frontends.weights import Weights, match_weights, read_weights
+
+        if isinstance(source, (str, PathLike)):
+            source = read_weights(source)
+        origin = source.origin if isinstance(source, Weights) else "the arrays given"
+        shapes = {name: parameter.shape for name, parameter in self.parameters.items()}
+        match = match_weights(shapes, source, rename=rename)
+        if strict:
+            match.check_complete(f"{call_site()}: {origin}")
+        for name, array in match.matched.items():
+            self.set(name, array)
+        return match
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the numbers of all parameters to a .npz or .safetensors file, by name.
+
+        Raises:
+            ModelError: a parameter has none, or the file cannot be written.
+            OptionError: another suffix.
+        """
+        from cnnc.frontends.weights import write_weights
+
+        write_weights(path, self.state())
+
     def _array(self, name: str, parameter: Parameter) -> Array:
         array = self._arrays.get(name)
         if array is None:
@@ -219,7 +235,7 @@ def model(
     Raises:
         ModelError: the network contradicts itself; the error names the line.
     """
-    given = _by_name(inputs)
+    given = inputs_by_name(inputs)
     label = name or getattr(network, "__name__", type(network).__name__)
     trace = _trace(label, network, given, _no_numbers)
     parameters = dict(paths_of_parameters(network)) | trace.parameters
@@ -231,16 +247,6 @@ def paths_of_parameters(network: Network) -> list[tuple[str, Parameter]]:
     if not isinstance(network, Module):
         return []
     return [(path, part) for part, path in paths_of(network).items() if isinstance(part, Parameter)]
-
-
-def _by_name(inputs: Inputs) -> dict[str, Input]:
-    if isinstance(inputs, Mapping):
-        if not inputs:
-            raise refusal("a model needs at least one input")
-        named = inputs.items()
-    else:
-        named = {"x": inputs}.items()
-    return {name: shape if isinstance(shape, Input) else Input(*shape) for name, shape in named}
 
 
 def _no_numbers(name: str, parameter: Parameter) -> Array:
