@@ -19,7 +19,10 @@ import numpy as np
 
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.conv_packing import pack_weights
+from cnnc.runtime.cpu.conv_plain_winograd import NAME as PLAIN_WINOGRAD
+from cnnc.runtime.cpu.conv_plain_winograd import pack_plain_winograd
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, choose_depthwise_columns
+from cnnc.runtime.cpu.plain_winograd_tiling import rank_plain_winograd_tilings
 from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling, tail_halves
 from cnnc.runtime.cpu.prologue import PROLOGUE_SIZES
 from cnnc.runtime.cpu.window_parts import Axis, format_places, format_ranges, part_ranges, tile_places
@@ -94,6 +97,7 @@ LAYERS = (
     Layer("vgg16", 64, 64, 224, 3, 1, winograd=True),
     Layer("vgg16", 256, 256, 56, 3, 1, winograd=True),
     Layer("vgg16", 512, 512, 28, 3, 1, winograd=True),
+    Layer("resnet50", 3, 64, 224, 7, 2, winograd=True),
     Layer("resnet50", 64, 64, 56, 3, 1, winograd=True),
     Layer("resnet50", 128, 128, 28, 3, 1, winograd=True),
     Layer("resnet50", 256, 256, 14, 3, 1, winograd=True),
@@ -187,7 +191,7 @@ def time_layer(layer: Layer) -> tuple[str, float]:
     if layer.depthwise:
         return time_depthwise(layer)
     if layer.winograd:
-        return time_winograd(layer)
+        return time_plain_winograd(layer) if layer.ic <= 4 else time_winograd(layer)
     if layer.ic <= 4:
         return time_plain_input(layer)
     return time_pointwise(layer) if layer.window == layer.stride == 1 else time_window(layer)
@@ -242,6 +246,24 @@ def time_plain_input(layer: Layer) -> tuple[str, float]:
     options |= {"dilation": 1, "places": format_places(tile_places(axes[2], tiling.columns)), "lanes": lanes}
     options |= {"activation": "relu", "residual": int(layer.residual)}
     return _timed(Variant.of("conv.f32.blocked.plain_input", **options), tiling, arrays, sizes)
+
+
+def time_plain_winograd(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, for first layers by Winograd's method."""
+    lanes = host_target().lanes
+    oc_blocks = -(-layer.oc // lanes)
+    [(_, tiling)] = rank_plain_winograd_tilings(_axes(layer), 1, layer.ic, oc_blocks, lanes, [4])
+    w = np.ones((layer.oc, layer.ic, layer.window, layer.window), np.float32)
+    packed = pack_plain_winograd(w, tiling.outputs, layer.stride, lanes, tiling.blocks)
+    arrays = _operands(layer, layer.ic, packed.size)
+    names = kernel_def(PLAIN_WINOGRAD).sizes
+    sizes = {name: size for name, size in _map_sizes(layer).items() if name in names}
+    sizes |= {"C": layer.ic, "YB": oc_blocks, "item_rows": tiling.item_rows}
+    options: dict[str, int | str] = {"outputs": tiling.outputs, "window": layer.window, "stride": layer.stride}
+    options |= {"columns": tiling.columns, "blocks": tiling.blocks, "lanes": lanes}
+    options |= {"activation": "relu", "residual": int(layer.residual)}
+    variant = Variant.of(PLAIN_WINOGRAD, **options)
+    return f"plain winograd F{tiling.outputs} {tiling.columns}x{tiling.blocks}", run_time(variant, arrays, sizes)
 
 
 def _axes(layer: Layer) -> tuple[Axis, Axis, Axis]:

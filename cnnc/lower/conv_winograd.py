@@ -58,20 +58,21 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
 
 def _variants(node: Node, builder: ProgramBuilder) -> list[tuple[int, int]]:
     """Rows and columns of the outputs of a tile; axes without a window have one."""
-    choice, window = builder.numerics.winograd, conv_shapes(node).kernel[1:]
+    window, weights = conv_shapes(node).kernel[1:], constant_array(node, 1)
+    assert weights is not None
+    products = weights.shape[1] * conv_shapes(node).kernel[0]
     found: dict[tuple[int, int], None] = {}
-    for most in _OUTPUTS[choice]:
+    for most in most_outputs(builder):
         rows, columns = (1 if size == 1 else min(most, MOST_PRODUCTS + 1 - size) for size in window)
-        if choice != "auto" or _is_accurate((rows, columns), node, builder):
+        error = winograd_error((rows, columns), window, products)
+        if builder.numerics.winograd != "auto" or may_err_by(error, node, builder):
             found[rows, columns] = None
     return list(found)
 
 
-def _is_accurate(outputs: tuple[int, int], node: Node, builder: ProgramBuilder) -> bool:
-    weights = constant_array(node, 1)
-    assert weights is not None
-    depth, rows, columns = conv_shapes(node).kernel
-    return may_err_by(winograd_error(outputs, (rows, columns), weights.shape[1] * depth), node, builder)
+def most_outputs(builder: ProgramBuilder) -> Sequence[int]:
+    """Outputs of a tile along an axis that the option allows."""
+    return _OUTPUTS[builder.numerics.winograd]
 
 
 def _is_allowed(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> bool:
@@ -123,8 +124,8 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
-def _insists(builder: ProgramBuilder) -> bool:
+def insists_on_winograd(builder: ProgramBuilder) -> bool:
     return builder.numerics.winograd in ("f2", "f4")
 
 
-RULES = {"conv": (TiledRule(NAME, WinogradTiling, _refusal, _tilings, _emit, _insists, _is_allowed),)}
+RULES = {"conv": (TiledRule(NAME, WinogradTiling, _refusal, _tilings, _emit, insists_on_winograd, _is_allowed),)}

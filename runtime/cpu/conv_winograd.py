@@ -113,7 +113,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     input_rows, input_columns = constant(target, shape.input_rows), constant(target, shape.input_columns)
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
-    copy_vectors, zero_vectors = memory.copy_vectors, memory.zero_vectors
+    copy_vectors, zero_vectors, expect_writes = memory.copy_vectors, memory.zero_vectors, memory.expect_writes
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         COLUMNS, BLOCKS, BYTES = register_columns(), register_blocks(), vector_bytes()
@@ -259,6 +259,13 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                         entries += 1
                                     weight_offset += count * BLOCKS * BYTES
                         tile_weights = chunk_weights + (load_index(head + 16) - chunk_first) * 4
+                        # The inverse transform writes in bursts, for which the lines should be there.
+                        for tile in range(tiles * position // POSITIONS, tiles * (position + 1) // POSITIONS):
+                            pixel = y + (oc * BLOCKS * OD + depth) * y_plane + load_index(places + tile * 64 + 32)
+                            for _ in range(BLOCKS):
+                                for row in range(OUT_ROWS):
+                                    expect_writes(pixel + row * DH * OW * BYTES, OUT_COLUMNS * DW)
+                                pixel += OD * y_plane
                         sums = m + position * m_position + (oc - chunk_begin) * BLOCKS * v_block
                         for number in range(0, tiles, COLUMNS):
                             run_tile(

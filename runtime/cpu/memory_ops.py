@@ -17,7 +17,8 @@ class MemoryOps:
 
     ``load_index(address)``, ``store_index(address, value)``;
     ``copy_vectors(dst, src, src_step_bytes, count)`` copies ``count`` vectors to consecutive places;
-    ``zero_vectors(dst, count)``; ``copy_floats(dst, src, src_step_bytes, count)`` and ``zero_floats(dst, count)`` do
+    ``zero_vectors(dst, count)``; ``expect_writes(dst, count)`` asks for the cache lines of ``count`` vectors that will
+    be written; ``copy_floats(dst, src, src_step_bytes, count)`` and ``zero_floats(dst, count)`` do
     the same with single floats, ranges of any alignment.
     ``pack_panel(dst, width, src, row_step_bytes, column_step_bytes, rows, columns, scale_bits)`` writes scale * src
     transposed: dst[column][row] for ``rows`` <= ``width``, zeros in the rest of the width.
@@ -27,6 +28,7 @@ class MemoryOps:
     store_index: Any
     copy_vectors: Any
     zero_vectors: Any
+    expect_writes: Any
     copy_floats: Any
     zero_floats: Any
     pack_panel: Any
@@ -38,6 +40,7 @@ def memory_ops(target: Target) -> MemoryOps:
         store_index=intrinsic(target, lambda b, address, value: b.store_index(value, address), 2),
         copy_vectors=intrinsic(target, _copy_vectors, 4),
         zero_vectors=intrinsic(target, _zero_vectors, 2),
+        expect_writes=intrinsic(target, _expect_writes, 2),
         copy_floats=intrinsic(target, _copy_floats, 4),
         zero_floats=intrinsic(target, _zero_floats, 2),
         pack_panel=intrinsic(target, _pack_panel, 8),
@@ -53,6 +56,11 @@ def _copy_vectors(b: VectorBuilder, dst: ir.Value, src: ir.Value, step: ir.Value
 def _zero_vectors(b: VectorBuilder, dst: ir.Value, count: ir.Value) -> None:
     with b.loop(count) as number:
         b.store(b.zero(), dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
+
+
+def _expect_writes(b: VectorBuilder, dst: ir.Value, count: ir.Value) -> None:
+    with b.loop(count) as number:
+        b.prefetch(b.ir.add(dst, b.ir.mul(number, b.index(b.target.vector_bytes))), writes=True)
 
 
 def _copy_floats(b: VectorBuilder, dst: ir.Value, src: ir.Value, step: ir.Value, count: ir.Value) -> None:

@@ -135,14 +135,14 @@ class VectorBuilder:
         """An empty inline assembly that LLVM moves no load across: keeps broadcasts folded into their multiply-adds."""
         self.ir.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], side_effect=True)
 
-    def prefetch(self, address: ir.Value, offset: int = 0, near: bool = True) -> None:
+    def prefetch(self, address: ir.Value, offset: int = 0, near: bool = True, writes: bool = False) -> None:
         """Ask for the cache line at ``address`` + ``offset`` to be on its way; it may lie outside of all memory.
 
-        It goes to the first-level cache if ``near``, else to the second.
+        It goes to the first-level cache if ``near``, else to the second. ``writes``: no other core keeps a copy.
         """
         kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
         function = self._declare("llvm.prefetch.p0", kind)
-        read, keep, data = (ir.Constant(I32, value) for value in (0, 3 if near else 2, 1))
+        read, keep, data = (ir.Constant(I32, value) for value in (int(writes), 3 if near else 2, 1))
         self.ir.call(function, [self.pointer(address, I8, offset), read, keep, data])
 
     # Float64, in two registers a vector

@@ -19,7 +19,7 @@ _TRANSFORM = 8.0  # multiply-adds that one position of a tile costs, in either t
 _GROUPS = (28, 50, 100, 200)  # about so many tiles a group are tried, and all tiles
 _CHUNKS = (4, 8, 16)  # blocks of output channels of a chunk that are tried, and all blocks
 _MOST_PARTS = 16  # items that share a group of tiles
-_THREADS = (1, 2, 3, 4, 8)  # over which the time of a layer is averaged: items should be many, and of equal size
+_THREADS = (1, 2, 3, 4)  # over which the time of a layer is averaged: items should be many, and of equal size
 _MOST_ITEMS = 64
 _WAIT = 0.25  # share of an item for which threads wait for the last one, beside what their numbers of items differ by
 

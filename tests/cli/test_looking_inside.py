@@ -60,7 +60,7 @@ def test_explain_shows_what_was_measured(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("CNNC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(compiler, "KernelStopwatch", lambda *arguments, **options: FakeStopwatch(last_is_fastest))
     tuning = tmp_path / "tuning.json"
-    assert "conv.f32.blocked.direct" in done("tune", LENET, "-o", tuning)
+    assert "conv.f32.blocked.plain_winograd" in done("tune", LENET, "-o", tuning)
     nodes = answer("explain", LENET, "-O", 3, "--tuning", tuning, "--json")["nodes"]
     measured = {node["op"]: node["candidates"] for node in nodes if node["candidates"]}
     assert measured.keys() == {"conv", "gemm"}

@@ -36,7 +36,8 @@ EXPECTED = Path(__file__).with_name("tiles.json")
 LLVM = ".".join(map(str, llvmlite.binding.llvm_version_info[:2]))
 
 DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
-WINDOW, IMAGE, WINOGRAD = "conv.f32.blocked.window", "conv.f32.blocked.plain_input", "conv.f32.blocked.winograd"
+WINDOW, IMAGE = "conv.f32.blocked.window", "conv.f32.blocked.plain_input"
+WINOGRAD, IMAGE_WINOGRAD = "conv.f32.blocked.winograd", "conv.f32.blocked.plain_winograd"
 STRASSEN = "conv.f32.blocked.strassen"
 GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
 
@@ -76,6 +77,7 @@ CASES = {
     "direct 3x3 stride 2, tile 1x14x2": conv(DIRECT, 192, 192, 56, 3, 2, **_tile(1, 14, 2)),
     "direct 7x7 stride 2 of an image": conv(DIRECT, 3, 64, 224, 7, 2),
     "image 7x7 stride 2": replace(conv(IMAGE, 3, 64, 224, 7, 2), code=hottest_block),
+    "image 7x7 stride 2, winograd in rows": replace(conv(IMAGE_WINOGRAD, 3, 64, 224, 7, 2), code=densest_loop),
     "window 3x3": conv(WINDOW, 192, 192, 56, 3),
     "window 3x3 stride 2": conv(WINDOW, 192, 192, 56, 3, 2),
     "window 3x3 of a small map": conv(WINDOW, 512, 512, 7, 3),
