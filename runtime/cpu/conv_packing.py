@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def pack_weights(
     w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
     oc, ic_group = w.shape[:2]
     oc_group = oc // groups
+    # [input channel of a group, tap, OC]: the weights of an output tile are adjacent.
+    by_output = np.ascontiguousarray(w.reshape(oc, ic_group, -1).transpose(1, 2, 0))
     lane_of = np.arange(ic_group * groups) if input_lanes is None else np.asarray(input_lanes)
     width = blocks * lanes
     tiles = -(-oc // width)
@@ -66,23 +69,31 @@ def pack_weights(
             rows.extend(found)
         start, runs = lists[key]
         heads.append((start, len(runs), offset))
-        # [input channel, KD, KH, KW, output lane], zero where the channel is not in the output's group
+        # [input channel, tap, output lane], zero where the channel is not in the output's group
         room = tail_lanes if tail_lanes and tile == tiles - 1 else width
-        dense = np.zeros((len(channels), *w.shape[2:], room), np.float32)
+        dense = np.zeros((len(channels), by_output.shape[1], room), np.float32)
         for group in tile_groups:
-            outputs = np.arange(max(first, group * oc_group), min(last, (group + 1) * oc_group))
+            begin, end = max(first, group * oc_group), min(last, (group + 1) * oc_group)
             members = np.flatnonzero(channels // ic_group == group)
-            taps = w[np.ix_(outputs, channels[members] - group * ic_group)]
-            window = [np.arange(extent) for extent in w.shape[2:]]
-            dense[np.ix_(members, *window, outputs - first)] = np.moveaxis(taps, 0, -1)
-        position = 0
-        for _, _, count in runs:
-            part = dense[position : position + count]  # [lane, KD, KH, KW, width]
-            packed.append(np.moveaxis(part, 0, 3).reshape(-1))
-            offset += part.size
-            position += count
+            dense[members, :, begin - first : end - first] = by_output[channels[members] - group * ic_group, :, begin:end]
+        packed += _by_segment(dense, [count for _, _, count in runs])
+        offset += dense.size
     segments = np.array([*heads, *rows], np.int64)
     return PackedWeights(np.concatenate(packed), segments, max(count for _, count, _ in heads))
+
+
+def _by_segment(dense: NDArray[np.float32], counts: Sequence[int]) -> Iterator[NDArray[np.float32]]:
+    """``dense`` [input channel, tap, output lane] as [segment][tap][input lane][output lane], in flat parts.
+
+    ``counts`` are the channels of each segment. Segments of as many channels, mostly whole blocks, make one part.
+    """
+    _, taps, width = dense.shape
+    begin = 0
+    for count, alike in groupby(counts):
+        segments = len(list(alike))
+        part = dense[begin : begin + segments * count].reshape(segments, count, taps, width)
+        yield part.transpose(0, 2, 1, 3).reshape(-1)
+        begin += segments * count
 
 
 def pack_two_groups(

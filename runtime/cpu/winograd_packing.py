@@ -27,14 +27,17 @@ def pack_winograd(
     order in which they are read; arguments and segments as in ``pack_weights``, for one position. The transform
     G g G^T is computed in float64 and rounded once.
     """
-    w = np.asarray(w, np.float64)
     w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
     vertical, horizontal = (matrices(m, r).filters for m, r in zip(outputs, w.shape[3:], strict=True))
-    at_positions = np.einsum("ocdkl,ik,jl->ijocd", w, vertical, horizontal).reshape(-1, *w.shape[:3])
-    packed = [pack_weights(position, lanes, blocks, groups, input_lanes) for position in at_positions]
-    by_position = np.stack([position.weights for position in packed])
+    transform = np.kron(vertical, horizontal)  # [position, tap]
+    taps = [w[..., row, column] for row in range(w.shape[3]) for column in range(w.shape[4])]
+    packed = [pack_weights(tap, lanes, blocks, groups, input_lanes) for tap in taps]
+    by_tap = np.stack([tap.weights for tap in packed])
     tiles = -(-w.shape[0] // (lanes * blocks))
     begins = [int(offset) for offset in packed[0].segments[:tiles:chunk_tiles, 2]]
-    chunks = np.split(by_position, begins[1:], axis=1)
-    weights = np.concatenate([chunk.reshape(-1) for chunk in chunks])
+    weights = np.empty(len(transform) * by_tap.shape[1], np.float32)
+    end = 0
+    for chunk in np.split(by_tap, begins[1:], axis=1):
+        begin, end = end, end + len(transform) * chunk.shape[1]
+        weights[begin:end] = (transform @ chunk.astype(np.float64)).reshape(-1)
     return PackedWeights(weights, packed[0].segments, packed[0].segment_count)
