@@ -13,7 +13,7 @@ from cnnc import __version__, dsl, frontends, passes
 from cnnc.errors import ArtifactError, InputError, OptionError
 from cnnc.ir import Array, Graph, Notes
 from cnnc.ir.clone import clone_graph
-from cnnc.ir.text import constant_arrays, print_graph
+from cnnc.ir.text import print_apart
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
 from cnnc.lower.numerics import STRASSEN_CHOICES, WINOGRAD_CHOICES, Numerics, numerics_of_level
@@ -328,8 +328,8 @@ class CompiledModel:
         """
         part = None
         if portable:
-            text = print_graph(self.optimised).encode()
-            part = Portable(text, tuple(constant_arrays(self.optimised).items()))
+            text, weights = print_apart(self.optimised)
+            part = Portable(text.encode(), tuple(weights.items()))
         metadata = {"graph_name": self.graph.name, "cnnc": __version__, "level": str(self.options.level)}
         save_artifact(
             path,

@@ -150,7 +150,7 @@ def _rebuilt(
             new_weights = weights.astype(dtype)
         if bias is not None:
             new_bias = bias.astype(dtype)
-    if any(made is not None and not np.isfinite(made.astype(np.float64)).all() for made in (new_weights, new_bias)):
+    if any(made is not None and not np.isfinite(made).all() for made in (new_weights, new_bias)):
         return f"the folded weights overflow {node.input(1).type.dtype.value}"
     given = node.optional(2)
     operands: list[Value | None] = [

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +18,7 @@ from cnnc.errors import InternalError, UnsupportedError
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import bytes_of
 from cnnc.runtime.cpu import kernel_def
+from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable, KernelCode
 from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Target
@@ -62,9 +64,10 @@ def save_artifact(
     if program_from_json(described, "program") != program:
         raise InternalError("a program does not survive being written and read")
     sections = list(_sections(constants, portable, code))
+    with ThreadPoolExecutor(available_threads()) as threads:
+        digests = list(threads.map(lambda section: hashlib.sha256(section.data).hexdigest(), sections))
     table, offset = [], 0
-    for section in sections:
-        digest = hashlib.sha256(section.data).hexdigest()
+    for section, digest in zip(sections, digests, strict=True):
         table.append({**section.entry, "offset": offset, "bytes": section.data.nbytes, "sha256": digest})
         offset = form.padded(offset + section.data.nbytes)
     header = {

@@ -11,7 +11,7 @@ from cnnc.ir.node import Node, Value
 from cnnc.ir.patch import Patch
 from cnnc.ir.pattern import ANY, Bind, Const, Match, Miss, Op, known_array, match, only_use
 from cnnc.ir.rewrite import Notes, Refusal, Rule, rewrite
-from cnnc.ir.text import constant_arrays, print_graph
+from cnnc.ir.text import print_apart, print_graph
 from cnnc.ir.text_file import dump_graph, load_graph, save_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.ir.verify import STAGES, verify
@@ -38,13 +38,13 @@ __all__ = [
     "Rule",
     "Value",
     "clone_graph",
-    "constant_arrays",
     "dump_graph",
     "known_array",
     "load_graph",
     "match",
     "only_use",
     "parse_graph",
+    "print_apart",
     "print_graph",
     "rewrite",
     "save_graph",

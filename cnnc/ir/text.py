@@ -60,6 +60,21 @@ def print_graph(graph: Graph, constant_text: ConstantText | None = None) -> str:
     return "\n".join([*lines, "}", ""])
 
 
+def print_apart(graph: Graph) -> tuple[str, dict[str, Array]]:
+    """The graph as text, and by key the constants that it gives by hash: what ``parse_graph`` needs to read it back."""
+    arrays: dict[str, Array] = {}
+
+    def show(array: Array) -> str:
+        inline = _inline(array)
+        if inline is not None:
+            return inline
+        key = constant_key(array)
+        arrays[key] = array
+        return f"sha256:{key}"
+
+    return print_graph(graph, show), arrays
+
+
 def node_text(node: Node) -> str:
     """One node as a statement."""
     results = ", ".join(f"{_operand(value)}: {type_text(value.type)}" for value in node.outputs)
@@ -86,12 +101,6 @@ def constant_key(array: Array) -> str:
     digest = hashlib.sha256(f"{DType.of(array.dtype).value}{list(array.shape)}".encode())
     digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:16]
-
-
-def constant_arrays(graph: Graph) -> dict[str, Array]:
-    """The constants that ``print_graph`` writes by hash, by key: what ``parse_graph`` needs to read the text back."""
-    arrays = [value.array for value in graph.constants if value.array is not None]
-    return {constant_key(array): array for array in arrays if _inline(array) is None}
 
 
 def _constant_text(array: Array) -> str:

@@ -12,7 +12,7 @@ from cnnc.errors import ModelError
 from cnnc.ir.fact import Array
 from cnnc.ir.graph import Graph
 from cnnc.ir.table import OpTable
-from cnnc.ir.text import constant_arrays, print_graph
+from cnnc.ir.text import print_apart, print_graph
 from cnnc.ir.text_parser import MAX_TEXT, parse_graph
 from cnnc.types import DType
 
@@ -24,9 +24,10 @@ _BF16 = ".bf16"
 
 def save_graph(graph: Graph, path: Path) -> None:
     """Write ``path`` (text) and, where it has large constants, ``path`` with the suffix ``.npz``."""
-    path.write_text(print_graph(graph), encoding="utf-8")
+    text, constants = print_apart(graph)
+    path.write_text(text, encoding="utf-8")
     arrays: dict[str, Array] = {}
-    for key, array in constant_arrays(graph).items():
+    for key, array in constants.items():
         # The .npy format has no bfloat16: its bits are stored.
         is_bf16 = DType.of(array.dtype) is DType.BF16
         arrays[key + _BF16 if is_bf16 else key] = array.view(np.uint16) if is_bf16 else array

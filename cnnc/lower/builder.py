@@ -113,7 +113,7 @@ class ProgramBuilder:
         self.machine = machine
         self._buffers: list[Buffer] = []
         self._constants: list[Array] = []
-        self._constant_buffers: dict[tuple[str, bytes], int] = {}
+        self._constant_buffers: dict[tuple[str, int, bytes], list[tuple[Array, int]]] = {}
         self._steps: list[Step] = []
         self._places: dict[Value, Place] = {}
         self._conv_depths: dict[bool, int] = {}
@@ -193,12 +193,15 @@ class ProgramBuilder:
     def constant(self, array: Array, name: str = "packed") -> int:
         """Buffer index of constant content; equal bytes are stored once."""
         array = np.ascontiguousarray(array)
-        key = (array.dtype.str, array.tobytes())
-        if key not in self._constant_buffers:
-            self._constants.append(array)
-            index = len(self._constants) - 1
-            self._constant_buffers[key] = self._buffer(name, "constant", array.nbytes, index)
-        return self._constant_buffers[key]
+        content = array.reshape(-1).view(np.uint8)
+        alike = self._constant_buffers.setdefault((array.dtype.str, array.nbytes, content[:64].tobytes()), [])
+        for known, buffer in alike:
+            if np.array_equal(known, content):
+                return buffer
+        self._constants.append(array)
+        buffer = self._buffer(name, "constant", array.nbytes, len(self._constants) - 1)
+        alike.append((content, buffer))
+        return buffer
 
     def temporary(self, name: str, size: Dim) -> int:
         """Arena storage that only the current step uses."""

@@ -75,7 +75,9 @@ def pack_weights(
         for group in tile_groups:
             begin, end = max(first, group * oc_group), min(last, (group + 1) * oc_group)
             members = np.flatnonzero(channels // ic_group == group)
-            dense[members, :, begin - first : end - first] = by_output[channels[members] - group * ic_group, :, begin:end]
+            dense[members, :, begin - first : end - first] = by_output[
+                channels[members] - group * ic_group, :, begin:end
+            ]
         packed += _by_segment(dense, [count for _, _, count in runs])
         offset += dense.size
     segments = np.array([*heads, *rows], np.int64)

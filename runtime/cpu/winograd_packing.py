@@ -30,14 +30,14 @@ def pack_winograd(
     w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
     vertical, horizontal = (matrices(m, r).filters for m, r in zip(outputs, w.shape[3:], strict=True))
     transform = np.kron(vertical, horizontal)  # [position, tap]
-    taps = [w[..., row, column] for row in range(w.shape[3]) for column in range(w.shape[4])]
-    packed = [pack_weights(tap, lanes, blocks, groups, input_lanes) for tap in taps]
-    by_tap = np.stack([tap.weights for tap in packed])
+    by_tap = np.ascontiguousarray(np.moveaxis(w, (3, 4), (0, 1)), np.float32).reshape(-1, *w.shape[:3])
+    packed = [pack_weights(tap, lanes, blocks, groups, input_lanes) for tap in by_tap]
+    packed_taps = np.stack([tap.weights for tap in packed])
     tiles = -(-w.shape[0] // (lanes * blocks))
     begins = [int(offset) for offset in packed[0].segments[:tiles:chunk_tiles, 2]]
-    weights = np.empty(len(transform) * by_tap.shape[1], np.float32)
+    weights = np.empty(len(transform) * packed_taps.shape[1], np.float32)
     end = 0
-    for chunk in np.split(by_tap, begins[1:], axis=1):
+    for chunk in np.split(packed_taps, begins[1:], axis=1):
         begin, end = end, end + len(transform) * chunk.shape[1]
         weights[begin:end] = (transform @ chunk.astype(np.float64)).reshape(-1)
     return PackedWeights(weights, packed[0].segments, packed[0].segment_count)

@@ -12,7 +12,7 @@ from cnnc.errors import ModelError
 from cnnc.ir import Attrs, Graph
 from cnnc.ir.clone import clone_graph
 from cnnc.ir.draw import to_networkx
-from cnnc.ir.text import constant_arrays, constant_key, print_graph
+from cnnc.ir.text import constant_key, print_apart, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.ops import OPS
 from cnnc.ops.activation import Activation
@@ -43,8 +43,8 @@ TABLE = {
 
 
 def _roundtrip(graph: Graph) -> Graph:
-    text = print_graph(graph)
-    back = parse_graph(text, graph.table, constant_arrays(graph))
+    text, arrays = print_apart(graph)
+    back = parse_graph(text, graph.table, arrays)
     assert print_graph(back) == text
     return back
 

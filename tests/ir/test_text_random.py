@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from cnnc import interp
 from cnnc.ir import Graph, verify
 from cnnc.ir.clone import clone_graph
-from cnnc.ir.text import constant_arrays, print_graph
+from cnnc.ir.text import print_apart, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.sample_inputs import sample_inputs
 from tests.ir.random_graphs import random_graphs
@@ -18,8 +18,9 @@ from tests.ir.random_graphs import random_graphs
 @given(random_graphs())
 def test_text_and_clone_of_random_graphs(graph: Graph) -> None:
     verify(graph)
-    text = print_graph(graph)
-    back = parse_graph(text, graph.table, constant_arrays(graph))
+    text, arrays = print_apart(graph)
+    assert text == print_graph(graph)
+    back = parse_graph(text, graph.table, arrays)
     verify(back)
     assert print_graph(back) == text
     assert print_graph(clone_graph(graph)) == text
