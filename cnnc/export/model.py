@@ -49,7 +49,8 @@ def export_graph(graph: Graph, *, opset: int | None = None, store: TensorStore =
         for value in node.outputs:
             writer.sizes.learn(operands[value])
     outputs = _write_outputs(graph, writer, operands)
-    between = [(name, type) for name, type in writer.types.items() if name not in graph.output_names]
+    returned = set(graph.output_names)
+    between = [(name, type) for name, type in writer.types.items() if name not in returned]
     proto = GraphProto(
         name=graph.name,
         node=writer.nodes,

@@ -15,6 +15,7 @@ import numpy as np
 from cnnc.export.operation import Operand
 from cnnc.export.writer import Exporter, NodeWriter
 from cnnc.ir.fact import Array
+from cnnc.ops.pool import AveragePoolAttrs
 from cnnc.types import DType, TensorType
 
 _BYTES = (DType.I8, DType.U8)
@@ -79,14 +80,14 @@ def export_q_linear_global_average_pool(node: NodeWriter) -> None:
 def export_q_linear_average_pool(node: NodeWriter) -> None:
     """AveragePool; channels that come last are moved to the front and back."""
     real, type = _dequantized(node, 0), _real_type(node)
-    fields = node.fields("channels_last")
+    attrs = AveragePoolAttrs(**node.fields("channels_last"))
     if not node.attrs.channels_last:
-        _finish_quantized(node, node.step("AveragePool", [real], type, **fields), 3)
+        _finish_quantized(node, node.part("average_pool", [real], attrs, type), 3)
         return
     rank = real.type.rank
     to_front, to_back = (0, rank - 1, *range(1, rank - 1)), (0, *range(2, rank), 1)
     images = node.step("Transpose", [real], _permuted(real.type, to_front), perm=to_front)
-    pooled = node.step("AveragePool", [images], _permuted(type, to_front), **fields)
+    pooled = node.part("average_pool", [images], attrs, _permuted(type, to_front))
     _finish_quantized(node, node.step("Transpose", [pooled], type, perm=to_back), 3)
 
 

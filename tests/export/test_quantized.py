@@ -104,6 +104,7 @@ def test_concat() -> None:
         ("q_linear_global_average_pool", {}, ("GlobalAveragePool",)),
         ("q_linear_global_average_pool", {"channels_last": 1}, ("ReduceMean",)),
         ("q_linear_average_pool", {"kernel_shape": (2, 3), "pads": (1, 0, 0, 1)}, ("AveragePool",)),
+        ("q_linear_average_pool", {"kernel_shape": (1, 1), "strides": (4, 3), "ceil_mode": 1}, ("AveragePool",)),
         (
             "q_linear_average_pool",
             {"kernel_shape": (2, 3), "strides": (2, 1), "channels_last": 1},
