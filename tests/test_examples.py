@@ -12,7 +12,13 @@ import pytest
 from tests.cli.command_line import answer
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = {"ct_volume": "probability", "mobilenet_v2": "3,504,872 parameters", "multitask": "mask", "unet": "scores"}
+EXAMPLES = {
+    "ct_volume": "probability",
+    "lenet5": "44 of 50 images",
+    "mobilenet_v2": "3,504,872 parameters",
+    "multitask": "mask",
+    "unet": "scores",
+}
 """What a run of each prints, among other things."""
 
 
