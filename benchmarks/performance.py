@@ -5,6 +5,12 @@
     python benchmarks/performance.py --models-folder ../zoo --only latency --threads 1 --engines cnnc onnxruntime
     python benchmarks/performance.py --report-only                                        the page from what is measured
 
+Sections may be measured by commands of their own, with other rounds or other models; the page shows them all:
+
+    python benchmarks/performance.py --models-folder ../zoo --measure-only --only latency --rounds 4 --budget 5
+    python benchmarks/performance.py --models-folder ../zoo --measure-only --only start compile layers --threads 2
+    python benchmarks/performance.py --report-only
+
 Needs ``pip install cnnc[bench]`` (onnxruntime, and matplotlib for the plot). Engines may live in other environments:
 name their interpreters by PY_ORT, PY_OV, PY_NCNN and PY_MNN. An engine that is missing or cannot run a model is listed
 as such.
@@ -18,8 +24,9 @@ anew.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sidebyside.report import CNNC, PEERS, write_report
@@ -34,8 +41,10 @@ MODELS = (
 KINDS = ("latency", "batch", "sessions", "start", "compile", "layers")
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--models-folder", type=Path, help="folder of the .onnx files")
     parser.add_argument("--models", nargs="+", default=MODELS, metavar="NAME", help="names of files, without .onnx")
     parser.add_argument("--engines", nargs="+", default=[CNNC, *PEERS], choices=[CNNC, *PEERS])
@@ -51,13 +60,28 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--report-only", action="store_true", help="measure nothing")
     what.add_argument("--measure-only", action="store_true", help="write no page: needs no matplotlib")
     arguments = parser.parse_args(argv)
+    arguments.command = shlex.join(["python", "benchmarks/performance.py", *_without_paths(argv)])
     if not arguments.report_only and arguments.models_folder is None:
         parser.error("--models-folder is needed: the folder of the .onnx files")
     return arguments
 
 
+def _without_paths(argv: Sequence[str]) -> Iterator[str]:
+    """The command's words as they are shown: no folders of this machine."""
+    words = iter(argv)
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option not in ("--models-folder", "--store", "--out"):
+            yield word
+            continue
+        if not equals:
+            next(words)
+        if option == "--models-folder":
+            yield from (option, "MODELS")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parse(argv)
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
     store = Store(arguments.store)
     if not arguments.measure_only:
         import matplotlib  # noqa: F401  # is it there? Asked before hours of measuring, not after

@@ -62,7 +62,7 @@ def sections(
 
 def measure(store: Store, arguments: argparse.Namespace) -> None:
     """Measure what the store lacks, model by model."""
-    store.write(MACHINE, "machine", _machine(arguments, store.read(MACHINE).get("machine")))
+    store.write(MACHINE, "machine", _machine(store.read(MACHINE).get("machine")))
     for model in arguments.models:
         path = arguments.models_folder / f"{model}.onnx"
         if not path.exists():
@@ -86,19 +86,17 @@ def measure(store: Store, arguments: argparse.Namespace) -> None:
             except CnncError as error:
                 print(f"{model} {name}: {error}", flush=True)
                 continue
-            store.write(model, name, {**value, "asked": engines})
+            store.write(model, name, {**value, "asked": engines, "command": arguments.command})
             print(f"{model} {name}: {time.perf_counter() - begin:.0f} s {_line(value)}", flush=True)
 
 
-def _machine(arguments: argparse.Namespace, known: dict[str, Any] | None) -> dict[str, Any]:
+def _machine(known: dict[str, Any] | None) -> dict[str, Any]:
     limits = measure_limits()
     if known is not None:  # a busy machine measures less than its limits
         old = known["limits"]
         limits["peak_flops"] = max(limits["peak_flops"], old["peak_flops"])
         rates = limits["bytes_per_second"]
         limits["bytes_per_second"] = {level: max(rate, old["bytes_per_second"][level]) for level, rate in rates.items()}
-    words = ["python benchmarks/performance.py --models-folder MODELS", f"--rounds {arguments.rounds}"]
-    words += [f"--slice {arguments.slice:g}", f"--budget {arguments.budget:g}"]
     return {
         "cpu": cpu_model(),
         "target": host_target().cpu,
@@ -107,7 +105,6 @@ def _machine(arguments: argparse.Namespace, known: dict[str, Any] | None) -> dic
         "python": platform.python_version(),
         "cnnc": cnnc.__version__,
         "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(words),
         "limits": limits,
     }
 

@@ -30,7 +30,7 @@ def write_report(store: Store, out: Path, plot: Path | None) -> None:
         *(_starts(models, threads) for threads in _thread_counts(models, "start")),
         _compiling(models),
         _errors(models),
-        _plot(machine, plot, out),
+        _plot(machine, models, plot, out),
         _absent(models),
     ]
     temporary = out.with_suffix(".tmp")
@@ -53,9 +53,8 @@ def _introduction(machine: Section, models: Mapping[str, Section]) -> str:
 
 Measured on {machine["date"]}: {machine["cores"]} cores of an {machine["cpu"]} ({machine["target"]}), \
 {machine["system"]}, Python {machine["python"]}. {listed}. float32, batch 1 unless a table says otherwise. One thread \
-reaches {limits["peak_flops"] / 1e9:.0f} GFLOP/s of multiply-adds in registers, and reads from {memory} GB/s.
-
-    {machine["command"]}
+reaches {limits["peak_flops"] / 1e9:.0f} GFLOP/s of multiply-adds in registers, and reads from {memory} GB/s. Above \
+each table stand the commands that measured it.
 
 Each engine runs in a process of its own. The engines take turns in short slices, another one first in each round, and \
 sleep while others run; a run that is not timed begins each slice. With several threads a round counts only if pure \
@@ -91,6 +90,7 @@ def _latency(models: Mapping[str, Section], threads: int) -> str:
     lines = [
         f"## One run after the other, {_threads_text(threads)}",
         "",
+        *_commands(models, f"latency/{threads}"),
         *_table([*columns, "onnxruntime p50 / p99 ms"], rows),
         "",
         _summary("the faster of onnxruntime and OpenVINO", fast_ratios),
@@ -116,6 +116,7 @@ def _batches(models: Mapping[str, Section], threads: int) -> str:
         [
             f"## Batches of 8, {_threads_text(threads)}",
             "",
+            *_commands(models, f"batch/{threads}"),
             *_table(columns, rows),
             "",
             _summary("the faster one", ratios),
@@ -140,6 +141,7 @@ def _sessions(models: Mapping[str, Section], threads: int) -> str:
         [
             f"## Two sessions at once, at most {_threads_text(threads)} each",
             "",
+            *_commands(models, f"sessions/{threads}"),
             "Two sessions in one process, each run over and over by a thread of its own.",
             "",
             *_table(columns, rows),
@@ -171,6 +173,7 @@ def _starts(models: Mapping[str, Section], threads: int) -> str:
         [
             f"## Cold start and peak memory, {_threads_text(threads)}",
             "",
+            *_commands(models, f"start/{threads}"),
             "From after `import numpy` in a fresh process: import of the engine, loading the model (cnnc from a "
             "`.cnnc` file, onnxruntime and OpenVINO from ONNX, ncnn and MNN from their own files), first output. Files "
             "and compiled kernels are in their caches. MiB: the largest resident set of the process, mapped weights "
@@ -196,7 +199,14 @@ def _compiling(models: Mapping[str, Section]) -> str:
         return ""
     columns = ["model", "no kernels cached s", "kernels cached s", "ONNX MiB", ".cnnc MiB"]
     return "\n".join(
-        ["## Compiling", "", "`cnnc compile` as a whole, with the start of Python.", "", *_table(columns, rows)]
+        [
+            "## Compiling",
+            "",
+            *_commands(models, "compile"),
+            "`cnnc compile` as a whole, with the start of Python.",
+            "",
+            *_table(columns, rows),
+        ]
     )
 
 
@@ -221,11 +231,12 @@ def _errors(models: Mapping[str, Section]) -> str:
     )
 
 
-def _plot(machine: Section, plot: Path | None, out: Path) -> str:
+def _plot(machine: Section, models: Mapping[str, Section], plot: Path | None, out: Path) -> str:
     if plot is None:
         return ""
+    commands = "".join(f"{line}\n" for line in _commands(models, "layers"))
     return (
-        "## Rooflines\n\n"
+        f"## Rooflines\n\n{commands}"
         "One thread; a dot is a layer, its size its share of the time: convolutions blue, matrix products red. Lines "
         f"are the measured limits: {machine['limits']['peak_flops'] / 1e9:.0f} GFLOP/s of multiply-adds, and reading "
         "from each level of the memory. Operations are counted as in direct convolution: layers above the roof need "
@@ -246,6 +257,12 @@ def _absent(models: Mapping[str, Section]) -> str:
                 reasons |= section.get("failed", {})
         lines += [f"- {name}, {TITLES.get(engine, engine)}: {reason}" for engine, reason in reasons.items()]
     return "\n".join(["## What could not be measured", "", *lines]) if lines else ""
+
+
+def _commands(models: Mapping[str, Section], key: str) -> list[str]:
+    """The commands that measured a section, as a block of Markdown."""
+    found = dict.fromkeys(section["command"] for _, section in _with_section(models, key))
+    return [*(f"    {command}" for command in found), ""]
 
 
 def _thread_counts(models: Mapping[str, Section], kind: str) -> list[int]:

@@ -23,13 +23,16 @@ def engine(*milliseconds: float) -> dict[str, Any]:
 
 
 def speed(**engines: dict[str, Any]) -> dict[str, Any]:
-    return {"engines": engines, "failed": {"ncnn": "it cannot"}, "dropped": 0, "is_free": True, "asked": list(engines)}
+    facts = {"failed": {"ncnn": "it cannot"}, "dropped": 0, "is_free": True}
+    return {"engines": engines, **facts, "asked": list(engines), "command": COMMAND}
 
 
+COMMAND = "python benchmarks/performance.py --models-folder MODELS --only latency"
 LIMITS = {"peak_flops": 1e11, "bytes_per_second": {"L1": 2e11, "DRAM": 2e10}, "cache_bytes": {"L1": 32768}}
 MACHINE = {"cpu": "CPU", "target": "v4", "cores": 2, "system": "Linux", "python": "3.12", "cnnc": "0", "date": "today"}
-MACHINE |= {"command": "python benchmarks/performance.py", "limits": LIMITS}
+MACHINE |= {"limits": LIMITS}
 LAYERS = {
+    "command": "python benchmarks/performance.py --models-folder MODELS --only layers",
     "seconds": 2e-3,
     "layers": [
         {"op": "conv", "seconds": 1.5e-3, "macs": 10**8, "bytes": 10**6, "gflops": 66.7},
@@ -63,6 +66,28 @@ def test_ratios_are_of_the_fastest_peer(store: Any, tmp_path: Path) -> None:
     assert "fastest of all: geometric mean 3.46 over 2 models, lowest 1.50" in text
     assert "- net, ncnn: it cannot" in text
     assert "## Batches" not in text
+
+
+def test_each_table_names_its_commands(store: Any, tmp_path: Path) -> None:
+    from sidebyside.report import write_report
+
+    again = {**store.read("other")["latency/1"], "command": f"{COMMAND} --models other"}
+    store.write("other", "latency/1", again)
+    write_report(store, tmp_path / "page.md", tmp_path / "page-roofline.png")
+    before, latency = (tmp_path / "page.md").read_text().split("## One run after the other, 1 thread\n\n")
+    assert latency.startswith(f"    {COMMAND}\n    {COMMAND} --models other\n\n| model |")
+    assert COMMAND not in before
+    assert f"## Rooflines\n\n    {LAYERS['command']}\n\nOne thread" in latency
+
+
+def test_commands_are_shown_without_folders_of_the_machine() -> None:
+    import performance
+
+    words = ["--models-folder", "/a/b", "--only", "latency", "start", "--store=/c", "--out", "/d/e.md", "--again"]
+    arguments = performance._parse(words)
+    assert (arguments.store, arguments.out) == (Path("/c"), Path("/d/e.md"))
+    assert arguments.command == ("python benchmarks/performance.py --models-folder MODELS --only latency start --again")
+    assert performance._parse(["--models-folder=/a"]).command.endswith(".py --models-folder MODELS")
 
 
 def test_sections_are_added_one_by_one(store: Any) -> None:
