@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         measure(store, arguments)
     if not arguments.measure_only:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         plot = plot_rooflines(store, arguments.out.with_suffix(""))
         write_report(store, arguments.out, plot)
         print(f"{arguments.out} is written", file=sys.stderr)

@@ -45,14 +45,14 @@ def _introduction(machine: Section, models: Mapping[str, Section]) -> str:
         engine: facts["version"]
         for sections in models.values()
         for name, section in sections.items()
-        if name.startswith("latency/")
+        if name.startswith(("latency/", "batch/", "sessions/"))
         for engine, facts in section["engines"].items()
     }
-    listed = ", ".join(f"{TITLES[engine]} {versions[engine]}" for engine in (CNNC, *PEERS) if engine in versions)
+    listed = "".join(f"{TITLES[engine]} {versions[engine]}, " for engine in (CNNC, *PEERS) if engine in versions)
     return f"""# Performance
 
 Measured on {machine["date"]}: {machine["cores"]} cores of an {machine["cpu"]} ({machine["target"]}), \
-{machine["system"]}, Python {machine["python"]}. {listed}. float32, batch 1 unless a table says otherwise. One thread \
+{machine["system"]}, Python {machine["python"]}. {listed}float32, batch 1 unless a table says otherwise. One thread \
 reaches {limits["peak_flops"] / 1e9:.0f} GFLOP/s of multiply-adds in registers, and reads from {memory} GB/s. Above \
 each table stand the commands that measured it.
 
