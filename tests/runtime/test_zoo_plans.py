@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from cnnc.dims import symbols
@@ -15,32 +10,14 @@ from cnnc.runtime.arena_layout import least_bytes, one_after_another
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.plan_checker import check_plan
 from cnnc.runtime.planner import Planner
-from cnnc.runtime.program import Program
+from tests.runtime.zoo import MODELS, compiled_model, needs_zoo
 
-SHARED = Path(os.environ.get("CNNC_SHARED") or Path(__file__).resolve().parents[3] / "shared")
-ZOO = SHARED / "zoo"
-MODELS = sorted(path.stem for path in ZOO.glob("light/*.onnx"))
 QUICK = ("lenet5_dyn18", "squeezenet1_1", "mobilenet_v2_ts13f")
-
-needs_zoo = pytest.mark.skipif(not MODELS, reason="the model zoo is not here (CNNC_SHARED)")
-
-
-def program_of(name: str) -> Program:
-    """The program of a zoo model with made-up weights."""
-    from cnnc.compiler import compile
-
-    spec = importlib.util.spec_from_file_location("materialize", ZOO / "materialize.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    model: Any = module.materialize(str(ZOO / "light" / f"{name}.onnx"))
-    return compile(model.SerializeToString()).executable.program
 
 
 def judge(name: str) -> None:
     try:
-        program = program_of(name)
+        program = compiled_model(name).executable.program
     except UnsupportedError as error:
         pytest.skip(str(error))
     names = {symbol for port in program.inputs for dim in port.shape for symbol in symbols(dim)}
