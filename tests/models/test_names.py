@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import pytest
 from cnnc import frontends, interp, models
 from cnnc.dsl import Model
 from cnnc.dsl import model as make_model
+from cnnc.models.espcn import ESPCN
 from cnnc.models.inception_v3 import InceptionV3
+from cnnc.models.unet import UNet
 
 SHARED = Path(os.environ.get("CNNC_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 LIGHT = SHARED / "zoo" / "light"
@@ -82,12 +84,16 @@ def filled(name: str) -> Any:
     return module.materialize(str(LIGHT / f"{name}.onnx"))
 
 
-def judge_results(model: Model, exported: str) -> None:
-    """With the weights of the exported graph, in its order, the network computes what the graph does."""
+def judge_results(model: Model, exported: str, order: Sequence[str] | None = None) -> None:
+    """With the weights of the exported graph the network computes what the graph does.
+
+    Args:
+        order: the network's parameters in the order of the graph's; their own order without.
+    """
     proto = filled(exported)
     numpy_helper = pytest.importorskip("onnx.numpy_helper")
     arrays = {part.name: numpy_helper.to_array(part) for part in proto.graph.initializer}
-    for name, theirs in zip(model.parameters, shapes_in(exported), strict=True):
+    for name, theirs in zip(order or model.parameters, shapes_in(exported), strict=True):
         model.set(name, arrays[theirs])
     (given,) = model.inputs.values()
     x = np.random.default_rng(0).standard_normal((1, *given.shape[1:])).astype(np.float32)
@@ -123,3 +129,35 @@ def test_results_of_inception_v3_are_those_of_torchvision() -> None:
 @pytest.mark.parametrize("name", SAME_ORDER)
 def test_results_are_those_of_the_exported_graph(name: str) -> None:
     judge_results(models.model(name, init=None), name)
+
+
+@pytest.mark.slow
+def test_se_resnet_is_the_exported_graph() -> None:
+    assert shapes_of(models.model("se_resnet50")) == shapes_in("seresnet50")
+    judge_results(models.model("se_resnet50", init=None), "seresnet50")
+
+
+def test_results_of_espcn_are_those_of_the_exported_graph() -> None:
+    judge_results(make_model(ESPCN(), ("N", 1, 72, 72), init=None), "espcn")
+
+
+@pytest.mark.slow
+def test_results_of_unet_are_those_of_the_exported_graph() -> None:
+    model = make_model(UNet(in_channels=1, classes=2, width=32), ("N", 1, 256, 256), init=None)
+    # The graph has all transposed convolutions of the decoder before the convolutions behind them.
+    rank = {"up": 1, "conv": 2}
+    order = sorted(model.parameters, key=lambda name: rank[name.split(".")[1]] if name.startswith("up") else 0)
+    order.sort(key=lambda name: name.startswith("outc"))
+    judge_results(model, "unet", order)
+
+
+def test_tiny_yolo_has_the_shapes_of_the_exported_graph() -> None:
+    assert list(shapes_of(models.model("tiny_yolov3")).values()) == list(shapes_in("yolov3_tiny").values())
+
+
+def test_deeplab_has_the_names_of_torchvision() -> None:
+    """Of its backbone those of ResNet-50, of its head those of the model on another backbone, which was exported."""
+    names = list(shapes_of(models.model("deeplabv3_resnet50")))
+    backbone = [f"backbone.{name}" for name in shapes_in("resnet50") if not name.startswith("fc.")]
+    head = [name for name in shapes_in("deeplabv3_mobilenet_v3_large") if "classifier." in name]
+    assert names == backbone + [name[name.index("classifier.") :] for name in head if "aux" not in name]
