@@ -22,7 +22,7 @@ _TILE_VECTOR = 22.0
 _DIFFERENCE = 24.0
 """Multiply-adds that the differences of four vectors of input cost."""
 
-_NEAR_SHARE = 0.1
+_NEAR_SHARE = 0.3
 """Share of the time that weights take from the third-level cache which multiply-adds do not hide."""
 
 _FAR_SHARE = 0.3
