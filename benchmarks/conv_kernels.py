@@ -3,7 +3,8 @@
     python benchmarks/conv_kernels.py [--only NAME]
 
 Times are the best of a dozen runs with warm caches; the peak is measured by a kernel of multiply-adds alone, before
-every layer, because the clock of a shared machine moves. Winograd's rate counts the operations of direct convolution.
+every layer, because the clock of a shared machine moves. The rates of Winograd's and of Strassen's method count the
+operations of direct convolution.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from cnnc.runtime.cpu.conv_tiling import ConvTiling, choose_depthwise_columns
 from cnnc.runtime.cpu.plain_winograd_tiling import rank_plain_winograd_tilings
 from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling, tail_halves
 from cnnc.runtime.cpu.prologue import PROLOGUE_SIZES
+from cnnc.runtime.cpu.strassen_packing import pack_strassen
+from cnnc.runtime.cpu.strassen_tiling import StrassenLayer, rank_strassen_tilings
 from cnnc.runtime.cpu.window_parts import Axis, format_places, format_ranges, part_ranges, tile_places
 from cnnc.runtime.cpu.window_tiling import WindowLayer, rank_plain_tilings, rank_window_tilings
 from cnnc.runtime.cpu.winograd_packing import pack_winograd
@@ -48,6 +51,7 @@ class Layer:
     residual: bool = False
     depthwise: bool = False
     winograd: bool = False
+    strassen: bool = False
 
     @property
     def out(self) -> int:
@@ -103,6 +107,11 @@ LAYERS = (
     Layer("resnet50", 256, 256, 14, 3, 1, winograd=True),
     Layer("resnet50", 512, 512, 7, 3, 1, winograd=True),
     Layer("densenet121", 128, 32, 28, 3, 1, winograd=True),
+    Layer("resnet50", 512, 128, 28, 1, 1, strassen=True),
+    Layer("resnet50", 128, 512, 28, 1, 1, residual=True, strassen=True),
+    Layer("resnet50", 1024, 256, 14, 1, 1, strassen=True),
+    Layer("resnet50", 256, 1024, 14, 1, 1, residual=True, strassen=True),
+    Layer("mobilenetv1", 512, 512, 14, 1, 1, strassen=True),
 )
 
 
@@ -186,12 +195,30 @@ def time_winograd(layer: Layer) -> tuple[str, float]:
     return f"winograd {tile} {per_item} items {items}", run_time(variant, arrays, sizes)
 
 
+def time_strassen(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, by Strassen's method."""
+    lanes, pixels = host_target().lanes, layer.out**2
+    shape = StrassenLayer(1, pixels, layer.ic // lanes, layer.oc // lanes, lanes)
+    [(_, tiling)] = rank_strassen_tilings(shape)
+    packed = pack_strassen(np.ones((layer.oc, layer.ic), np.float32), lanes, tiling.blocks)
+    arrays = _operands(layer, layer.ic, packed.size)
+    sizes = {"N": 1, "XB": shape.ic_blocks, "YB": shape.oc_blocks, "pixels": pixels, "weight_floats": packed.size}
+    sizes |= {"pixel_tiles": tiling.pixel_tiles, "oc_tiles": tiling.oc_tiles, "alpha": 0, "beta": 0}
+    options: dict[str, int | str] = {"columns": tiling.columns, "blocks": tiling.blocks, "activation": "relu"}
+    variant = Variant.of("conv.f32.blocked.strassen", residual=int(layer.residual), lanes=lanes, **options)
+    items = kernel_def(variant.kernel).items(sizes, variant.options)
+    tile = f"{tiling.columns}x{tiling.blocks} {tiling.pixel_tiles}/{tiling.oc_tiles}"
+    return f"strassen {tile} items {items}", run_time(variant, arrays, sizes)
+
+
 def time_layer(layer: Layer) -> tuple[str, float]:
     """(description of the kernel, seconds)."""
     if layer.depthwise:
         return time_depthwise(layer)
     if layer.winograd:
         return time_plain_winograd(layer) if layer.ic <= 4 else time_winograd(layer)
+    if layer.strassen:
+        return time_strassen(layer)
     if layer.ic <= 4:
         return time_plain_input(layer)
     return time_pointwise(layer) if layer.window == layer.stride == 1 else time_window(layer)

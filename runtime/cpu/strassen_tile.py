@@ -55,14 +55,18 @@ def emit_strassen_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
             x, w = b.ir.add(operand, b.load_index(place)), b.ir.add(weights, b.load_index(place, 8))
             add_channels(b, tile, a, sums, x, w, count, ((0, 1), (0, tile.columns)))
         levels.join()
+        finished = b.variable(b.index(-1))  # a block of the result
         with b.switch(number, len(PRODUCTS)) as cases:
-            for case, product in zip(cases, PRODUCTS):
+            for case, product in zip(cases, PRODUCTS, strict=True):
                 with case:
                     for step, which in product.steps:
                         if step == FINISH:
-                            emit_results(b, tile, _result_arguments(b, tile, a, which), sums)
+                            b.set(finished, b.index(which))
                         else:
                             _step(b, step, temporaries, which, sums)
+        block = b.get(finished)
+        with b.when(b.ir.icmp_signed(">=", block, b.index(0))):
+            emit_results(b, tile, _result_arguments(b, tile, a, block), sums)
 
 
 def _step(b: VectorBuilder, step: str, temporaries: ir.Value, which: int, sums: Sums) -> None:
@@ -79,17 +83,19 @@ def _step(b: VectorBuilder, step: str, temporaries: ir.Value, which: int, sums: 
             b.store(value, temporaries, offset, aligned=True)
 
 
-def _result_arguments(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], block: int) -> dict[str, ir.Value]:
+def _result_arguments(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], block: ir.Value) -> dict[str, ir.Value]:
     """Arguments of ``emit_results`` for a block of the result."""
-    lower, right = divmod(block, 2)
-    offset = b.index(right * tile.columns * tile.pixel_bytes)
+    halves = b.index(HALVES)
+    lower, right = b.ir.udiv(block, halves), b.ir.urem(block, halves)
+    pixels = b.ir.mul(right, b.index(tile.columns * tile.pixel_bytes))
+    offset = b.ir.add(pixels, b.ir.mul(lower, a["y_half"]))
+    lanes_offset = b.ir.mul(lower, a["bias_half"])
     found = {name: a[name] for name in ("y_block", "alpha", "beta")}
     found |= {"y_row": b.index(0), "y_pixel": b.index(tile.pixel_bytes), "rows_valid": b.index(1), "lanes": b.index(0)}
-    for name in ("y", "residual"):
-        found[name] = b.ir.add(a[name], b.ir.add(offset, a["y_half"]) if lower else offset)
-    for name in ("bias", "slopes"):
-        found[name] = b.ir.add(a[name], a["bias_half"]) if lower else a[name]
-    return found | {"columns_valid": a["right"] if right else a["left"]}
+    found |= {name: b.ir.add(a[name], offset) for name in ("y", "residual")}
+    found |= {name: b.ir.add(a[name], lanes_offset) for name in ("bias", "slopes")}
+    is_right = b.ir.icmp_signed("==", right, b.index(1))
+    return found | {"columns_valid": b.ir.select(is_right, a["right"], a["left"])}
 
 
 def emit_differences(
