@@ -1,5 +1,7 @@
 """Depthwise convolution against its definition: borders, strides, dilations, run-time windows, lane maps."""
 
+from math import prod
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 from tests.kernels import reference
 from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
+from tests.numeric.tolerance import bound
 
 pytestmark = pytest.mark.jit
 
@@ -68,17 +71,21 @@ def run_depthwise(case, runtime_window=False, splits=1, item_rows=2, residual=Fa
     return got, np.where(expected < 0, slopes.reshape(-1, *(1,) * rank) * expected, expected)
 
 
+def assert_close(got, expected, window):
+    np.testing.assert_allclose(got, expected, rtol=0, atol=bound(got, expected, prod(window)))
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("runtime_window", [False, True])
 @pytest.mark.parametrize("at_start", [False, True])
 def test_matches_definition(name, runtime_window, at_start):
     got, expected = run_depthwise(CASES[name], runtime_window, at_start=at_start)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)
+    assert_close(got, expected, CASES[name]["k"])
 
 
 def test_residual_and_slopes():
     got, expected = run_depthwise(CASES["3x3 wide"], residual=True)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=4e-5)
+    assert_close(got, expected, CASES["3x3 wide"]["k"])
 
 
 def test_images_apart_from_each_other():
@@ -111,7 +118,7 @@ def test_images_apart_from_each_other():
     y = np.append(run_kernel(variant, arrays, sizes)["y"], tensors["y"].reshape(-1)[-gap:]).reshape(tensors["y"].shape)
     x, residual = (from_blocked(tensors[name], 2 * lanes) for name in ("x", "residual"))
     expected = reference.conv(x, w, (1, 1), (1, 1), (1, 1, 1, 1), 2 * lanes) + residual
-    np.testing.assert_allclose(from_blocked(y, 2 * lanes), expected, rtol=0, atol=2e-5)
+    assert_close(from_blocked(y, 2 * lanes), expected, w.shape[2:])
     assert np.array_equal(y[:, 2], tensors["y"][:, 2])
 
 
