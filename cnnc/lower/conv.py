@@ -19,7 +19,9 @@ from cnnc.lower.conv_prologue import (
 )
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import activation_bits, channel_lanes, known_volume, sizes_of, typical, volume
-from cnnc.ops.conv import ConvAttrs, conv_window
+from cnnc.ops.conv import ConvAttrs
+from cnnc.ops.quantized import QuantizedConvAttrs
+from cnnc.ops.window import window_of
 from cnnc.runtime.cpu.activation import ACTIVATIONS
 from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_grouped import grouping_refusal
@@ -33,7 +35,7 @@ from cnnc.runtime.cpu.conv_tiling import (
 from cnnc.runtime.cpu.pointwise_tiling import rank_pointwise_tilings, tail_halves
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
-from cnnc.types import DType
+from cnnc.types import DType, TensorType
 
 
 def conv_attrs(node: Node) -> ConvAttrs:
@@ -119,7 +121,7 @@ def block_refusal(node: Node, builder: ProgramBuilder, takes_prologue: bool = Fa
 
 
 @dataclass(frozen=True, slots=True)
-class _Shapes:
+class ConvShapes:
     """A convolution as kernels see it: spatial triples, windows, channel blocks; sizes may be symbolic."""
 
     source: tuple[Dim, Dim, Dim]
@@ -140,15 +142,19 @@ class _Shapes:
         return self.kernel == (1, 1, 1) == self.strides and self.source == self.result
 
 
-def conv_shapes(node: Node) -> _Shapes:
+def conv_shapes(node: Node) -> ConvShapes:
     """The node's shapes; its output is blocked, its input blocked or plain."""
-    x, w, y = node.input(0).type, node.input(1).type, node.output.type
-    window = conv_window(conv_attrs(node), x.shape, w.shape)
+    return shapes_of(node.input(0).type, node.input(1).type, node.output.type, conv_attrs(node))
+
+
+def shapes_of(x: TensorType, w: TensorType, y: TensorType, attrs: ConvAttrs | QuantizedConvAttrs) -> ConvShapes:
+    """Shapes of a convolution of ``x`` with ``w``."""
+    window = window_of(attrs, x.shape[2:], w.shape[2:])
     channels, out_channels = x.shape[1], y.shape[1]
     assert isinstance(channels, int) and isinstance(out_channels, int)
     lanes = y.layout.block
     input_block = x.layout.block or 1
-    return _Shapes(
+    return ConvShapes(
         volume(x.shape[2:], 1),
         volume(y.shape[2:], 1),
         known_volume(w.shape[2:], 1),
@@ -173,7 +179,7 @@ def gap_sizes(node: Node, builder: ProgramBuilder) -> dict[str, Dim]:
     }
 
 
-def window_sizes(shapes: _Shapes) -> dict[str, Dim]:
+def window_sizes(shapes: ConvShapes) -> dict[str, Dim]:
     """Argument slots of sizes and window."""
     return (
         sizes_of("D H W", shapes.source)
@@ -186,7 +192,7 @@ def window_sizes(shapes: _Shapes) -> dict[str, Dim]:
 
 
 def _packed(
-    node: Node, builder: ProgramBuilder, shapes: _Shapes, blocks: int, tail_lanes: int = 0
+    node: Node, builder: ProgramBuilder, shapes: ConvShapes, blocks: int, tail_lanes: int = 0
 ) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
     """Buffers and sizes that the dense kernels share: operands, packed weights, epilogue."""
     weights = constant_array(node, 1)
@@ -205,7 +211,7 @@ def input_lanes(node: Node) -> Sequence[int] | None:
 
 
 def packed_operands(
-    node: Node, builder: ProgramBuilder, shapes: _Shapes, packed: PackedWeights
+    node: Node, builder: ProgramBuilder, shapes: ConvShapes, packed: PackedWeights
 ) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
     """As ``_packed``, for weights that are packed already."""
     buffers: dict[str, BufferArg | int] = {
@@ -244,6 +250,7 @@ def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> Non
     buffers, sizes = _packed(node, builder, shapes, tiling.blocks)
     sizes |= window_sizes(shapes)
     sizes |= {"row_tiles": tiling.row_tiles, "column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"fill": 0}
     variant = Variant.of(
         "conv.f32.blocked.direct",
         rows=tiling.rows,

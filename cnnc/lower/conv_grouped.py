@@ -61,6 +61,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
     buffers, sizes = packed_operands(node, builder, shapes, packed)
     sizes |= window_sizes(shapes)
     sizes |= {"row_tiles": tiling.row_tiles, "column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"fill": 0}
     inputs, outputs = _group(node)
     variant = Variant.of(
         "conv.f32.blocked.grouped",

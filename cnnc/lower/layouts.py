@@ -13,7 +13,7 @@ from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.channel_ranges import aligned_pieces, lanes_of, may_be_read_in_range
 from cnnc.lower.movement import Copy, copy_call
 from cnnc.lower.rules import LoweringRule
-from cnnc.ops.blocking import sliced_channels
+from cnnc.ops.blocking import BLOCKED_DTYPES, sliced_channels
 from cnnc.runtime.cpu import layout_blocked_lanes, layout_conversion
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg, Call
@@ -38,8 +38,11 @@ def lane_channels(type: TensorType) -> NDArray[np.int32]:
 
 
 def _conversion_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    if node.output.type.dtype is not DType.F32:
-        return f"elements are {node.output.type.dtype.value}, not f32"
+    dtype = node.output.type.dtype
+    if dtype not in BLOCKED_DTYPES:
+        return f"elements are {dtype.value}, neither f32 nor bytes"
+    if dtype is not DType.F32 and node.input(0).type.layout.is_blocked and node.output.type.layout.is_blocked:
+        return "lanes of bytes are not moved between blocks"
     blocks = {type.layout.block for type in (node.input(0).type, node.output.type) if type.layout.is_blocked}
     return "it converts between blocks of different sizes" if len(blocks) > 1 else None
 
@@ -65,7 +68,8 @@ def _emit_conversion(node: Node, builder: ProgramBuilder) -> None:
     kernel = "layout.plain_to_blocked" if target.layout.is_blocked else "layout.blocked_to_plain"
     x = builder.argument(node.input(0))
     buffers = {"x": x, "y": builder.result(node.output), "map": table}
-    builder.kernel_step(node, [builder.call(Variant.of(kernel, lanes=lanes), buffers, sizes)])
+    size = {} if target.dtype is DType.F32 else {"size": target.dtype.size}
+    builder.kernel_step(node, [builder.call(Variant.of(kernel, lanes=lanes, **size), buffers, sizes)])
 
 
 # ---- gathers of lanes -----------------------------------------------------------------------------------------------

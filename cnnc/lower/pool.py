@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.dims import product
+from cnnc.dims import Dim, product
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
@@ -27,14 +27,13 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
-def _emit(node: Node, builder: ProgramBuilder) -> None:
+def pool_sizes(node: Node) -> dict[str, Dim]:
+    """Size slots of a pool over the planes of its input."""
     x, y = node.input(0).type, node.output.type
     assert isinstance(node.attrs, PoolAttrs)
     window = resolved_window(node.attrs, x.shape)
-    kind = "max" if node.op == "max_pool" else "average"
-    planes = product(x.physical_shape[:2])
-    sizes = pool_window.arguments(
-        planes,
+    return pool_window.arguments(
+        product(x.physical_shape[:2]),
         x.shape[2:],
         y.shape[2:],
         window.kernel,
@@ -44,6 +43,12 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
         window.ends,
         bool(getattr(node.attrs, "count_include_pad", 0)),
     )
+
+
+def _emit(node: Node, builder: ProgramBuilder) -> None:
+    x, y = node.input(0).type, node.output.type
+    kind = "max" if node.op == "max_pool" else "average"
+    sizes = pool_sizes(node)
     buffers: dict[str, BufferArg | int] = {"x": builder.argument(node.input(0), gaps=True)}
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes |= {"image_planes": x.physical_shape[1]}

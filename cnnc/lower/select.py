@@ -22,6 +22,8 @@ from cnnc.lower import (
     movement,
     normalization,
     pool,
+    quantized,
+    quantized_conv,
     reduction,
     resize,
     views,
@@ -58,6 +60,8 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     elementwise.RULES,
     pool.RULES,
     reduction.RULES,
+    quantized.RULES,
+    quantized_conv.RULES,
     normalization.RULES,
     resize.RULES,
 )

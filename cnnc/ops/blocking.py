@@ -8,11 +8,14 @@ packed when the program is made.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cnnc.ir import Node, Value
 from cnnc.ops.conv import GATE
 from cnnc.ops.elementwise_chain import CHAIN_OPS
+from cnnc.ops.quantized_layer import quantized_conv
+from cnnc.ops.quantized_operands import BYTES, byte_elementwise, global_average_scale
 from cnnc.ops.resize import ResizeAttrs
 from cnnc.types import DType
 
@@ -45,6 +48,9 @@ class BlockedForm:
     reason: str = ""
 
 
+BLOCKED_DTYPES = (DType.F32, *BYTES)
+"""Element types of blocked tensors. Bytes are blocked by as many channels as float32."""
+
 FIRST_CHANNELS = 8
 """Convolutions with at most this many input channels read plain images: a block of lanes would be mostly padding."""
 
@@ -55,8 +61,14 @@ def blocked_form(node: Node) -> BlockedForm:
     if first is None or not node.outputs:
         return _plain("it has no data operand")
     channels = node.output.type.shape[1] if node.output.type.rank >= 3 else None
-    if node.output.type.dtype is not DType.F32 or not isinstance(channels, int) or node.output.type.rank > 5:
-        return _plain("only float32 tensors with a spatial axis and a known channel count are blocked")
+    if node.output.type.dtype not in BLOCKED_DTYPES or not isinstance(channels, int) or node.output.type.rank > 5:
+        return _plain("only tensors of float32 or bytes, with a spatial axis and a known channel count, are blocked")
+    if node.op in _QUANTIZED:
+        return _QUANTIZED[node.op](node)
+    if node.op == "max_pool" and node.output.type.dtype in BYTES:
+        return _pool(node)
+    if any(value is not None and value.type.dtype in BYTES for value in (first, node.output)):
+        return _plain("its kernels for bytes read plain tensors")
     if node.op == "conv":
         return _conv(node)
     if node.op == "conv_transpose":
@@ -69,7 +81,7 @@ def blocked_form(node: Node) -> BlockedForm:
     if node.op == "instance_normalization" and _constant(node, 1) and _constant(node, 2):
         return BlockedForm(Form.FOLLOW, (0,))
     if node.op in ("max_pool", "average_pool"):
-        return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
+        return _pool(node)
     if node.op == "scale_shift" or (node.op in CHAIN_OPS and len(node.inputs) == 1):
         return BlockedForm(Form.FOLLOW, (0,))
     if node.op in CHAIN_OPS or node.op == "elementwise_chain":
@@ -89,6 +101,38 @@ def blocked_form(node: Node) -> BlockedForm:
 
 def _plain(reason: str) -> BlockedForm:
     return BlockedForm(Form.PLAIN, (), reason)
+
+
+def _pool(node: Node) -> BlockedForm:
+    return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
+
+
+def _quantized_conv(node: Node) -> BlockedForm:
+    layer = quantized_conv(node)
+    return _plain(layer) if isinstance(layer, str) else BlockedForm(Form.BLOCKED, (0,))
+
+
+def _byte_elementwise(node: Node) -> BlockedForm:
+    found = byte_elementwise(node)
+    if isinstance(found, str):
+        return _plain(found)
+    return BlockedForm(Form.FOLLOW, (0, 3) if found.kind == "add" else (0,))
+
+
+def _byte_global_average(node: Node) -> BlockedForm:
+    scales = global_average_scale(node)
+    return _plain(scales) if isinstance(scales, str) else BlockedForm(Form.FOLLOW, (0,))
+
+
+_QUANTIZED: Mapping[str, Callable[[Node], BlockedForm]] = {
+    "q_linear_conv": _quantized_conv,
+    "quantize_linear": _byte_elementwise,
+    "dequantize_linear": _byte_elementwise,
+    "requantize": _byte_elementwise,
+    "q_linear_add": _byte_elementwise,
+    "q_linear_global_average_pool": _byte_global_average,
+}
+"""Ops on bytes that work on blocked tensors."""
 
 
 def _constant(node: Node, position: int) -> bool:

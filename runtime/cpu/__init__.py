@@ -9,6 +9,9 @@ from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
     "arg_reduce": "cnnc.runtime.cpu.arg_reduce",
+    "byte.elementwise": "cnnc.runtime.cpu.byte_elementwise",
+    "byte.global_average": "cnnc.runtime.cpu.byte_global_average",
+    "byte.max_pool": "cnnc.runtime.cpu.byte_max_pool",
     "conv.f32.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise",
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
     "conv.f32.blocked.grouped": "cnnc.runtime.cpu.conv_grouped",
@@ -18,6 +21,8 @@ _MODULES = {
     "conv.f32.blocked.strassen": "cnnc.runtime.cpu.conv_strassen",
     "conv.f32.blocked.winograd": "cnnc.runtime.cpu.conv_winograd",
     "conv_transpose.f32.blocked": "cnnc.runtime.cpu.conv_transpose",
+    "conv.u8.blocked.direct": "cnnc.runtime.cpu.conv_direct_bytes",
+    "conv.u8.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise_bytes",
     "conv.f32.blocked.window": "cnnc.runtime.cpu.conv_window",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",
     "copy.strided": "cnnc.runtime.cpu.copy_strided",

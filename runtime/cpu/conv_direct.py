@@ -1,7 +1,7 @@
-"""conv.f32.blocked.direct: convolution with blocked output, any window, stride, dilation, padding and groups.
+"""conv.f32.blocked.direct, conv.u8.blocked.direct: blocked output, any window, stride, dilation, padding and groups.
 
 A work item is a group of output rows and columns of one image times a group of output channels. It copies the input
-rows that it needs into scratch, with zeros where the padding is and split into the phases of the horizontal stride
+rows that it needs into scratch, with ``fill`` where the padding is and split into the phases of the horizontal stride
 (phase q holds the columns q, q+SW, ...), so that the register tile always walks unit-stride pixels and meets no border.
 The copy costs one pass over inputs that are used KH*KW*OC/lanes times.
 
@@ -19,8 +19,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.frozen_dataclass import replace
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
-from cnnc.runtime.cpu.tile_table import has_wide_sums
+from cnnc.runtime.cpu.tile_table import element_bytes, element_of, has_wide_sums, pixel_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.direct"
@@ -30,11 +31,13 @@ SIZES = (
     *("KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW", "PD", "PH", "PW"),
     *("segment_count", "segment_rows", "weight_floats", "row_tiles", "column_tiles", "oc_tiles", "alpha", "beta"),
     *GAPS,
+    "fill",
 )
 """XB, YB: channel blocks of x and y. P*: padding before. row_tiles, column_tiles, oc_tiles: tiles of one work item.
 segment_count: the most segments that one output tile has. segment_rows, weight_floats: sizes of the packed arrays.
-residual and slopes are 0 where the variant has none. Variant parameters: rows, columns (pixels of a tile), blocks (of
-output channels of a tile), input_block (lanes or 1), activation, residual (0 or 1), lanes."""
+residual and slopes are 0 where the variant has none. fill: the 32 bits that padding is made of: zero, or four times the
+zero point of bytes. Variant parameters: rows, columns (pixels of a tile), blocks (of output channels of a tile),
+input_block (lanes or 1), activation, residual (0 or 1), lanes."""
 
 
 def _table_bytes(s: Mapping[str, Dim]) -> Dim:
@@ -44,7 +47,12 @@ def _table_bytes(s: Mapping[str, Dim]) -> Dim:
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     rows = (s["row_tiles"] * int(params["rows"]) - 1) * s["SH"] + (s["KH"] - 1) * s["DH"] + 1
     pitch = s["column_tiles"] * int(params["columns"]) + floor_div((s["KW"] - 1) * s["DW"], s["SW"])
-    return _table_bytes(s) + s["XB"] * s["KD"] * rows * s["SW"] * pitch * int(params["input_block"]) * 4
+    return _table_bytes(s) + s["XB"] * s["KD"] * rows * s["SW"] * pitch * _input_bytes(params)
+
+
+def _input_bytes(params: Params) -> int:
+    """Of an input pixel in one channel block."""
+    return int(params["input_block"]) * element_bytes(params)
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -55,7 +63,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    x_image = s["XB"] * s["D"] * s["H"] * s["W"] * int(params["input_block"]) * 4
+    x_image = s["XB"] * s["D"] * s["H"] * s["W"] * _input_bytes(params)
     return conv_footprint(s, params, x_image, s["OD"] * s["OH"] * s["OW"])
 
 
@@ -66,7 +74,7 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
-    input_bytes = int(params["input_block"]) * 4  # of an input pixel in one channel block
+    input_bytes = _input_bytes(params)
     tile = Tile(
         rows,
         columns,
@@ -76,20 +84,23 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
         bool(params["residual"]),
         group=group,
         wide=has_wide_sums(params),
+        element=element_of(params),
     )
     tile_rows, tile_columns = constant(target, rows), constant(target, columns)
-    tile_blocks, pixel_bytes = constant(target, blocks), constant(target, input_bytes)
-    vector_bytes = constant(target, target.vector_bytes)
+    tile_blocks, input_pixel = constant(target, blocks), constant(target, input_bytes)
+    vector_bytes, output_pixel = constant(target, target.vector_bytes), constant(target, pixel_bytes(params))
+    element, is_plain = constant(target, element_bytes(params)), constant(target, int(params["input_block"] == 1))
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
-    copy_pixels = memory.copy_vectors if input_bytes > 4 else memory.copy_floats
-    zero_pixels = memory.zero_vectors if input_bytes > 4 else memory.zero_floats
+    moves = memory_ops(replace(target, vector_bytes=pixel_bytes(params)))
+    copy_pixels = memory.copy_floats if params["input_block"] == 1 else moves.copy_vectors
+    fill_pixels = memory.fill_floats if params["input_block"] == 1 else moves.fill_vectors
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         ROWS, COLUMNS, BLOCKS = tile_rows(), tile_columns(), tile_blocks()
-        BYTES, INPUT_BYTES = vector_bytes(), pixel_bytes()
-        PLAIN = INPUT_BYTES == 4
+        LANES_BYTES, INPUT_BYTES, BYTES = vector_bytes(), input_pixel(), output_pixel()
+        PLAIN = is_plain() != 0
         x, weights, segments, bias, residual, slopes, y = (
             args[0], args[1], args[2], args[3], args[4], args[5], args[6],
         )  # fmt: skip
@@ -98,7 +109,8 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
         DD, DH, DW, PD, PH, PW = args[22], args[23], args[24], args[25], args[26], args[27]
         segment_count, row_tiles, column_tiles, oc_tiles = args[28], args[31], args[32], args[33]
         alpha, beta = args[34], args[35]
-        x_gap, y_gap, residual_gap = args[36] * 4, args[37] * 4, args[38] * 4
+        x_gap, y_gap, residual_gap = args[36] * element(), args[37] * element(), args[38] * element()
+        fill = args[39]
 
         table = scratch
         slab = scratch + (segment_count * KD * KH * KW * 24 + 63) // 64 * 64
@@ -167,12 +179,12 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                             iy = row_begin * SH + row - PH
                             target_row = plane + row * slab_row
                             if iy < 0 or iy >= H:
-                                zero_pixels(target_row, pitch)
+                                fill_pixels(target_row, pitch, fill)
                                 continue
-                            zero_pixels(target_row, low)
+                            fill_pixels(target_row, low, fill)
                             source_row = source + (iy * W + low * SW) * INPUT_BYTES
                             copy_pixels(target_row + low * INPUT_BYTES, source_row, SW * INPUT_BYTES, high - low)
-                            zero_pixels(target_row + high * INPUT_BYTES, pitch - high)
+                            fill_pixels(target_row + high * INPUT_BYTES, pitch - high, fill)
 
             listed = -1
             entries = 0
@@ -199,8 +211,8 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                                         store_index(entry + 8, weight_offset)
                                         store_index(entry + 16, count)
                                         entries += 1
-                                    weight_offset += count * BLOCKS * BYTES
-                lanes_offset = oc * BLOCKS * BYTES
+                                    weight_offset += count * BLOCKS * LANES_BYTES
+                lanes_offset = oc * BLOCKS * LANES_BYTES
                 channel_block = image * YB + oc * BLOCKS
                 for row in range(row_begin, row_end, ROWS):
                     for column in range(column_begin, column_end, COLUMNS):

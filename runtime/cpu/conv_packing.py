@@ -15,13 +15,15 @@ from cnnc.runtime.cpu.tile_table import CHAIN
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
-    """``weights``: float32, per output tile [segment][KD][KH][KW][input lane][block][lane].
+    """``weights``: float32, per output tile [segment][KD][KH][KW][input lane][block][lane]; or int8, as the words that
+    [segment][KD][KH][KW][quad][block][lane][4] make up, a quad being four neighbouring input lanes.
 
     ``segments``: int64 rows of three. First one per output tile: (first segment, segments, offset into ``weights`` in
-    floats); then the segments: (channel block, first lane, lanes). ``segment_count``: the most that one tile has.
+    words of four bytes); then the segments: (channel block, first lane, lanes), or quads for lanes.
+    ``segment_count``: the most that one tile has.
     """
 
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float32] | NDArray[np.int32]
     segments: NDArray[np.int64]
     segment_count: int
 
@@ -43,51 +45,87 @@ def pack_weights(
     the group, so an infinity in one group can turn a neighbouring group's sum into NaN. With ``tail_lanes`` the last
     tile is packed for so many lanes, which hold all its channels.
     """
-    w = np.asarray(w, np.float32)
+    return _pack(np.asarray(w, np.float32), lanes, blocks, groups, input_lanes, input_block or lanes, tail_lanes, 1)
+
+
+def pack_byte_weights(
+    w: NDArray[Any],
+    lanes: int,
+    blocks: int,
+    groups: int = 1,
+    input_lanes: Sequence[int] | None = None,
+    tail_lanes: int = 0,
+) -> PackedWeights:
+    """As ``pack_weights``, for tiles that read a blocked input by quads; lanes of a quad without a channel weigh 0."""
+    return _pack(np.asarray(w, np.int8), lanes, blocks, groups, input_lanes, lanes, tail_lanes, QUAD)
+
+
+QUAD = 4
+"""Input channels of a step of bytes."""
+
+
+def _pack(
+    w: NDArray[Any],
+    lanes: int,
+    blocks: int,
+    groups: int,
+    input_lanes: Sequence[int] | None,
+    input_block: int,
+    tail_lanes: int,
+    step: int,
+) -> PackedWeights:
+    """``step``: neighbouring input lanes that lie together in a word."""
     w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
     oc, ic_group = w.shape[:2]
     oc_group = oc // groups
     # [input channel of a group, tap, OC]: the weights of an output tile are adjacent.
     by_output = np.ascontiguousarray(w.reshape(oc, ic_group, -1).transpose(1, 2, 0))
+    taps = by_output.shape[1]
     lane_of = np.arange(ic_group * groups) if input_lanes is None else np.asarray(input_lanes)
     width = blocks * lanes
     tiles = -(-oc // width)
     lists: dict[tuple[int, ...], tuple[int, list[tuple[int, int, int]]]] = {}
     heads: list[tuple[int, int, int]] = []
     rows: list[tuple[int, int, int]] = []
-    packed: list[NDArray[np.float32]] = []
+    packed: list[NDArray[Any]] = []
     offset = 0
     for tile in range(tiles):
         first, last = tile * width, min((tile + 1) * width, oc)
         tile_groups = range(first // oc_group, (last - 1) // oc_group + 1)
         key = tuple(tile_groups) if groups > 1 else (0,)
         channels = np.concatenate([np.arange(g * ic_group, (g + 1) * ic_group) for g in tile_groups])
-        channels = channels[np.argsort(lane_of[channels], kind="stable")]
+        words, word_of = np.unique(lane_of[channels] // step, return_inverse=True)
         if key not in lists:
-            found = _runs(lane_of[channels], input_block or lanes)
+            found = _runs(words, input_block // step, input_block == 1)
             lists[key] = (len(rows), found)
             rows.extend(found)
         start, runs = lists[key]
         heads.append((start, len(runs), offset))
-        # [input channel, tap, output lane], zero where the channel is not in the output's group
+        # [input lane, tap, output lane], zero where there is no channel, or one that is not in the output's group
         room = tail_lanes if tail_lanes and tile == tiles - 1 else width
-        dense = np.zeros((len(channels), by_output.shape[1], room), np.float32)
+        dense = np.zeros((len(words) * step, taps, room), w.dtype)
+        places = word_of * step + lane_of[channels] % step
         for group in tile_groups:
             begin, end = max(first, group * oc_group), min(last, (group + 1) * oc_group)
             members = np.flatnonzero(channels // ic_group == group)
-            dense[members, :, begin - first : end - first] = by_output[
+            dense[places[members], :, begin - first : end - first] = by_output[
                 channels[members] - group * ic_group, :, begin:end
             ]
+        if step > 1:
+            dense = dense.reshape(-1, step, taps, room).transpose(0, 2, 3, 1).reshape(len(words), taps, room * step)
         packed += _by_segment(dense, [count for _, _, count in runs])
-        offset += dense.size
+        offset += dense.size // step
     segments = np.array([*heads, *rows], np.int64)
-    return PackedWeights(np.concatenate(packed), segments, max(count for _, count, _ in heads))
+    weights = np.concatenate(packed)
+    return PackedWeights(
+        weights if step == 1 else weights.view(np.int32), segments, max(count for _, count, _ in heads)
+    )
 
 
-def _by_segment(dense: NDArray[np.float32], counts: Sequence[int]) -> Iterator[NDArray[np.float32]]:
-    """``dense`` [input channel, tap, output lane] as [segment][tap][input lane][output lane], in flat parts.
+def _by_segment(dense: NDArray[Any], counts: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """``dense`` [input word, tap, output lane] as [segment][tap][input word][output lane], in flat parts.
 
-    ``counts`` are the channels of each segment. Segments of as many channels, mostly whole blocks, make one part.
+    ``counts`` are the words of each segment. Segments of as many channels, mostly whole blocks, make one part.
     """
     _, taps, width = dense.shape
     begin = 0
@@ -153,15 +191,15 @@ def pack_channels(values: NDArray[Any] | None, channels: int, lanes: int) -> NDA
     return packed
 
 
-def _runs(lane_of: NDArray[Any], lanes: int) -> list[tuple[int, int, int]]:
-    """Ascending lanes as (channel block, first lane in the block, consecutive lanes).
+def _runs(word_of: NDArray[Any], words: int, is_plain: bool) -> list[tuple[int, int, int]]:
+    """Ascending words (input lanes, or quads) as (channel block, first word in the block, consecutive words).
 
-    Blocks of one lane are joined, to as many as a tile sums in one chain.
+    A block has ``words``. Blocks of a plain input, of one lane, are joined, to as many as a tile sums in one chain.
     """
     runs: list[tuple[int, int, int]] = []
-    for lane in map(int, lane_of):
-        block, inner = divmod(lane, lanes)
-        if lanes == 1 and runs and runs[-1][0] + runs[-1][2] == block and runs[-1][2] < CHAIN:
+    for word in map(int, word_of):
+        block, inner = divmod(word, words)
+        if is_plain and runs and runs[-1][0] + runs[-1][2] == block and runs[-1][2] < CHAIN:
             runs[-1] = (runs[-1][0], 0, runs[-1][2] + 1)
         elif runs and runs[-1][0] == block and runs[-1][1] + runs[-1][2] == inner:
             runs[-1] = (block, runs[-1][1], runs[-1][2] + 1)

@@ -130,7 +130,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     )
     beyond = constant(target, _beyond(params))
     memory = memory_ops(target)
-    store_index, copy_floats, zero_floats = memory.store_index, memory.copy_floats, memory.zero_floats
+    store_index, copy_floats, fill_floats = memory.store_index, memory.copy_floats, memory.fill_floats
     expect_writes = memory.expect_writes
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
@@ -180,9 +180,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         place = planes + u * plane_bytes
                         low = min(max((PW - u + step - 1) // step, 0), plane_bytes // 4)
                         high = max(min((W - 1 - u + PW) // step + 1, plane_bytes // 4), low)
-                        zero_floats(place, low)
+                        fill_floats(place, low, 0)
                         copy_floats(place + low * 4, source + (low * step + u - PW) * 4, step * 4, high - low)
-                        zero_floats(place + high * 4, plane_bytes // 4 - high)
+                        fill_floats(place + high * 4, plane_bytes // 4 - high, 0)
                     target_row = v + (plane * slab_rows + iy - slab_begin) * PHASES * row_bytes
                     for offset in range(0, row_bytes, BYTES):
                         transform_columns(planes + offset, plane_bytes, target_row + offset, row_bytes, v_position)

@@ -1,5 +1,6 @@
-"""conv.f32.blocked.pointwise: 1x1 convolution with stride 1 and no padding, as a matrix product over flattened pixels.
+"""conv.f32.blocked.pointwise, conv.u8.blocked.pointwise: 1x1 convolution with stride 1 and no padding.
 
+It is a matrix product over flattened pixels.
 The register tile reads the blocked input in place. Only the last tile of an image, where fewer pixels than a tile are
 left, is copied to scratch first, so that nothing beyond the image is read. A variant with a prologue copies all pixels
 of a work item, transformed; its tiles read only the copy.
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, round_up
+from cnnc.frozen_dataclass import replace
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
 from cnnc.runtime.cpu.prologue import (
     PROLOGUE_BUFFERS,
@@ -21,7 +23,7 @@ from cnnc.runtime.cpu.prologue import (
     is_gated,
     prologue_accesses,
 )
-from cnnc.runtime.cpu.tile_table import LINE_BYTES, has_wide_sums
+from cnnc.runtime.cpu.tile_table import LINE_BYTES, element_bytes, element_of, has_wide_sums, pixel_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.pointwise"
@@ -41,7 +43,7 @@ weights are packed."""
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     tiles = s["pixel_tiles"] if has_prologue(params) else 1
-    copied = s["XB"] * tiles * (int(params["columns"]) * int(params["lanes"]) * 4)
+    copied = s["XB"] * tiles * (int(params["columns"]) * pixel_bytes(params))
     if is_gated(params):
         copied += s["XB"] * (int(params["lanes"]) ** 2 * int(params["blocks"]) * 4)
     return round_up(s["segment_count"] * 48, 64) + copied
@@ -53,7 +55,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    operands = conv_footprint(s, params, s["XB"] * s["pixels"] * int(params["lanes"]) * 4, s["pixels"])
+    operands = conv_footprint(s, params, s["XB"] * s["pixels"] * pixel_bytes(params), s["pixels"])
     return operands + prologue_accesses(s, params)
 
 
@@ -64,7 +66,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     columns, blocks = int(params["columns"]), int(params["blocks"])
     tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
-    vector_bytes = constant(target, target.vector_bytes)
+    vector_bytes, block_bytes = constant(target, target.vector_bytes), constant(target, pixel_bytes(params))
+    input_bytes = constant(target, element_bytes(params))
     tail = int(params.get("tail", 0))
     has_tail = constant(target, int(tail > 0))
     tile_bytes = constant(target, blocks * target.vector_bytes)
@@ -75,28 +78,33 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             1,
             columns,
             -(-halves // 2),
-            target.vector_bytes,
+            pixel_bytes(params),
             str(params["activation"]),
             bool(params["residual"]),
             wide=has_wide_sums(params),
             half=halves % 2 == 1,
             ahead=True,
+            element=element_of(params),
         )
         return intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(AHEAD_ARGS))
 
     run_tile, run_tail = tile_function(2 * blocks), tile_function(tail or 2 * blocks)
     memory = memory_ops(target)
-    load_index, store_index, copy_input = memory.load_index, memory.store_index, input_copy(target, params)
+    load_index, store_index, copy_input = (
+        memory.load_index,
+        memory.store_index,
+        input_copy(replace(target, vector_bytes=pixel_bytes(params)), params),
+    )
     transforms, gates = constant(target, int(has_prologue(params))), constant(target, int(is_gated(params)))
     gate_weights = gated_weights(target)
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
-        COLUMNS, BLOCKS, BYTES = tile_columns(), tile_blocks(), vector_bytes()
+        COLUMNS, BLOCKS, BYTES, LANES_BYTES = tile_columns(), tile_blocks(), block_bytes(), vector_bytes()
         x, weights, segments, bias = args[0], args[1], args[2], args[3]
         residual, slopes, y, input_scale, input_shift = args[4], args[5], args[6], args[7], args[8]
         XB, YB, pixels, segment_count = args[10], args[11], args[12], args[13]
         pixel_tiles, oc_tiles, alpha, beta = args[16], args[17], args[18], args[19]
-        x_gap, y_gap, residual_gap = args[20] * 4, args[21] * 4, args[22] * 4
+        x_gap, y_gap, residual_gap = args[20] * input_bytes(), args[21] * input_bytes(), args[22] * input_bytes()
         input_alpha, input_beta, input_image = args[23], args[24], args[25] * 4
 
         table = scratch
@@ -169,7 +177,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         gate = input_scale + image * input_image + lane
                         gate_weights(gated + offset, tile_weights + offset, weight_step, load_index(place + 16), gate)
                     tile_weights = gated
-                lanes_offset = oc * BLOCKS * BYTES
+                lanes_offset = oc * BLOCKS * LANES_BYTES
                 for pixel in range(pixel_begin, pixel_end, COLUMNS):
                     y_offset = ((image * YB + oc * BLOCKS) * pixels + pixel) * BYTES
                     part = (pixel - pixel_begin) // COLUMNS

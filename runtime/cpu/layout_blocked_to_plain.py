@@ -1,4 +1,4 @@
-"""``layout.blocked_to_plain``: [N, blocks, S, L] float32 to [N, C, S]; pad lanes are dropped.
+"""``layout.blocked_to_plain``: [N, blocks, S, L] to [N, C, S]; pad lanes are dropped.
 
 Argument block, lane map and work items: ``layout_conversion``. Takes any N, C, S, and channels in any order.
 """
@@ -18,8 +18,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.lane_rows import lane_rows
     from cnnc.runtime.cpu.registers import scalar_access
 
-    lanes, chunk = target.lanes, layout_conversion.POSITIONS
-    to_rows = lane_rows(target).to_rows
+    lanes, chunk, size = target.lanes, layout_conversion.POSITIONS, layout_conversion.element_size(params)
+    to_rows = lane_rows(target, size).to_rows
     read_map = scalar_access(target, "i32")[0]
     write = scalar_access(target, "i64")[1]
 
@@ -36,12 +36,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     channel = read_map(lane_map + 4 * channel)
                 elif channel >= channels:
                     channel = -1
-                row = y + 4 * (image * plain_batch + channel * positions)
+                row = y + size * (image * plain_batch + channel * positions)
                 write(scratch + 8 * lane, row if channel >= 0 else 0)
-            place = x + 4 * (image * blocked_batch + block * positions * lanes)
+            place = x + size * (image * blocked_batch + block * positions * lanes)
             for position in range(first, min(first + chunk, positions), lanes):
                 count = min(lanes, positions - position)
-                to_rows(scratch, 4 * position, place + 4 * lanes * position, count)
+                to_rows(scratch, size * position, place + size * lanes * position, count)
 
     return layout_blocked_to_plain
 

@@ -1,10 +1,11 @@
 """Facts shared by ``layout.plain_to_blocked`` and ``layout.blocked_to_plain``: argument block, items, footprint.
 
-Plain is [N, C, S] float32 (S: all spatial axes as one), blocked is [N, blocks, S, L], with L the target's lanes and the
-parameter ``lanes``. The optional buffer ``map`` (address 0: lane c is channel c, lanes from C on are padding) holds an
-int32 for each of the ``blocks * L`` lanes: its channel, or -1 for padding. With a map, channels may be in any order,
-and pieces of a concat padded each. ``plain_batch`` and ``blocked_batch`` are the elements from one image to the next,
-so that either side may be a range of channels of a larger tensor.
+Plain is [N, C, S] (S: all spatial axes as one), blocked is [N, blocks, S, L], with L the target's lanes and the
+parameter ``lanes``. Elements are float32, or bytes with the parameter ``size`` 1. The optional buffer ``map`` (address
+0: lane c is channel c, lanes from C on are padding) holds an int32 for each of the ``blocks * L`` lanes: its channel,
+or -1 for padding. With a map, channels may be in any order, and pieces of a concat padded each. ``plain_batch`` and
+``blocked_batch`` are the elements from one image to the next, so that either side may be a range of channels of a
+larger tensor.
 
 Work item: 1024 positions of one block.
 """
@@ -35,6 +36,11 @@ def arguments(
     }
 
 
+def element_size(params: Params) -> int:
+    """Bytes an element."""
+    return int(params.get("size", 4))
+
+
 def items(sizes: Mapping[str, Dim], params: Params) -> Dim:
     """Chunks of positions of every block of every image."""
     return sizes["batch"] * sizes["blocks"] * ceil_div(sizes["positions"], POSITIONS)
@@ -42,14 +48,14 @@ def items(sizes: Mapping[str, Dim], params: Params) -> Dim:
 
 def accesses(sizes: Mapping[str, int], params: Params, plain: str, blocked: str, written: str) -> tuple[Access, ...]:
     """Byte ranges of the plain and the blocked side and of the map."""
-    lanes = int(params["lanes"])
+    lanes, size = int(params["lanes"]), element_size(params)
     batch, positions = sizes["batch"], sizes["positions"]
     extents = {
         plain: (sizes["plain_batch"], sizes["channels"] * positions),
         blocked: (sizes["blocked_batch"], sizes["blocks"] * positions * lanes),
     }
     ranges = [
-        Access(name, 0, 4 * ((batch - 1) * step + image) if batch and image else 0, name == written)
+        Access(name, 0, size * ((batch - 1) * step + image) if batch and image else 0, name == written)
         for name, (step, image) in extents.items()
     ]
     if sizes["has_map"]:

@@ -1,4 +1,4 @@
-"""``layout.plain_to_blocked``: [N, C, S] float32 to [N, blocks, S, L]; pad lanes become 0.
+"""``layout.plain_to_blocked``: [N, C, S] to [N, blocks, S, L]; pad lanes become 0.
 
 Argument block, lane map and work items: ``layout_conversion``. Takes any N, C, S, and channels in any order.
 """
@@ -18,8 +18,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.lane_rows import lane_rows
     from cnnc.runtime.cpu.registers import scalar_access
 
-    lanes, chunk = target.lanes, layout_conversion.POSITIONS
-    to_block = lane_rows(target).to_block
+    lanes, chunk, size = target.lanes, layout_conversion.POSITIONS, layout_conversion.element_size(params)
+    to_block = lane_rows(target, size).to_block
     read_map = scalar_access(target, "i32")[0]
     write = scalar_access(target, "i64")[1]
 
@@ -36,12 +36,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     channel = read_map(lane_map + 4 * channel)
                 elif channel >= channels:
                     channel = -1
-                row = x + 4 * (image * plain_batch + channel * positions)
+                row = x + size * (image * plain_batch + channel * positions)
                 write(scratch + 8 * lane, row if channel >= 0 else 0)
-            place = y + 4 * (image * blocked_batch + block * positions * lanes)
+            place = y + size * (image * blocked_batch + block * positions * lanes)
             for position in range(first, min(first + chunk, positions), lanes):
                 count = min(lanes, positions - position)
-                to_block(place + 4 * lanes * position, scratch, 4 * position, count)
+                to_block(place + size * lanes * position, scratch, size * position, count)
 
     return layout_plain_to_blocked
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from cnnc.runtime.cpu.vector import VectorBuilder, intrinsic
+from cnnc.runtime.cpu.vector import I32, VectorBuilder, intrinsic
 from cnnc.runtime.kernel import Target
 
 
@@ -17,9 +17,10 @@ class MemoryOps:
 
     ``load_index(address)``, ``store_index(address, value)``;
     ``copy_vectors(dst, src, src_step_bytes, count)`` copies ``count`` vectors to consecutive places;
-    ``zero_vectors(dst, count)``; ``expect_writes(dst, count)`` asks for the cache lines of ``count`` vectors that will
-    be written; ``copy_floats(dst, src, src_step_bytes, count)`` and ``zero_floats(dst, count)`` do
-    the same with single floats, ranges of any alignment.
+    ``zero_vectors(dst, count)`` and ``fill_vectors(dst, count, bits)``, which repeats the low 32 bits of ``bits``;
+    ``expect_writes(dst, count)`` asks for the cache lines of ``count`` vectors that will be written;
+    ``copy_floats(dst, src, src_step_bytes, count)`` and ``fill_floats(dst, count, bits)`` do the same with single
+    floats, ranges of any alignment.
     ``pack_panel(dst, width, src, row_step_bytes, column_step_bytes, rows, columns, scale_bits)`` writes scale * src
     transposed: dst[column][row] for ``rows`` <= ``width``, zeros in the rest of the width.
     """
@@ -30,7 +31,8 @@ class MemoryOps:
     zero_vectors: Any
     expect_writes: Any
     copy_floats: Any
-    zero_floats: Any
+    fill_vectors: Any
+    fill_floats: Any
     pack_panel: Any
 
 
@@ -42,7 +44,8 @@ def memory_ops(target: Target) -> MemoryOps:
         zero_vectors=intrinsic(target, _zero_vectors, 2),
         expect_writes=intrinsic(target, _expect_writes, 2),
         copy_floats=intrinsic(target, _copy_floats, 4),
-        zero_floats=intrinsic(target, _zero_floats, 2),
+        fill_vectors=intrinsic(target, _fill_vectors, 3),
+        fill_floats=intrinsic(target, _fill_floats, 3),
         pack_panel=intrinsic(target, _pack_panel, 8),
     )
 
@@ -88,10 +91,16 @@ def _copy_floats(b: VectorBuilder, dst: ir.Value, src: ir.Value, step: ir.Value,
         b.store_scalar(b.load_scalar(src, b.ir.mul(index, step)), dst, b.ir.mul(index, b.index(4)))
 
 
-def _zero_floats(b: VectorBuilder, dst: ir.Value, count: ir.Value) -> None:
-    zero = ir.Constant(ir.FloatType(), 0.0)
+def _fill_vectors(b: VectorBuilder, dst: ir.Value, count: ir.Value, bits: ir.Value) -> None:
+    value = b.splat(b.ir.trunc(bits, I32))
     with b.loop(count) as number:
-        b.store_scalar(zero, dst, b.ir.mul(number, b.index(4)))
+        b.store(value, dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
+
+
+def _fill_floats(b: VectorBuilder, dst: ir.Value, count: ir.Value, bits: ir.Value) -> None:
+    word = b.ir.trunc(bits, I32)
+    with b.loop(count) as number:
+        b.store_word(word, dst, b.ir.mul(number, b.index(4)))
 
 
 def _pack_panel(
@@ -129,7 +138,7 @@ def _pack_panel(
                     b.store_scalar(b.ir.fmul(value, scale), row_dst, b.ir.mul(column, pitch))
     with b.loop(columns) as column:
         rest = b.ir.add(b.ir.add(dst, b.ir.mul(column, pitch)), b.ir.mul(rows, b.index(4)))
-        _zero_floats(b, rest, b.ir.sub(width, rows))
+        _fill_floats(b, rest, b.ir.sub(width, rows), b.index(0))
 
 
 def _scale_run(b: VectorBuilder, dst: ir.Value, src: ir.Value, count: ir.Value, scale: ir.Value) -> None:

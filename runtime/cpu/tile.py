@@ -9,18 +9,21 @@ Sums have two levels, for their accuracy: a chain of K multiply-adds has a round
 after at most ``CHAIN`` products the partial sums are added to a second level, which lies on the stack (Higham, Accuracy
 and Stability of Numerical Algorithms, section 4.2: blocked summation). Sums of up to ``CHAIN`` products never touch it.
 
-*Wide* tiles add up in float64, where products of float32 are exact, and round once behind the bias.
+*Wide* tiles add up in float64, where products of float32 are exact, and round once behind the bias. Tiles of *bytes*
+add up in int32, exactly, four input channels a step (``tile_arithmetic``), and end with a requantization.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from cnnc.runtime.cpu.epilogue import Activation, emit_output
+from cnnc.runtime.cpu.requantization import Requantization
+from cnnc.runtime.cpu.tile_arithmetic import Arithmetic, FloatArithmetic, arithmetic
 from cnnc.runtime.cpu.tile_table import CHAIN, ENTRY_BYTES, LINE_BYTES
 from cnnc.runtime.cpu.vector import I1, VectorBuilder, intrinsic
 from cnnc.runtime.kernel import Target
@@ -37,9 +40,11 @@ class Tile:
     ``group`` is (inputs, outputs) of the channel groups of a tile of one block that holds several. An entry's input is
     then one vector a pixel, in which the inputs of the groups follow each other; every output lane reads its group's.
 
+    ``element``: the type of the inputs: f32, or u8 or i8 for tiles of bytes, whose ``activation`` is ``requantize``.
+
     ``wide``: sums are float64, two registers each. ``half``: the last block is half a vector of output channels, packed
-    without room for the other half, which is neither read nor written. ``ahead``: with every input channel a cache
-    line is asked for, one after the other from the address ``ahead`` on: the weights of the next tile.
+    without room for the other half, which is neither read nor written. ``ahead``: with every step a cache line is asked
+    for, one after the other from the address ``ahead`` on: the weights of the next tile.
     """
 
     rows: int
@@ -55,6 +60,15 @@ class Tile:
     half: bool = False
     ahead: bool = False
     raw: bool = False
+    element: str = "f32"
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        return arithmetic(self.element, self.wide)
+
+    @property
+    def is_of_bytes(self) -> bool:
+        return self.element != "f32"
 
 
 _PREFETCH_BYTES = 2048
@@ -75,12 +89,12 @@ Part = tuple[tuple[int, int], tuple[int, int]]
 TILE_ARGS = (
     "x",  # address of the tile's first input pixel
     "x_row",  # bytes between input rows of the tile
-    "x_lane",  # bytes between the input channels of an entry
+    "x_lane",  # bytes between the steps of an entry
     "weights",  # address of the packed weights of the blocks
     "table",  # address of the entries
     "entries",  # number of entries
-    "bias",  # address of blocks * lanes floats
-    "slopes",  # address of blocks * lanes floats (prelu)
+    "bias",  # address of blocks * lanes floats, or int32 for bytes
+    "slopes",  # address of blocks * lanes floats: slopes of prelu, or what requantization multiplies by
     "residual",  # address that matches y
     "y",  # address of the tile's first output pixel
     "y_pixel",  # bytes between columns
@@ -89,7 +103,7 @@ TILE_ARGS = (
     "columns_valid",  # pixels to store
     "rows_valid",
     "lanes",  # output lanes left, for masked tiles
-    "alpha",  # activation parameters, float bits
+    "alpha",  # activation parameters, float bits; see ``Requantization`` for those of bytes
     "beta",
 )
 
@@ -104,7 +118,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     if tile.ahead:
         a["ahead"] = b.variable(a["ahead"])
     sums = empty_sums(b, tile)
-    levels = None if tile.wide else TwoLevels(b, tile, sums)
+    levels = None if tile.wide or tile.is_of_bytes else TwoLevels(b, tile, sums)
     whole = (0, tile.rows), (0, tile.columns)
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))
@@ -128,7 +142,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
 def empty_sums(b: VectorBuilder, tile: Tile) -> Sums:
     """A variable for every pixel and block, zero."""
     pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
-    zeros = [width.wide_zero() if tile.wide else width.zero() for width in _widths(b, tile)]
+    zeros = [tile.arithmetic.zero(width) for width in _widths(b, tile)]
     return {(pixel, block): b.variable(zero) for pixel in pixels for block, zero in enumerate(zeros)}
 
 
@@ -141,28 +155,56 @@ def store_sums(b: VectorBuilder, a: Mapping[str, ir.Value], sums: Sums) -> None:
 
 def emit_results(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], sums: Sums) -> None:
     """Bias, residual, activation and store of the valid pixels; ``a`` are arguments of a tile by name."""
-    vector_bytes = b.target.vector_bytes
     masks: list[ir.Value | None] = [None] * tile.blocks
     if tile.masked:
         masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
     widths = _widths(b, tile)
-    alphas = [width.float_bits(a["alpha"]) for width in widths]
-    betas = [width.float_bits(a["beta"]) for width in widths]
-    bias = [_load(widths[block], a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
-    slopes: list[ir.Value | None] = [None] * tile.blocks
-    if tile.activation == "prelu":
-        slopes = [_load(widths[block], a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
+    emit = _float_epilogue(tile, a, widths, masks) if not tile.is_of_bytes else _byte_epilogue(tile, a, widths)
     for row in range(tile.rows):
         with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
             for column in range(tile.columns):
                 with b.when(b.ir.icmp_signed("<", b.index(column), a["columns_valid"])):
                     offset = b.ir.add(b.ir.mul(a["y_row"], b.index(row)), b.ir.mul(a["y_pixel"], b.index(column)))
-                    for block, width in enumerate(widths):
+                    for block in range(tile.blocks):
                         place = b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
-                        residual = a["residual"] if tile.residual else None
-                        total = _with_bias(width, b.get(sums[(row, column), block]), bias[block])
-                        activation = Activation(tile.activation, alphas[block], betas[block], slopes[block])
-                        emit_output(width, activation, total, a["y"], residual, place, masks[block])
+                        emit(block, b.get(sums[(row, column), block]), place)
+
+
+_Epilogue = Callable[[int, ir.Value, ir.Value], None]
+"""(block, sums, offset into y): finishes a vector of sums and stores it."""
+
+
+def _float_epilogue(
+    tile: Tile, a: Mapping[str, ir.Value], widths: Sequence[VectorBuilder], masks: Sequence[ir.Value | None]
+) -> _Epilogue:
+    alphas = [width.float_bits(a["alpha"]) for width in widths]
+    betas = [width.float_bits(a["beta"]) for width in widths]
+    vector_bytes = widths[0].target.vector_bytes
+    bias = [_load(widths[block], a["bias"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
+    slopes: list[ir.Value | None] = [None] * tile.blocks
+    if tile.activation == "prelu":
+        slopes = [_load(widths[block], a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
+    residual = a["residual"] if tile.residual else None
+
+    def emit(block: int, total: ir.Value, place: ir.Value) -> None:
+        activation = Activation(tile.activation, alphas[block], betas[block], slopes[block])
+        total = _with_bias(widths[block], total, bias[block])
+        emit_output(widths[block], activation, total, a["y"], residual, place, masks[block])
+
+    return emit
+
+
+def _byte_epilogue(tile: Tile, a: Mapping[str, ir.Value], widths: Sequence[VectorBuilder]) -> _Epilogue:
+    vector_bytes = widths[0].target.vector_bytes
+    bias = [width.load_integers(a["bias"], block * vector_bytes) for block, width in enumerate(widths)]
+    factors = [width.load(a["slopes"], block * vector_bytes) for block, width in enumerate(widths)]
+    targets = [Requantization(width, a["alpha"], a["beta"]) for width in widths]
+
+    def emit(block: int, total: ir.Value, place: ir.Value) -> None:
+        real = widths[block].mul(widths[block].to_float(widths[block].int_add(total, bias[block])), factors[block])
+        widths[block].store_bytes(targets[block].stored(real), a["y"], place)
+
+    return emit
 
 
 def _widths(b: VectorBuilder, tile: Tile) -> list[VectorBuilder]:
@@ -180,17 +222,15 @@ def add_channels(
     count: ir.Value,
     part: Part,
 ) -> None:
-    """Add the products of ``count`` input channels, each broadcast to all output lanes, to the sums of a part."""
+    """Add the products of ``count`` steps, whose inputs are broadcast to all output lanes, to the sums of a part."""
     rows, columns = range(*part[0]), range(*part[1])
     vector_bytes = b.target.vector_bytes
-    widths = _widths(b, tile)
+    widths, step = _widths(b, tile), tile.arithmetic
     step_bytes = sum(width.target.vector_bytes for width in widths)
     row_offsets = _clamped_offsets(b, tile, a) if tile.clamped else []
     x, weights = b.variable(first_x), b.variable(first_weights)
     with b.loop(count):
-        row_weights = [
-            _term(width, tile, width.load(b.get(weights), block * vector_bytes)) for block, width in enumerate(widths)
-        ]
+        row_weights = [step.weights(width, b.get(weights), block * vector_bytes) for block, width in enumerate(widths)]
         if tile.ahead:
             b.prefetch(b.get(a["ahead"]), near=False)
             b.set(a["ahead"], b.ir.add(b.get(a["ahead"]), b.index(LINE_BYTES)))
@@ -203,10 +243,11 @@ def add_channels(
             if tile.clamped:
                 row_base = b.ir.add(b.get(x), row_offsets[row])
             for column in columns:
-                value = _term(b, tile, b.load_scalar(row_base, column * tile.pixel_bytes))
+                word = step.word(b, row_base, column * tile.pixel_bytes)
+                inputs = {width.lanes: step.broadcast(width, word) for width in widths}
                 for block, width in enumerate(widths):
                     total = sums[(row, column), block]
-                    b.set(total, width.fma(row_weights[block], width.splat(value), b.get(total)))
+                    b.set(total, step.multiply_add(width, row_weights[block], inputs[width.lanes], b.get(total)))
                 b.clobber_memory()
             if not tile.clamped:
                 row_base = b.ir.add(row_base, a["x_row"])
@@ -227,7 +268,8 @@ def add_groups(
     """Add the products of every input of each lane's group to the sums of a part."""
     rows, columns = range(*part[0]), range(*part[1])
     inputs, outputs = group
-    lane_weights = [_term(b, tile, b.load(weights, step * b.target.vector_bytes)) for step in range(inputs)]
+    term = FloatArithmetic(tile.wide).term
+    lane_weights = [term(b, b.load(weights, step * b.target.vector_bytes)) for step in range(inputs)]
     # Lanes behind the last group are not outputs, and may read anything.
     steps = [[min(lane // outputs * inputs + step, b.lanes - 1) for lane in range(b.lanes)] for step in range(inputs)]
     row_base = _first_row(b, x, a["x_row"], rows)
@@ -236,7 +278,7 @@ def add_groups(
             value = b.load(row_base, column * tile.pixel_bytes)
             total = sums[(row, column), 0]
             for step, lanes in enumerate(steps):
-                inputs_of_lanes = _term(b, tile, b.permute(value, lanes))
+                inputs_of_lanes = term(b, b.permute(value, lanes))
                 b.set(total, b.fma(lane_weights[step], inputs_of_lanes, b.get(total)))
             b.clobber_memory()
         row_base = b.ir.add(row_base, a["x_row"])
@@ -244,11 +286,6 @@ def add_groups(
 
 def _first_row(b: VectorBuilder, x: ir.Value, row_bytes: ir.Value, rows: range) -> ir.Value:
     return b.ir.add(x, b.ir.mul(row_bytes, b.index(rows.start))) if rows.start else x
-
-
-def _term(b: VectorBuilder, tile: Tile, value: ir.Value) -> ir.Value:
-    """A factor of a product, in the type of the sums."""
-    return b.widen(value) if tile.wide else value
 
 
 def _with_bias(b: VectorBuilder, total: ir.Value, bias: ir.Value) -> ir.Value:

@@ -17,6 +17,20 @@ CHAIN = 128
 """Products that a tile sums in one chain. Entries are never divided, so longer runs are listed as several entries."""
 
 
+def element_of(params: Params) -> str:
+    """The type of a variant's inputs: its parameter ``element``, f32 where it has none."""
+    return str(params.get("element", "f32"))
+
+
+def element_bytes(params: Params) -> int:
+    return 4 if element_of(params) == "f32" else 1
+
+
+def pixel_bytes(params: Params) -> int:
+    """Bytes of a pixel in one channel block."""
+    return int(params["lanes"]) * element_bytes(params)
+
+
 def has_wide_sums(params: Params) -> bool:
     """Whether a variant's tile adds up in float64: its parameter ``sums`` is f64; it has none for float32."""
     return params.get("sums") == "f64"

@@ -47,6 +47,7 @@ class VectorBuilder:
         self.vector = ir.VectorType(F32, self.lanes)
         self.wide = ir.VectorType(F64, self.lanes)
         self.integers = ir.VectorType(I32, self.lanes)
+        self.bytes = ir.VectorType(I8, self.lanes)
         self.mask = ir.VectorType(I1, self.lanes)
 
     def halved(self) -> VectorBuilder:
@@ -89,25 +90,56 @@ class VectorBuilder:
         align = self.target.vector_bytes if aligned else 4
         self.ir.store(value, self.pointer(address, value.type, offset), align=align)
 
-    def load_masked(self, address: ir.Value, mask: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
-        """A vector of floats with zeros where the mask is false; those lanes' memory is not touched."""
-        pointer = self.pointer(address, self.vector, offset)
-        kind = ir.FunctionType(self.vector, [ir.PointerType(self.vector), I32, self.mask, self.vector])
-        function = self._declare(f"llvm.masked.load.v{self.lanes}f32.p0", kind)
-        return self.ir.call(function, [pointer, ir.Constant(I32, 4), mask, self.zero()])
+    def load_masked(self, address: ir.Value, mask: ir.Value, offset: int | ir.Value = 0, size: int = 4) -> ir.Value:
+        """A vector of floats, or of single bytes with ``size`` 1, with zeros where the mask is false.
+
+        Those lanes' memory is not touched.
+        """
+        vector, name = (self.vector, "f32") if size == 4 else (self.bytes, "i8")
+        pointer = self.pointer(address, vector, offset)
+        kind = ir.FunctionType(vector, [ir.PointerType(vector), I32, self.mask, vector])
+        function = self.declare(f"llvm.masked.load.v{self.lanes}{name}.p0", kind)
+        return self.ir.call(function, [pointer, ir.Constant(I32, size), mask, ir.Constant(vector, None)])
 
     def store_masked(self, value: ir.Value, address: ir.Value, mask: ir.Value, offset: int | ir.Value = 0) -> None:
-        """Stores the lanes where the mask is true; the other lanes' memory is not touched."""
-        pointer = self.pointer(address, self.vector, offset)
-        kind = ir.FunctionType(ir.VoidType(), [self.vector, ir.PointerType(self.vector), I32, self.mask])
-        function = self._declare(f"llvm.masked.store.v{self.lanes}f32.p0", kind)
-        self.ir.call(function, [value, pointer, ir.Constant(I32, 4), mask])
+        """Stores the lanes where the mask is true, floats or bytes; the other lanes' memory is not touched."""
+        size, name = (4, "f32") if value.type == self.vector else (1, "i8")
+        pointer = self.pointer(address, value.type, offset)
+        kind = ir.FunctionType(ir.VoidType(), [value.type, ir.PointerType(value.type), I32, self.mask])
+        function = self.declare(f"llvm.masked.store.v{self.lanes}{name}.p0", kind)
+        self.ir.call(function, [value, pointer, ir.Constant(I32, size), mask])
 
     def load_scalar(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
         return self.ir.load(self.pointer(address, F32, offset), align=4)
 
     def store_scalar(self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0) -> None:
         self.ir.store(value, self.pointer(address, F32, offset), align=4)
+
+    def load_integers(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
+        """A vector of 32-bit integers."""
+        return self.ir.load(self.pointer(address, self.integers, offset), align=4)
+
+    def load_word(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
+        """A 32-bit integer at any address."""
+        return self.ir.load(self.pointer(address, I32, offset), align=1)
+
+    def store_word(self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0) -> None:
+        """A 32-bit integer at any address."""
+        self.ir.store(value, self.pointer(address, I32, offset), align=1)
+
+    def load_bytes(
+        self, address: ir.Value, signed: bool, offset: int | ir.Value = 0, mask: ir.Value | None = None
+    ) -> ir.Value:
+        """As many bytes as there are lanes, each widened to a 32-bit integer; ``mask`` as in ``load_masked``."""
+        if mask is None:
+            stored = self.ir.load(self.pointer(address, self.bytes, offset), align=1)
+        else:
+            stored = self.load_masked(address, mask, offset, size=1)
+        return self.ir.sext(stored, self.integers) if signed else self.ir.zext(stored, self.integers)
+
+    def store_bytes(self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0) -> None:
+        """The low byte of every 32-bit lane."""
+        self.ir.store(self.ir.trunc(value, self.bytes), self.pointer(address, self.bytes, offset), align=1)
 
     def load_index(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
         """A 64-bit integer."""
@@ -127,6 +159,10 @@ class VectorBuilder:
         lanes = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.ir.shuffle_vector(single, ir.Constant(kind, ir.Undefined), lanes)
 
+    def splat_mask(self, bit: ir.Value) -> ir.Value:
+        """A single bit in every lane of a mask."""
+        return self.ir.icmp_signed("!=", self.splat(self.ir.zext(bit, I32)), self.int_const(0))
+
     def float_bits(self, bits: ir.Value) -> ir.Value:
         """The float whose bits are the low half of a 64-bit integer, in every lane: run-time parameters come so."""
         return self.splat(self.ir.bitcast(self.ir.trunc(bits, I32), F32))
@@ -141,7 +177,7 @@ class VectorBuilder:
         It goes to the first-level cache if ``near``, else to the second. ``writes``: no other core keeps a copy.
         """
         kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
-        function = self._declare("llvm.prefetch.p0", kind)
+        function = self.declare("llvm.prefetch.p0", kind)
         read, keep, data = (ir.Constant(I32, value) for value in (int(writes), 3 if near else 2, 1))
         self.ir.call(function, [self.pointer(address, I8, offset), read, keep, data])
 
@@ -180,6 +216,12 @@ class VectorBuilder:
         if not has_fma(self.target):
             return self.ir.fadd(self.ir.fmul(a, b), c)
         return self._unary_family("fma", a, b, c)
+
+    def fused_multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        """a * b + c rounded once: by way of float64 where the CPU lacks the instruction, for exact products of it."""
+        if has_fma(self.target):
+            return self.fma(a, b, c)
+        return self.narrow(self.add(self.mul(self.widen(a), self.widen(b)), self.widen(c)))
 
     def abs(self, a: ir.Value) -> ir.Value:
         return self._unary_family("fabs", a)
@@ -368,10 +410,11 @@ class VectorBuilder:
     def _unary_family(self, name: str, *operands: ir.Value) -> ir.Value:
         kind = operands[0].type
         suffix = {self.vector: f"v{self.lanes}f32", self.wide: f"v{self.lanes}f64"}.get(kind, "f32")
-        function = self._declare(f"llvm.{name}.{suffix}", ir.FunctionType(kind, [kind] * len(operands)))
+        function = self.declare(f"llvm.{name}.{suffix}", ir.FunctionType(kind, [kind] * len(operands)))
         return self.ir.call(function, operands)
 
-    def _declare(self, name: str, kind: ir.FunctionType) -> ir.Function:
+    def declare(self, name: str, kind: ir.FunctionType) -> ir.Function:
+        """A function of that name in the module, such as an LLVM intrinsic."""
         return cgutils.get_or_insert_function(self.ir.module, kind, name)
 
 

@@ -73,6 +73,17 @@ def has_fma(target: Target) -> bool:
     return target.cpu != "x86-64-v2"
 
 
+def has_byte_products(target: Target) -> bool:
+    """Whether four products of bytes are added to a 32-bit lane in one instruction (AVX512-VNNI, AVX-VNNI)."""
+    if "avx512vnni" in target.features:
+        return True
+    return "avxvnni" in target.features and target.vector_bytes <= 32
+
+
+def is_x86(target: Target) -> bool:
+    return target.triple.startswith("x86_64")
+
+
 def cpu_model() -> str:
     """The CPU's name as its maker gives it, for what is measured on it."""
     cpuinfo = Path("/proc/cpuinfo")

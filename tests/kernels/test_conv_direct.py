@@ -51,7 +51,7 @@ def _sizes(x_shape, w_shape, y_shape, stride, dilation, pads, lanes, packed, til
     sizes |= {"N": x_shape[0], "XB": -(-x_shape[1] // lanes), "YB": -(-y_shape[1] // lanes)}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size}
-    return sizes | dict(zip(("row_tiles", "column_tiles", "oc_tiles"), tiles))
+    return sizes | dict(zip(("row_tiles", "column_tiles", "oc_tiles"), tiles)) | {"fill": 0}
 
 
 def run_conv(

@@ -1,0 +1,95 @@
+"""What a register tile computes with: float32, float64 sums of float32 products, or bytes summed in int32.
+
+A tile sums over *steps*: a word of 32 bits of input, broadcast to all output lanes, meets a vector of weights. For
+floats a step is one input channel. For bytes it is a *quad*: four neighbouring input channels, each output lane with
+four weights of its own. So the addresses of a tile are the same for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llvmlite import ir
+
+from cnnc.runtime.cpu.byte_products import add_quad_products, input_quads, weight_quads
+from cnnc.runtime.cpu.vector import VectorBuilder
+
+Factor = Any
+"""A factor of a step's products, as ``multiply_add`` takes it: a vector, or ``Quads``."""
+
+
+class Arithmetic(Protocol):
+    """How one step is done; ``b`` is the builder of the sum's vector, which may be half of a block."""
+
+    def zero(self, b: VectorBuilder) -> ir.Value:
+        """An empty sum."""
+
+    def weights(self, b: VectorBuilder, address: ir.Value, offset: int) -> Factor:
+        """A step's weights of all lanes."""
+
+    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
+        """A step's input."""
+
+    def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
+        """A step's input for all lanes."""
+
+    def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
+        """``total`` and the products of the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloatArithmetic:
+    """Products of float32; with ``wide`` they are exact, and so are all but the last bits of their float64 sums."""
+
+    wide: bool = False
+
+    def zero(self, b: VectorBuilder) -> ir.Value:
+        return b.wide_zero() if self.wide else b.zero()
+
+    def weights(self, b: VectorBuilder, address: ir.Value, offset: int) -> Factor:
+        return self.term(b, b.load(address, offset))
+
+    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
+        return self.term(b, b.load_scalar(address, offset))
+
+    def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
+        return b.splat(word)
+
+    def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
+        return b.fma(weights, inputs, total)
+
+    def term(self, b: VectorBuilder, value: ir.Value) -> ir.Value:
+        """A factor of a product, in the type of the sums."""
+        return b.widen(value) if self.wide else value
+
+
+@dataclass(frozen=True, slots=True)
+class ByteArithmetic:
+    """Quads of input bytes, uint8 or, if ``signed``, int8 counted from -128; weights are int8."""
+
+    signed: bool = False
+
+    def zero(self, b: VectorBuilder) -> ir.Value:
+        return b.int_const(0)
+
+    def weights(self, b: VectorBuilder, address: ir.Value, offset: int) -> Factor:
+        return weight_quads(b, b.load_integers(address, offset))
+
+    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
+        return b.load_word(address, offset)
+
+    def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
+        lanes = b.splat(word)
+        return input_quads(b, b.ir.xor(lanes, b.int_const(_SIGN_BITS)) if self.signed else lanes)
+
+    def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
+        return add_quad_products(b, weights, inputs, total)
+
+
+_SIGN_BITS = -0x7F7F7F80  # 0x80808080 as int32: turning it over adds 128 to each int8
+
+
+def arithmetic(element: str, wide: bool) -> Arithmetic:
+    """The arithmetic for inputs of ``element``: f32, u8 or i8."""
+    return FloatArithmetic(wide) if element == "f32" else ByteArithmetic(element == "i8")

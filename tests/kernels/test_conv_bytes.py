@@ -1,0 +1,159 @@
+"""Convolutions of bytes: equal to the reference bit for bit, on every target; poisoned pad lanes, guard pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cnnc.runtime.cpu.conv_packing import pack_byte_weights
+from cnnc.runtime.cpu.pointwise_tiling import tail_halves
+from cnnc.runtime.host.quantized import q_linear_conv
+from cnnc.runtime.jit.target import host_target, x86_target
+from cnnc.runtime.kernel import Target, Variant
+from cnnc.types import Layout
+from tests.kernels.guarded import from_blocked, to_blocked
+from tests.kernels.harness import poison, run
+
+pytestmark = pytest.mark.jit
+TARGETS = [x86_target(level) for level in ("sse", "avx2", "avx512")] + [host_target()]
+DTYPES = {"u8": np.uint8, "i8": np.int8}
+FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+def bytes_of(rng: Any, dtype: str, shape: tuple[int, ...], extreme: bool) -> Any:
+    limits = np.iinfo(DTYPES[dtype])
+    if extreme:
+        return rng.choice([limits.min, limits.max], shape).astype(DTYPES[dtype])
+    return rng.integers(limits.min, limits.max + 1, shape).astype(DTYPES[dtype])
+
+
+def run_bytes(
+    target: Target,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    *,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    pads: tuple[int, ...] = (0, 0, 0, 0),
+    groups: int = 1,
+    pieces: tuple[int, ...] = (),
+    kernel: str = "direct",
+    dtypes: tuple[str, str] = ("u8", "u8"),
+    zeros: tuple[int, int] = (3, 250),
+    tile: tuple[int, int, int] = (1, 3, 1),
+    tiles: tuple[int, int, int] = (2, 1, 1),
+    extreme: bool = False,
+    factor: float = 1e-4,
+) -> tuple[Any, Any]:
+    """What the kernel gives, and the reference."""
+    rng = np.random.default_rng(sum(x_shape) * sum(w_shape))
+    lanes, (n, ic, h, w) = target.lanes, x_shape
+    x, weights = bytes_of(rng, dtypes[0], x_shape, extreme), bytes_of(rng, "i8", w_shape, extreme)
+    x_zero, y_zero = (np.array(zero % 256, np.uint8).view(DTYPES[dtype]) for zero, dtype in zip(zeros, dtypes))
+    oc, bias = w_shape[0], rng.integers(-5000, 5000, w_shape[0]).astype(np.int32)
+    w_scale = rng.uniform(0.5, 1.5, oc).astype(np.float32)
+    scales = np.float32(factor), w_scale, np.float32(1.25)
+    expected = q_linear_conv(
+        x, np.asarray(scales[0]), x_zero, weights, w_scale, np.zeros(oc, np.int8), np.asarray(scales[2]), y_zero, bias,
+        strides=stride, dilations=dilation, pads=pads, group=groups,
+    )  # fmt: skip
+    layout = Layout(lanes, pieces)
+    where = layout.lanes(ic)
+    physical = poison((n, layout.physical_channels(ic), h, w), x.dtype)
+    physical[:, where] = x
+    rows, columns, blocks = tile
+    tail = tail_halves(oc, blocks, lanes) if kernel == "pointwise" else 0
+    packed = pack_byte_weights(weights, lanes, blocks, groups, where, tail * lanes // 2)
+    y_blocks = -(-oc // (lanes * blocks)) * blocks - (blocks - -(-tail // 2) if tail else 0)
+    unsigned_zero = int(x_zero) + (128 if dtypes[0] == "i8" else 0)
+    sums = weights.reshape(oc, -1).sum(1, dtype=np.int64)
+    room = y_blocks * lanes
+    lane_bias, factors = np.zeros(room, np.int32), np.zeros(room, np.float32)
+    lane_bias[:oc] = (bias - unsigned_zero * sums).astype(np.int32)
+    factors[:oc] = scales[0] * w_scale / scales[2]
+    y = poison((n, y_blocks, *expected.shape[2:], lanes), expected.dtype)
+    buffers: dict[str, Any] = {
+        "x": to_blocked(physical, lanes, pad=0),
+        "weights": packed.weights,
+        "y": y,
+        "residual": None,
+    }
+    buffers |= {"segments": packed.segments, "bias": lane_bias, "slopes": factors}
+    sizes: dict[str, int] = {
+        "N": n,
+        "XB": physical.shape[1] // lanes,
+        "YB": y_blocks,
+        "weight_floats": packed.weights.size,
+    }
+    sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments), "oc_tiles": tiles[2]}
+    sizes |= {"alpha": int(y_zero), "beta": int(np.iinfo(expected.dtype).min)}
+    sizes |= dict.fromkeys(("x_gap", "y_gap", "residual_gap"), 0)
+    options: dict[str, Any] = {"columns": columns, "blocks": blocks, "lanes": lanes, "element": dtypes[0]}
+    options |= {"activation": "requantize", "residual": 0}
+    if kernel == "pointwise":
+        buffers |= {"input_scale": None, "input_shift": None}
+        sizes |= {"pixels": h * w, "pixel_tiles": tiles[0], "input_alpha": 0, "input_beta": 0, "input_image": 0}
+        options |= {"tail": tail} if tail else {}
+    else:
+        (oh, ow), (kh, kw) = expected.shape[2:], w_shape[2:]
+        sizes |= dict(zip("D H W OD OH OW KD KH KW".split(), (1, h, w, 1, oh, ow, 1, kh, kw)))
+        sizes |= dict(zip("SD SH SW DD DH DW PD PH PW".split(), (1, *stride, 1, *dilation, 0, *pads[:2])))
+        sizes |= {"row_tiles": tiles[0], "column_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
+        options |= {"rows": rows, "input_block": lanes}
+    got = run(Variant.of(f"conv.u8.blocked.{kernel}", **options), buffers, sizes, target)["y"]
+    return from_blocked(got, oc), expected
+
+
+POINTWISE = {"kernel": "pointwise"}
+CASES: list[dict[str, Any]] = [
+    {"x_shape": (1, 3, 9, 7), "w_shape": (20, 3, 3, 3), "stride": (2, 2), "pads": (1, 1, 1, 1)},
+    {"x_shape": (2, 21, 8, 6), "w_shape": (33, 21, 2, 3), "dilation": (2, 1), "pads": (0, 2, 1, 0), "tile": (2, 2, 1)},
+    {"x_shape": (1, 32, 5, 5), "w_shape": (32, 1, 3, 3), "groups": 32, "pads": (1, 1, 1, 1)},
+    {"x_shape": (1, 24, 5, 5), "w_shape": (48, 6, 3, 1), "groups": 4, "dtypes": ("i8", "i8"), "zeros": (-7, 100)},
+    {"x_shape": (1, 23, 4, 4), "w_shape": (16, 23, 3, 3), "pieces": (5, 17, 1), "extreme": True, "zeros": (255, 0)},
+    {"x_shape": (2, 1, 1, 1), "w_shape": (1, 1, 1, 1), **POINTWISE},
+    {"x_shape": (2, 23, 5, 5), "w_shape": (70, 23, 1, 1), "pieces": (5, 17, 1), **POINTWISE, "tile": (1, 4, 3)},
+    {"x_shape": (1, 67, 3, 5), "w_shape": (24, 67, 1, 1), "dtypes": ("i8", "u8"), "zeros": (-128, 9), **POINTWISE},
+    {"x_shape": (1, 300, 1, 3), "w_shape": (16, 300, 1, 1), **POINTWISE, "extreme": True, "zeros": (0, 255)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_equals_the_reference(case: dict[str, Any], target: Target) -> None:
+    got, expected = run_bytes(target, **case)
+    np.testing.assert_array_equal(got, expected)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> dict[str, Any]:
+    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    groups = draw(st.sampled_from([1, 1, 2, 5]))
+    ic, oc = draw(st.integers(1, 20)) * groups, draw(st.integers(1, 12)) * groups
+    window, stride, dilation = draw(pair), draw(pair), draw(pair)
+    pads = tuple(draw(st.lists(st.integers(0, 3), min_size=4, max_size=4)))
+    least = [max(1, (window[a] - 1) * dilation[a] + 1 - pads[a] - pads[a + 2]) for a in range(2)]
+    height, width = (draw(st.integers(low, low + 7)) for low in least)
+    return {
+        "x_shape": (draw(st.integers(1, 2)), ic, height, width),
+        "w_shape": (oc, ic // groups, *window),
+        "stride": stride,
+        "dilation": dilation,
+        "pads": pads,
+        "groups": groups,
+        "dtypes": draw(st.tuples(*[st.sampled_from(["u8", "i8"])] * 2)),
+        "zeros": draw(st.tuples(st.integers(0, 255), st.integers(0, 255))),
+        "extreme": draw(st.booleans()),
+        "factor": draw(st.sampled_from([1e-6, 1e-3, 0.5, 1e30])),
+    }
+
+
+@FEW
+@given(case=convolutions())
+def test_any_convolution_equals_the_reference(case: dict[str, Any]) -> None:
+    got, expected = run_bytes(host_target(), **case)
+    np.testing.assert_array_equal(got, expected)
