@@ -144,13 +144,12 @@ def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) 
 
     Those that were measured, where any were; else the first tiling of each kernel that takes the node.
     """
-    from cnnc.lower.candidates import offered
     from cnnc.lower.cost import predicted_seconds
 
     if node is None:
         return []
     timing = decision.timing
-    found = offered(node, builder) if timing is None else timing.candidates
+    found = decision.candidates if timing is None else timing.candidates
     chosen = 0 if timing is None else timing.chosen
     return [
         {

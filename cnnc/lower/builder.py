@@ -17,7 +17,7 @@ from cnnc.errors import InternalError
 from cnnc.ir import Array, Graph, Node, Value
 from cnnc.lower.channel_ranges import lanes_of, plan_channel_ranges
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
-from cnnc.lower.selection import LayerTiming
+from cnnc.lower.selection import Candidate, LayerTiming
 from cnnc.ops import OPS
 from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
@@ -79,7 +79,8 @@ class Lowered:
 class Decision:
     """How a node was lowered: ``chosen`` is a rule's name; ``refused`` holds (rule, reason).
 
-    ``timing`` holds what was measured of the node's layer; it is None where the cost model decided.
+    ``timing`` holds what was measured of the node's layer; it is None where the cost model decided. ``candidates`` are
+    the tilings of the rules that took the node, the cost model's choice first; none where that rule has no tilings.
     """
 
     node: str
@@ -88,6 +89,7 @@ class Decision:
     chosen: str
     refused: tuple[tuple[str, str], ...]
     timing: LayerTiming | None = None
+    candidates: tuple[Candidate, ...] = ()
 
 
 class ProgramBuilder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnc.ir import Graph, Node
+from cnnc.ir import Graph
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.rules import TiledRule, offers_for
@@ -49,12 +49,3 @@ def candidates(
             if cost < _WORST_COST * first.cost:
                 found.append(Candidate(offer.rule.name, tiling, cost))
     return tuple(found)
-
-
-def offered(node: Node, builder: ProgramBuilder) -> tuple[Candidate, ...]:
-    """The tiling of each rule that takes the node, the cost model's choice first; nothing as for ``candidates``."""
-    offers = offers_for(node, RULES.get(node.op, ()), builder)
-    if not offers.tiled:
-        return ()
-    ordered = sorted(offers.tiled, key=lambda offer: offer is not offers.best)
-    return tuple(Candidate(offer.rule.name, offer.tiling, offer.cost) for offer in ordered)

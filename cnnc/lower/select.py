@@ -31,7 +31,7 @@ from cnnc.lower import (
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.rules import HOST, Offers, Rule, offers_for
-from cnnc.lower.selection import COST_MODEL, LayerTiming, Selection
+from cnnc.lower.selection import COST_MODEL, Candidate, LayerTiming, Selection
 from cnnc.runtime.kernel import Target
 
 
@@ -123,7 +123,10 @@ def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None)
             estimate = f"is estimated to take {best.cost / max(offer.cost, 1.0):.2f} of its time"
             refused.append((offer.rule.name, f"{best.rule.name} {why or estimate}"))
     best.rule.emit(node, builder, tiling)
-    return Decision(node.name, node.op, node.loc, best.rule.name, tuple(refused), timing if measured else None)
+    ordered = sorted(offers.tiled, key=lambda offer: offer is not offers.best)
+    candidates = tuple(Candidate(offer.rule.name, offer.tiling, offer.cost) for offer in ordered)
+    decided = timing if measured else None
+    return Decision(node.name, node.op, node.loc, best.rule.name, tuple(refused), decided, candidates)
 
 
 def _offers(node: Node, builder: ProgramBuilder) -> Offers:

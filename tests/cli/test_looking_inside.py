@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnnc import compiler
+from cnnc.ir import Graph
+from cnnc.ir.text_file import save_graph
+from cnnc.ops import OPS
 from cnnc.passes import ALL_PASSES, PIPELINE
 from cnnc.tuning import Environment, Tuning
+from cnnc.types import DType, TensorType
 from tests.cli.command_line import LENET, answer, cnnc, done
+from tests.lower.test_channel_ranges import concat, conv
 from tests.tuning.stopwatches import FakeStopwatch, last_is_fastest
 
 
@@ -49,6 +55,16 @@ def test_explain() -> None:
     assert all(item["reason"] for node in report["nodes"] for item in node["refused"])
     assert report["rewrites"]["fuse-conv-activation"] == 4
     assert "nothing runs on the host" in done("explain", LENET)
+
+
+def test_explain_elements_of_blocked_tensors(tmp_path) -> None:
+    graph, rng = Graph(OPS), np.random.default_rng(0)
+    x = graph.add_input("x", TensorType((1, 3, 8, 8), DType.F32))
+    joined = concat(graph, [conv(graph, x, 16, rng), conv(graph, x, 16, rng)])
+    graph.set_outputs([graph.add_node("mul", [joined, joined], OPS["mul"].attrs()).output], ["y"])
+    save_graph(graph, tmp_path / "net.ir")
+    kernels = {node["op"]: node["kernel"] for node in answer("explain", tmp_path / "net.ir", "--json")["nodes"]}
+    assert kernels["mul"] == "elementwise.tape"
 
 
 def test_explain_one_node() -> None:
