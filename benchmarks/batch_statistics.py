@@ -24,7 +24,8 @@ def give_statistics(model: Model, seed: int = 0) -> None:
     """Every batch normalization of the model gets the statistics of its own input, and a gain and bias near 1 and 0.
 
     Means are those of each channel; variances lie half-way between the channel's and the layer's, so that none is 0
-    where a channel is a single pixel. Gains are drawn from 1 +- 0.2, biases from 0 +- 0.1 (normal distributions).
+    where a channel is a single pixel. Gains are drawn from 1 +- 0.2, biases from 0 +- 0.1 (normal distributions), where
+    they are parameters.
 
     Args:
         model: its parameters are set.
@@ -39,9 +40,11 @@ def give_statistics(model: Model, seed: int = 0) -> None:
     for node in graph.nodes:
         operands = [_read(arrays, value) for value in node.inputs]
         if node.op == "batch_normalization":
-            operands[1:] = _statistics(operands[0], generator)
-            for value, array in zip(node.inputs[1:], operands[1:]):
-                model.set(value.name, array)
+            for index, array in enumerate(_statistics(operands[0], generator), start=1):
+                name = node.input(index).name
+                if name in model.parameters:
+                    model.set(name, array)
+                    operands[index] = array
         for value, array in zip(node.outputs, _call(node, operands)):
             arrays[value] = array
         readers.subtract(value for value in node.inputs if value is not None)

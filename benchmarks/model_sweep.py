@@ -101,8 +101,8 @@ def result_of(name: str, kept: Path | None, timeout: float) -> Result:
     return Result(**json.loads(file.read_text()))
 
 
-def page(results: list[Result]) -> str:
-    """The table as a page of the docs."""
+def page(results: list[Result], *, resumed: bool) -> str:
+    """The table as a page of the docs, which says whether results were kept from earlier runs."""
     import onnxruntime
 
     from cnnc.runtime.jit.target import cpu_model
@@ -114,7 +114,8 @@ def page(results: list[Result]) -> str:
         f"{len(results)} networks, {len(results) - bad} within the limits at -O{LEVEL} and batches of "
         f"{' and '.join(map(str, BATCHES))}; cnnc {cnnc.__version__}, onnxruntime {onnxruntime.__version__}, Python "
         f"{platform.python_version()}, {cpu_model()}. "
-        "Command: `python benchmarks/model_sweep.py --out docs/models.md`.",
+        f"Command: `python benchmarks/model_sweep.py {'--resume RESULTS ' if resumed else ''}--out docs/models.md`"
+        f"{', some results being of earlier commits' if resumed else ''}.",
         "",
         "Parameters and multiply-accumulates (for one input of the standard size) are counted from the graph; "
         "`cnnc.models` says what was published. Errors are the largest absolute difference from a float64 evaluation "
@@ -156,7 +157,7 @@ def main() -> int:
         results.append(result)
     if arguments.out:
         temporary = arguments.out.with_suffix(".tmp")
-        temporary.write_text(page(results))
+        temporary.write_text(page(results, resumed=arguments.resume is not None))
         temporary.replace(arguments.out)
     return 1 if any(result.problem for result in results) else 0
 
