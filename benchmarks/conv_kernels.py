@@ -30,7 +30,7 @@ from cnnc.runtime.cpu.strassen_packing import pack_strassen
 from cnnc.runtime.cpu.strassen_tiling import StrassenLayer, rank_strassen_tilings
 from cnnc.runtime.cpu.window_parts import Axis, format_places, format_ranges, part_ranges, tile_places
 from cnnc.runtime.cpu.window_tiling import WindowLayer, rank_plain_tilings, rank_window_tilings
-from cnnc.runtime.cpu.winograd_packing import pack_winograd
+from cnnc.runtime.cpu.winograd_packing import pack_taps, pack_winograd
 from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, rank_winograd_tilings
 from cnnc.runtime.jit.kernel_library import load_kernel
 from cnnc.runtime.jit.target import host_target
@@ -172,7 +172,10 @@ def time_winograd(layer: Layer) -> tuple[str, float]:
     [(_, tiling)] = rank_winograd_tilings(shape, [(2, 2), (3, 3), (4, 4)])
     outputs = (tiling.out_rows, tiling.out_columns)
     w = np.ones((layer.oc, layer.ic, *window), np.float32)
-    packed = pack_winograd(w, outputs, lanes, tiling.blocks, tiling.chunk_tiles)
+    if tiling.taps:
+        packed = pack_taps(w, lanes, tiling.blocks)
+    else:
+        packed = pack_winograd(w, outputs, lanes, tiling.blocks, tiling.chunk_tiles)
     arrays = {
         "x": _random((ic_blocks * lanes, layer.size, layer.size)),
         "weights": _random(packed.weights.shape),
@@ -187,7 +190,7 @@ def time_winograd(layer: Layer) -> tuple[str, float]:
     sizes |= {"chunk_tiles": tiling.chunk_tiles, "oc_tiles": tiling.oc_tiles}
     options: dict[str, int | str] = {"out_rows": outputs[0], "out_columns": outputs[1], "lanes": lanes, "residual": 0}
     options |= {"window_rows": layer.window, "window_columns": layer.window, "activation": "relu"}
-    options |= {"columns": tiling.columns, "blocks": tiling.blocks}
+    options |= {"columns": tiling.columns, "blocks": tiling.blocks} | ({"taps": 1} if tiling.taps else {})
     variant = Variant.of("conv.f32.blocked.winograd", **options)
     items = kernel_def(variant.kernel).items(sizes, variant.options)
     tile = f"F{outputs[0]} {tiling.columns}x{tiling.blocks}"

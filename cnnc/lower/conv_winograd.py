@@ -24,7 +24,7 @@ from cnnc.lower.spatial import typical
 from cnnc.runtime.cpu.machine import Machine
 from cnnc.runtime.cpu.winograd_error import winograd_error
 from cnnc.runtime.cpu.winograd_matrices import MOST_PRODUCTS
-from cnnc.runtime.cpu.winograd_packing import pack_winograd
+from cnnc.runtime.cpu.winograd_packing import pack_taps, pack_winograd
 from cnnc.runtime.cpu.winograd_tiling import WinogradLayer, WinogradTiling, rank_winograd_tilings
 from cnnc.runtime.kernel import Variant
 
@@ -105,7 +105,12 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
     outputs = tiling.out_rows, tiling.out_columns
     weights = weights.reshape(*weights.shape[:2], *shapes.kernel)
     groups = conv_attrs(node).group
-    packed = pack_winograd(weights, outputs, shapes.lanes, tiling.blocks, tiling.chunk_tiles, groups, input_lanes(node))
+    if tiling.taps:
+        packed = pack_taps(weights, shapes.lanes, tiling.blocks, groups, input_lanes(node))
+    else:
+        packed = pack_winograd(
+            weights, outputs, shapes.lanes, tiling.blocks, tiling.chunk_tiles, groups, input_lanes(node)
+        )
     buffers, sizes = packed_operands(node, builder, shapes, packed)
     window: dict[str, Dim] = window_sizes(shapes)
     sizes |= {name: window[name] for name in "D H W OD OH OW KD SD DD DH DW PD PH PW".split()}
@@ -119,6 +124,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
         columns=tiling.columns,
         blocks=tiling.blocks,
         lanes=shapes.lanes,
+        **({"taps": 1} if tiling.taps else {}),
         **epilogue_params(node),
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])

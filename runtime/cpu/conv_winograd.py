@@ -24,6 +24,7 @@ from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
+from cnnc.runtime.cpu.tile_table import CHAIN
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.winograd"
@@ -38,7 +39,9 @@ SIZES = (
 chunk_tiles: register tiles of a chunk of output channels; oc_tiles: those of a work item, whole chunks.
 segment_count, segment_rows, weight_floats: as ``winograd_packing`` gives them. residual and slopes are 0 where the
 variant has none. Variant parameters: out_rows, out_columns (of a Winograd tile), window_rows, window_columns, columns
-(Winograd tiles of a register tile), blocks, activation, residual (0 or 1), lanes."""
+(Winograd tiles of a register tile), blocks, activation, residual (0 or 1), lanes; and taps, which is 1 where the
+weights are the filter's taps and the register tile transforms them (``winograd_taps_tile``): blocks and chunk_tiles are
+then 1."""
 
 _HELD_BYTES = 64
 """At the start of scratch: what V holds, as three words (tile group counted from 1, or 0; first and last block)."""
@@ -87,8 +90,8 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
-    from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
     from cnnc.runtime.cpu.vector import constant, intrinsic
+    from cnnc.runtime.cpu.winograd_products import PRODUCTS_ARGS, emit_products
     from cnnc.runtime.cpu.winograd_transform import (
         INPUT_ARGS,
         OUTPUT_ARGS,
@@ -101,16 +104,26 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     window = int(params["window_rows"]), int(params["window_columns"])
     shape = TileShape(int(params["out_rows"]), int(params["out_columns"]), window)
     activation, residual_too = str(params["activation"]), bool(params["residual"])
-    tile = Tile(1, columns, blocks, target.vector_bytes, "none", False, raw=True)
-    run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
-    transform_input = intrinsic(target, lambda b, *values: emit_input_transform(b, shape, *values), len(INPUT_ARGS))
+    taps = bool(params.get("taps", 0))
+    multiply = intrinsic(
+        target, lambda b, *values: emit_products(b, shape, (columns, blocks), taps, *values), len(PRODUCTS_ARGS)
+    )
+    transform_input = intrinsic(
+        target, lambda b, *values: emit_input_transform(b, shape, taps, *values), len(INPUT_ARGS)
+    )
     transform_output = intrinsic(
         target, lambda b, *values: emit_output_transform(b, shape, activation, residual_too, *values), len(OUTPUT_ARGS)
     )
+    vector_lanes = constant(target, target.lanes)
     register_columns, register_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes, held_bytes = constant(target, target.vector_bytes), constant(target, _HELD_BYTES)
     out_rows, out_columns = constant(target, shape.rows), constant(target, shape.columns)
     input_rows, input_columns = constant(target, shape.input_rows), constant(target, shape.input_columns)
+    # Positions that are multiplied at a time, and vectors of weights that a product of all positions has.
+    step_positions = constant(target, shape.input_columns if taps else 1)
+    weight_sets = constant(target, window[0] * window[1] if taps else shape.input_rows * shape.input_columns)
+    slice_entries = constant(target, CHAIN // target.lanes if taps else 1 << 30)
+    entry_sets = constant(target, window[0] * window[1] if taps else 1)
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
     copy_vectors, zero_vectors, expect_writes = memory.copy_vectors, memory.zero_vectors, memory.expect_writes
@@ -118,7 +131,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         COLUMNS, BLOCKS, BYTES = register_columns(), register_blocks(), vector_bytes()
         OUT_ROWS, OUT_COLUMNS, IN_ROWS, IN_COLUMNS = out_rows(), out_columns(), input_rows(), input_columns()
-        POSITIONS = IN_ROWS * IN_COLUMNS
+        POSITIONS, STEP = IN_ROWS * IN_COLUMNS, step_positions()
+        LANES, WEIGHT_SETS, ENTRY_BYTES = vector_lanes(), weight_sets(), entry_sets() * BLOCKS * BYTES
         x, weights, segments, bias, residual, slopes, y = (
             args[0], args[1], args[2], args[3], args[4], args[5], args[6],
         )  # fmt: skip
@@ -149,7 +163,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         patch = places + group_tiles * 64
         v = patch + POSITIONS * BYTES
         m = v + POSITIONS * v_position
-        position_floats = weight_floats // POSITIONS  # of all output tiles
+        set_floats = weight_floats // WEIGHT_SETS  # of all output tiles
         x_plane, y_plane = H * W * BYTES, OH * OW * BYTES
         x_image, y_image = XB * D * x_plane + x_gap, YB * OD * y_plane + y_gap
 
@@ -233,61 +247,59 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             for chunk_begin in range(oc_begin, oc_end, chunk_tiles):
                 chunk_end = min(chunk_begin + chunk_tiles, oc_end)
                 chunk_first = load_index(segments + chunk_begin * 24 + 16)
-                chunk_floats = position_floats - chunk_first
+                chunk_floats = set_floats - chunk_first
                 if chunk_end < all_oc_tiles:
                     chunk_floats = load_index(segments + chunk_end * 24 + 16) - chunk_first
-                for position in range(POSITIONS):
-                    chunk_weights = weights + (POSITIONS * chunk_first + position * chunk_floats) * 4
-                    for oc in range(chunk_begin, chunk_end):
-                        head = segments + oc * 24
-                        if load_index(head) != listed:
-                            listed = load_index(head)
-                            entries = 0
-                            weight_offset = 0
-                            place = segments + (all_oc_tiles + listed) * 24
-                            for _ in range(load_index(head + 8)):
-                                base = (load_index(place) - first_block) * v_block + load_index(place + 8) * 4
-                                count = load_index(place + 16)
-                                place += 24
-                                for kd in range(KD):
-                                    z = depth * SD + kd * DD - PD
-                                    if 0 <= z < D:
-                                        entry = table + entries * 24
-                                        store_index(entry, base + kd * XB * v_block)
-                                        store_index(entry + 8, weight_offset)
-                                        store_index(entry + 16, count)
-                                        entries += 1
-                                    weight_offset += count * BLOCKS * BYTES
-                        tile_weights = chunk_weights + (load_index(head + 16) - chunk_first) * 4
-                        # The inverse transform writes in bursts, for which the lines should be there.
-                        for tile in range(tiles * position // POSITIONS, tiles * (position + 1) // POSITIONS):
-                            pixel = y + (oc * BLOCKS * OD + depth) * y_plane + load_index(places + tile * 64 + 32)
-                            for _ in range(BLOCKS):
-                                for row in range(OUT_ROWS):
-                                    expect_writes(pixel + row * DH * OW * BYTES, OUT_COLUMNS * DW)
-                                pixel += OD * y_plane
-                        sums = m + position * m_position + (oc - chunk_begin) * BLOCKS * v_block
-                        for number in range(0, tiles, COLUMNS):
-                            run_tile(
-                                v + position * v_position + number * BYTES,
-                                0,
-                                4,
-                                tile_weights,
-                                table,
-                                entries,
-                                0,
-                                0,
-                                0,
-                                sums + number * BYTES,
-                                BYTES,
-                                0,
-                                v_block,
-                                COLUMNS,
-                                1,
-                                0,
-                                0,
-                                0,
-                            )
+                # With taps, slices of channels at a time: an entry is of one block, so a slice is a chain at most.
+                for first_entry in range(0, segment_count * KD, slice_entries()):
+                    for position in range(0, POSITIONS, STEP):
+                        chunk_weights = weights + WEIGHT_SETS * chunk_first * 4
+                        if STEP == 1:
+                            chunk_weights += position * chunk_floats * 4
+                        for oc in range(chunk_begin, chunk_end):
+                            head = segments + oc * 24
+                            if load_index(head) != listed:
+                                listed = load_index(head)
+                                entries = 0
+                                weight_offset = 0
+                                place = segments + (all_oc_tiles + listed) * 24
+                                for _ in range(load_index(head + 8)):
+                                    base = (load_index(place) - first_block) * v_block + load_index(place + 8) * 4
+                                    count = load_index(place + 16)
+                                    place += 24
+                                    for kd in range(KD):
+                                        z = depth * SD + kd * DD - PD
+                                        if 0 <= z < D:
+                                            entry = table + entries * 24
+                                            store_index(entry, base + kd * XB * v_block)
+                                            store_index(entry + 8, weight_offset)
+                                            store_index(entry + 16, count)
+                                            entries += 1
+                                        weight_offset += count * ENTRY_BYTES
+                            tile_weights = chunk_weights + (load_index(head + 16) - chunk_first) * 4
+                            # The inverse transform writes in bursts, for which the lines should be there.
+                            for tile in range(tiles * position // POSITIONS, tiles * (position + STEP) // POSITIONS):
+                                pixel = y + (oc * BLOCKS * OD + depth) * y_plane + load_index(places + tile * 64 + 32)
+                                for _ in range(BLOCKS):
+                                    for row in range(OUT_ROWS):
+                                        expect_writes(pixel + row * DH * OW * BYTES, OUT_COLUMNS * DW)
+                                    pixel += OD * y_plane
+                            sums = m + position * m_position + (oc - chunk_begin) * BLOCKS * v_block
+                            for number in range(0, tiles, COLUMNS):
+                                multiply(
+                                    position // STEP,
+                                    v + position * v_position + number * BYTES,
+                                    v_position,
+                                    tile_weights,
+                                    table + first_entry * 24,
+                                    max(min(entries - first_entry, slice_entries()), 0),
+                                    sums + number * BYTES,
+                                    m_position,
+                                    first_entry,
+                                    v_block,
+                                    tile_weights + (first_entry + slice_entries()) * LANES * ENTRY_BYTES,
+                                    slice_entries() * LANES,
+                                )
 
                 for block in range(chunk_begin * BLOCKS, chunk_end * BLOCKS):
                     tile_sums = m + (block - chunk_begin * BLOCKS) * v_block

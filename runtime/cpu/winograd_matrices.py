@@ -70,6 +70,14 @@ def matrices(m: int, r: int) -> Matrices:
     return Matrices(inputs, filters, outputs)
 
 
+@functools.cache
+def monic_matrices(m: int, r: int) -> Matrices:
+    """As ``matrices``, with filters whose rows begin with 1 (that of infinity ends so), and inputs scaled to match."""
+    found = matrices(m, r)
+    scales = np.append(found.filters[:-1, 0], 1.0)
+    return Matrices(found.inputs * scales[:, None], found.filters / scales[:, None], found.outputs)
+
+
 def amplification(m: int, r: int) -> float:
     """By how much F(m, r) enlarges the relative rounding error of products, for random inputs and filters.
 

@@ -12,6 +12,21 @@ from cnnc.runtime.cpu.conv_packing import PackedWeights, pack_weights
 from cnnc.runtime.cpu.winograd_matrices import matrices
 
 
+def pack_taps(
+    w: NDArray[Any], lanes: int, blocks: int, groups: int = 1, input_lanes: Sequence[int] | None = None
+) -> PackedWeights:
+    """Pack ``w`` [OC, IC/groups, KD, KH, KW] (or fewer spatial axes) as it is, for tiles that transform it themselves.
+
+    [output tile][segment][KD][input lane][KH][KW][block][lane]; arguments and segments as in ``pack_weights``, for one
+    tap.
+    """
+    w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
+    taps = [w[..., row, column] for row in range(w.shape[3]) for column in range(w.shape[4])]
+    packed = [pack_weights(tap, lanes, blocks, groups, input_lanes) for tap in taps]
+    by_tap = np.stack([tap.weights.reshape(-1, blocks * lanes) for tap in packed], axis=1)
+    return PackedWeights(by_tap.reshape(-1), packed[0].segments, packed[0].segment_count)
+
+
 def pack_winograd(
     w: NDArray[Any],
     outputs: tuple[int, int],

@@ -21,6 +21,8 @@ _CHUNKS = (4, 8, 16)  # blocks of output channels of a chunk that are tried, and
 _MOST_PARTS = 16  # items that share a group of tiles
 _THREADS = (1, 2, 3, 4)  # over which the time of a layer is averaged: items should be many, and of equal size
 _MOST_ITEMS = 64
+_MOST_TAPS_TILES, _MOST_TAPS_ROWS = 8, 6  # of tiles that transform weights: beyond, others are better, or the code long
+_TAPS_STEP = 5.0  # multiply-adds in the time of what such a tile does beside them for an input channel
 _WAIT = 0.25  # share of an item for which threads wait for the last one, beside what their numbers of items differ by
 
 
@@ -28,7 +30,7 @@ _WAIT = 0.25  # share of an item for which threads wait for the last one, beside
 class WinogradTiling:
     """Outputs of a Winograd tile, register tile (columns Winograd tiles, blocks of output channels), tiles per item.
 
-    column_tiles, chunk_tiles, oc_tiles: as in ``conv_winograd``.
+    column_tiles, chunk_tiles, oc_tiles, taps: as in ``conv_winograd``.
     """
 
     out_rows: int
@@ -38,6 +40,7 @@ class WinogradTiling:
     column_tiles: int
     chunk_tiles: int
     oc_tiles: int
+    taps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,12 @@ def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[
     works: dict[WinogradTiling, float] = {}
     for wanted in (*_GROUPS, tiles):
         group = -(-tiles // max(1, round(tiles / wanted)))
-        for tile_cost, (columns, blocks) in rank_register_tiles(group, layer.oc_blocks, layer.lanes)[:2]:
+        for cost, columns, blocks, taps in _register_tiles(layer, outputs, group):
             oc_tiles = layer.oc_blocks // blocks
-            for chunk in sorted({min(max(chunk // blocks, 1), oc_tiles) for chunk in (*_CHUNKS, layer.oc_blocks)}):
-                tiling = WinogradTiling(*outputs, columns, blocks, -(-group // columns), chunk, oc_tiles)
-                products, inputs, rest = _work(layer, tiling, tiles, group, tile_cost)
+            chunks = {1} if taps else {min(max(c // blocks, 1), oc_tiles) for c in (*_CHUNKS, layer.oc_blocks)}
+            for chunk in sorted(chunks):
+                tiling = WinogradTiling(*outputs, columns, blocks, -(-group // columns), chunk, oc_tiles, taps)
+                products, inputs, rest = _work(layer, tiling, tiles, group, cost)
                 groups = layer.output[0] * -(-tiles // group)
                 largest = groups * group / (layer.output[0] * tiles)
                 score, item = min(
@@ -97,6 +101,22 @@ def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[
                 tiling = replace(tiling, oc_tiles=-(item // chunk_tiles) * chunk_tiles, chunk_tiles=chunk_tiles)
                 scores[tiling], works[tiling] = score, products + inputs + rest
     return [(works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__)]
+
+
+def _register_tiles(layer: WinogradLayer, outputs: tuple[int, int], group: int) -> list[tuple[float, int, int, int]]:
+    """Register tiles as (cost, columns, blocks, taps); costs are of all positions for one input lane and block."""
+    _, window_rows, window_columns = layer.window
+    rows, columns = outputs[0] + window_rows - 1, outputs[1] + window_columns - 1
+    ranked = rank_register_tiles(group, layer.oc_blocks, layer.lanes)[:2]
+    found = [(rows * columns * cost, *tile, 0) for cost, tile in ranked]
+    if layer.lanes == 16 and group <= _MOST_TAPS_TILES and rows <= _MOST_TAPS_ROWS:
+        # Beside the sums: combined taps, transformed taps of a pair of positions, a constant.
+        tiles = min(group, (32 - window_columns - 3) // columns)
+        combined = (window_rows - 1) * window_columns * max(rows - 2, 0)
+        transformed = rows * window_columns * (columns - 2) / 2
+        steps = -(-group // tiles)
+        found.append((steps * (rows * (columns * tiles + _TAPS_STEP) + combined + transformed), tiles, 1, 1))
+    return found
 
 
 def time_on_threads(work: float, inputs: float, groups: tuple[int, float], channels: tuple[int, int]) -> float:
@@ -126,13 +146,14 @@ def _work(
     rows, columns = tiling.out_rows + layer.window[1] - 1, tiling.out_columns + layer.window[2] - 1
     positions, planes, block_bytes = rows * columns, layer.ic_blocks * layer.window[0], layer.lanes * 4
     groups = layer.output[0] * -(-tiles // group)
-    products = groups * positions * tile_cost * planes * layer.lanes * layer.oc_blocks
+    products = groups * tile_cost * planes * layer.lanes * layer.oc_blocks
     inputs = layer.output[0] * tiles * positions * _TRANSFORM * planes
     outputs = layer.output[0] * tiles * positions * _TRANSFORM * layer.oc_blocks
 
     chunk_blocks = tiling.chunk_tiles * tiling.blocks
     chunks = -(-layer.oc_blocks // chunk_blocks)
-    weights = positions * planes * layer.lanes * layer.oc_blocks * block_bytes
+    sets = layer.window[1] * layer.window[2] if tiling.taps else positions
+    weights = sets * planes * layer.lanes * layer.oc_blocks * block_bytes
     v, m = (positions * count * group * block_bytes for count in (planes, chunk_blocks))
     machine, cache, near = layer.machine, layer.machine.l2_bytes, 0.0
     if weights + v + m > cache:

@@ -6,7 +6,7 @@ common part is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from llvmlite import ir
 
 from cnnc.runtime.cpu.epilogue import Activation, emit_output
 from cnnc.runtime.cpu.vector import VectorBuilder
-from cnnc.runtime.cpu.winograd_matrices import Matrix, matrices
+from cnnc.runtime.cpu.winograd_matrices import Matrix, matrices, monic_matrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,14 @@ INPUT_ARGS = (
 )
 
 
-def emit_input_transform(b: VectorBuilder, shape: TileShape, *values: ir.Value) -> None:
-    """V = B^T d B of one tile d [rows][columns][lane]; position row * input_columns + column of V."""
+def emit_input_transform(b: VectorBuilder, shape: TileShape, monic: bool, *values: ir.Value) -> None:
+    """V = B^T d B of one tile d [rows][columns][lane]; position row * input_columns + column of V.
+
+    ``monic``: for filters of ``monic_matrices``.
+    """
     a = dict(zip(INPUT_ARGS, values))
-    vertical, horizontal = matrices(shape.rows, shape.window[0]), matrices(shape.columns, shape.window[1])
+    made = monic_matrices if monic else matrices
+    vertical, horizontal = made(shape.rows, shape.window[0]), made(shape.columns, shape.window[1])
     vector_bytes = b.target.vector_bytes
     rows = [b.ir.add(a["x"], b.ir.mul(a["x_row"], b.index(row))) for row in range(shape.input_rows)]
     columns = []
@@ -118,10 +122,10 @@ def emit_product(b: VectorBuilder, matrix: Matrix, values: Sequence[ir.Value]) -
     for first, second in _mirrored(matrix):
         even, odd = (matrix[first] + matrix[second]) / 2, (matrix[first] - matrix[second]) / 2
         factor = odd[np.flatnonzero(odd)[-1]]
-        same, opposite = _combine(b, even, values), _combine(b, odd / factor, values)
+        same, opposite = emit_combination(b, even, values), emit_combination(b, odd / factor, values)
         results[first] = _add_scaled(b, same, factor, opposite)
         results[second] = _add_scaled(b, same, -factor, opposite)
-    return [results[row] if row in results else _combine(b, matrix[row], values) for row in range(len(matrix))]
+    return [results[row] if row in results else emit_combination(b, matrix[row], values) for row in range(len(matrix))]
 
 
 def _mirrored(rows: Matrix) -> list[tuple[int, int]]:
@@ -137,9 +141,11 @@ def _mirrored(rows: Matrix) -> list[tuple[int, int]]:
     return pairs
 
 
-def _combine(b: VectorBuilder, factors: Matrix, values: Sequence[ir.Value]) -> ir.Value:
-    """The sum of factors times values; it starts with a factor of 1 if there is one."""
-    terms = [(float(factor), value) for factor, value in zip(factors, values) if abs(factor) > 1e-12]
+def emit_combination(
+    b: VectorBuilder, factors: Matrix, values: Sequence[ir.Value] | Mapping[int, ir.Value]
+) -> ir.Value:
+    """The sum of factors times values; it starts with a factor of 1 if there is one. Factors of 0 need no value."""
+    terms = [(float(factor), values[number]) for number, factor in enumerate(factors) if abs(factor) > 1e-12]
     terms.sort(key=lambda term: abs(term[0] - 1) > 1e-12)
     (factor, value), *rest = terms
     total = value if abs(factor - 1) < 1e-12 else b.mul(value, b.const(factor))

@@ -88,3 +88,11 @@ def test_winograd_items_are_many_and_of_equal_size(size):
         parts, rest = divmod(channels // 16 // tiling.blocks, tiling.oc_tiles)
         assert rest == 0
         assert groups * parts >= 12
+
+
+@pytest.mark.parametrize(("pixels", "lanes", "taps"), [(7, 16, 1), (14, 16, 0), (7, 8, 0)])
+def test_winograd_transforms_weights_itself_on_small_maps(pixels, lanes, taps):
+    layer = WinogradLayer(1, (1, pixels, pixels), (1, 3, 3), (1, 1), 512 // lanes, 512 // lanes, lanes)
+    [(_, tiling)] = rank_winograd_tilings(layer, [(4, 4), (3, 3), (2, 2)])
+    assert tiling.taps == taps
+    assert not taps or (tiling.blocks, tiling.chunk_tiles) == (1, 1)

@@ -5,7 +5,7 @@ import pytest
 
 from cnnc.runtime.cpu.conv_packing import pack_channels
 from cnnc.runtime.cpu.winograd_error import winograd_error
-from cnnc.runtime.cpu.winograd_packing import pack_winograd
+from cnnc.runtime.cpu.winograd_packing import pack_taps, pack_winograd
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 from tests.kernels import reference
@@ -41,7 +41,16 @@ sums of K products, and with them their errors, have the deviation sqrt(K) times
 
 
 def run_winograd(
-    case, outputs=(4, 4), tiles=(1, 1, 1), activation="none", residual=False, blocks=1, seed=0, poison=None, **run
+    case,
+    outputs=(4, 4),
+    tiles=(1, 1, 1),
+    activation="none",
+    residual=False,
+    blocks=1,
+    seed=0,
+    poison=None,
+    taps=0,
+    **run,
 ):
     """(result, expected, bound of their difference)."""
     rng = np.random.default_rng(seed)
@@ -55,7 +64,7 @@ def run_winograd(
     bias = rng.standard_normal(w.shape[0], np.float32)
     expected = reference.conv(x, w, stride, dilation, pads, groups) + bias.reshape(1, -1, *(1,) * rank)
     lanes = host_target().lanes
-    packed = pack_winograd(w, outputs, lanes, blocks, tiles[1], groups)
+    packed = pack_taps(w, lanes, 1, groups) if taps else pack_winograd(w, outputs, lanes, blocks, tiles[1], groups)
     volume = lambda values, fill: (fill,) * (3 - len(values)) + tuple(values)  # noqa: E731
     sizes = dict(zip(("D", "H", "W"), volume(x.shape[2:], 1)))
     sizes |= dict(zip(("OD", "OH", "OW"), volume(expected.shape[2:], 1)))
@@ -78,12 +87,14 @@ def run_winograd(
         "out_columns": outputs[1],
         "window_rows": w.shape[-2] if rank > 1 else 1,
         "window_columns": w.shape[-1],
-        "columns": 5,
+        "columns": 4 if taps else 5,
         "blocks": blocks,
         "activation": activation,
         "residual": int(residual),
         "lanes": lanes,
     }
+    if taps:
+        options["taps"] = 1
     variant = Variant.of("conv.f32.blocked.winograd", **options)
     got = from_blocked(run_kernel(variant, arrays, sizes, **run)["y"], w.shape[0])
     window = (w.shape[-2] if rank > 1 else 1, w.shape[-1])
@@ -95,6 +106,20 @@ def run_winograd(
 @pytest.mark.parametrize("at_start", [False, True])
 def test_matches_definition(name, at_start):
     got, expected, bound = run_winograd(CASES[name], at_start=at_start)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("at_start", [False, True])
+def test_tiles_that_transform_weights_match_definition(name, at_start):
+    got, expected, bound = run_winograd(CASES[name], taps=1, at_start=at_start)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("outputs", [(2, 2), (3, 3), (4, 2), (1, 5)], ids=str)
+def test_other_outputs_of_tiles_that_transform_weights(outputs):
+    case = CASES["3x3"] if outputs[0] > 1 else {**CASES["3x3"], "w": (33, 19, 1, 3)}
+    got, expected, bound = run_winograd(case, outputs, tiles=(2, 1, 2), taps=1, residual=True)
     np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
 
 
@@ -135,10 +160,10 @@ ACCURATE = {
 
 
 @pytest.mark.parametrize("channels", [16, 300])
-@pytest.mark.parametrize("name", ACCURATE)
-def test_error_bound(name, channels):
+@pytest.mark.parametrize(("name", "taps"), [*((name, 0) for name in ACCURATE), ("F(2x2, 3x3)", 1), ("F(4x4, 3x3)", 1)])
+def test_error_bound(name, channels, taps):
     outputs, window = ACCURATE[name]
     case = {"x": (1, channels, 20, 21), "w": (16, channels, *window)}
-    got, expected, _ = run_winograd(case, outputs)
+    got, expected, _ = run_winograd(case, outputs, taps=taps)
     error = np.sqrt(np.mean((got - expected) ** 2) / np.mean(expected**2))
     assert error <= winograd_error(outputs, window, channels)

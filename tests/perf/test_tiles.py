@@ -83,6 +83,7 @@ CASES = {
     "window 3x3 of a small map": conv(WINDOW, 512, 512, 7, 3),
     "winograd 3x3, products": replace(conv(WINOGRAD, 192, 192, 56, 3), code=densest_loop),
     "winograd 3x3, transform": conv(WINOGRAD, 192, 192, 56, 3),
+    "winograd 3x3 that transforms weights": replace(conv(WINOGRAD, 512, 512, 7, 3, taps=1), code=densest_loop),
     "winograd 3x3 of a small map, products": replace(conv(WINOGRAD, 512, 512, 14, 3), code=densest_loop),
     **{
         f"pointwise, tile {columns}x{blocks}": conv(POINTWISE, 192, 192, 56, 1, **_tile(1, columns, blocks))
