@@ -17,8 +17,8 @@ def pack_strassen(w: NDArray[Any], lanes: int, blocks: int) -> NDArray[np.float3
     2 * lanes. Sums of blocks are computed in float64 and rounded once.
     """
     oc, ic = w.shape[0] // HALVES, w.shape[1] // HALVES
-    halves = np.asarray(w, np.float64).reshape(HALVES, oc, HALVES, ic).transpose(0, 2, 1, 3).reshape(-1, oc, ic)
+    halves = np.asarray(w, np.float64).reshape(HALVES, oc, HALVES, ic).transpose(0, 2, 1, 3).reshape(-1, oc * ic)
     factors = np.array([product.weights for product in PRODUCTS], np.float64)
-    sums = np.einsum("pq,qoi->poi", factors, halves).astype(np.float32)
+    sums = (factors @ halves).astype(np.float32)
     tiles = sums.reshape(len(PRODUCTS), oc // (blocks * lanes), blocks, lanes, ic)
     return np.ascontiguousarray(tiles.transpose(1, 0, 4, 2, 3)).reshape(-1)
