@@ -24,6 +24,7 @@ from cnnc.lower import (
     pool,
     quantized,
     quantized_conv,
+    quantized_matrix,
     reduction,
     resize,
     views,
@@ -62,6 +63,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     reduction.RULES,
     quantized.RULES,
     quantized_conv.RULES,
+    quantized_matrix.RULES,
     normalization.RULES,
     resize.RULES,
 )

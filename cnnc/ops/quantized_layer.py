@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnc.ir import Array, Node, Value
+from cnnc.ops.quantized import QLinearGemmAttrs
 from cnnc.ops.quantized_operands import BYTES
 from cnnc.types import DType
 
@@ -26,10 +27,10 @@ _SUM_LIMIT = 2**31
 
 @dataclass(frozen=True, slots=True)
 class QuantizedLayer:
-    """The constants of a q_linear_conv as its kernels take them.
+    """The constants of a convolution or a matrix product as kernels take them; M counts outputs.
 
     Attributes:
-        weights: int8 [M, C/group, ...], without their zero point.
+        weights: int8 [M, C/group, ...] or [M, K], without their zero point.
         bias: int32 [M], with the corrections for the zero points.
         factors: float32 [M]: y = rint(sum * factor) + y_zero.
         x_zero, y_zero: zero points as stored.
@@ -46,33 +47,77 @@ class QuantizedLayer:
 
 def quantized_conv(node: Node) -> QuantizedLayer | str:
     """The constants of a q_linear_conv, or why byte kernels cannot compute it."""
+    reason = _constant(node)
+    return _layer(node, _Positions(bias=8, y=6)) if reason is None else reason
+
+
+def quantized_matrix(node: Node) -> QuantizedLayer | str:
+    """The constants of a q_linear_gemm or q_linear_matmul, or why byte kernels cannot compute it.
+
+    Weights are [columns of the result, depth].
+    """
+    reason = _constant(node)
+    if reason is not None:
+        return reason
+    if not isinstance(node.attrs, QLinearGemmAttrs):
+        return _layer(node, _Positions(bias=8, y=6), transposes=True) if node.input(3).type.rank == 2 else _NO_MATRIX
+    if node.attrs.transA:
+        return "its first operand is transposed"
+    return _layer(node, _Positions(bias=6, y=7), not node.attrs.transB, node.attrs.alpha)
+
+
+_NO_MATRIX = "its second operand is not a matrix"
+
+
+@dataclass(frozen=True, slots=True)
+class _Positions:
+    """Of the operands that differ between the ops: the bias, and the scale of y with its zero point behind."""
+
+    bias: int
+    y: int
+
+
+def _constant(node: Node) -> str | None:
     for position, value in enumerate(node.inputs):
         if position and value is not None and value.array is None:
             return f"%{value.name} is not constant"
+    return None
+
+
+def _layer(node: Node, at: _Positions, transposes: bool = False, alpha: float = 1.0) -> QuantizedLayer | str:
     x, y = node.input(0), node.output
     for value in (x, node.input(3), y):
         if value.type.dtype not in BYTES:
             return f"%{value.name} has {value.type.dtype.value}, not bytes"
-    x_scale, w_scale, y_scale = (_array(node.input(position)) for position in (1, 4, 6))
+    x_scale, w_scale, y_scale = (_array(node.input(position)) for position in (1, 4, at.y))
     if any(scale.dtype != np.float32 for scale in (x_scale, w_scale, y_scale)):
         return "its scales are not float32"
-    w_zero = _array(node.input(5)).astype(np.int16)
+    if x_scale.size != 1 or y_scale.size != 1:
+        return "its input or its result has several scales"
     weights = _array(node.input(3)).astype(np.int16)
+    weights = weights.T if transposes else weights
+    zero_points = node.optional(5)
+    w_zero = np.zeros(1, np.int16) if zero_points is None else _array(zero_points).astype(np.int16)
     weights = weights - w_zero.reshape(-1, *[1] * (weights.ndim - 1))
     if weights.size and (weights.min() < -_SIGN or weights.max() >= _SIGN):
         return "its weights without their zero point do not fit int8"
     outputs = weights.shape[0]
-    bias_value = node.optional(8)
-    bias = np.zeros(outputs, np.int64) if bias_value is None else _array(bias_value).astype(np.int64).reshape(-1)
+    bias = np.zeros(1, np.int64)
+    given = node.optional(at.bias)
+    if given is not None:
+        bias = _array(given).astype(np.int64).reshape(-1)
+        if bias.size not in (1, outputs) or (given.type.rank > 1 and given.type.shape[0] != 1):
+            return "its bias is not one number an output"
     flat = weights.reshape(outputs, -1)
     if np.any(np.abs(flat).sum(1, dtype=np.int64) * _LARGEST_BYTE + np.abs(bias) >= _SUM_LIMIT):
         return "its sums may not fit int32"
     # The order in which the reference joins them.
     with np.errstate(all="ignore"):
-        factors: Array = np.divide(np.multiply(x_scale.reshape(1), w_scale.reshape(-1)), y_scale.reshape(1))
+        factors: Array = np.multiply(np.multiply(np.float32(alpha), x_scale.reshape(1)), w_scale.reshape(-1))
+        factors = np.divide(factors, y_scale.reshape(1))
     if not np.isfinite(factors).all():
         return "the ratio of its scales is not finite"
-    x_zero, y_zero = (int(_array(node.input(position)).reshape(())) for position in (2, 7))
+    x_zero, y_zero = _zero(node, 2), _zero(node, at.y + 1)
     unsigned_zero = x_zero + (_SIGN if x.type.dtype is DType.I8 else 0)
     corrected = bias - unsigned_zero * flat.sum(1, dtype=np.int64)
     return QuantizedLayer(
@@ -83,6 +128,11 @@ def quantized_conv(node: Node) -> QuantizedLayer | str:
         y_zero,
         int(np.iinfo(y.type.dtype.numpy).min),
     )
+
+
+def _zero(node: Node, position: int) -> int:
+    value = node.optional(position)
+    return 0 if value is None else int(_array(value).reshape(-1)[0])
 
 
 def _array(value: Value) -> Array:

@@ -1,4 +1,4 @@
-"""gemm.f32: Y[M, N] = act(A @ B + bias + residual) with constant B, packed in vectors along N.
+"""gemm.f32 and gemm.u8: Y[M, N] = act(A @ B + bias + residual) with constant B, packed in vectors along N.
 
 The register tile reads A in place, by rows of any stride. With M = 1 it streams B once, at the bandwidth of memory.
 """
@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cpu.tile_table import has_wide_sums, product_table_bytes
+from cnnc.runtime.cpu.conv_packing import QUAD
+from cnnc.runtime.cpu.tile_table import element_bytes, element_of, has_wide_sums, product_table_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "gemm.f32"
 BUFFERS = ("a", "b", "bias", "residual", "slopes", "y")
 SIZES = ("M", "N", "K", "a_row", "a_column", "y_row", "m_tiles", "n_tiles", "alpha", "beta")
-"""a_row, a_column, y_row: strides in elements; y's columns are adjacent, and residual lies as y does. m_tiles, n_tiles:
-tiles of one work item. bias and slopes hold N floats; residual and slopes are 0 where the variant has none.
-Variant parameters: rows (of A of a tile), blocks, activation, residual (0 or 1), lanes."""
+"""a_row, a_column, y_row: strides in elements; y's columns are adjacent, and residual lies as y does. m_tiles,
+n_tiles: tiles of one work item. Of bytes, A is read by words of four: K, a_row and a_column count words. bias and
+slopes hold N floats; residual and slopes are 0 where the variant has none. Variant parameters: rows (of A of a tile),
+blocks, activation, residual (0 or 1), lanes."""
 
 
 def pack_gemm(b: NDArray[Any], lanes: int, blocks: int, scale: float = 1.0) -> NDArray[np.float32]:
@@ -31,6 +33,17 @@ def pack_gemm(b: NDArray[Any], lanes: int, blocks: int, scale: float = 1.0) -> N
     padded = np.zeros((k, tiles * width), np.float32)
     padded[:, :n] = np.asarray(b, np.float32) * np.float32(scale)
     return np.ascontiguousarray(np.swapaxes(padded.reshape(k, tiles, width), 0, 1))
+
+
+def pack_byte_gemm(b: NDArray[np.int8], lanes: int, blocks: int) -> NDArray[np.int32]:
+    """As ``pack_gemm``, with words of four bytes along K: [N tile][K / 4][blocks * lanes], K a multiple of four."""
+    k, n = b.shape
+    words = np.ascontiguousarray(b.reshape(k // QUAD, QUAD, n).transpose(0, 2, 1)).view(np.int32).reshape(-1, n)
+    width = lanes * blocks
+    tiles = -(-n // width)
+    padded = np.zeros((k // QUAD, tiles * width), np.int32)
+    padded[:, :n] = words
+    return np.ascontiguousarray(np.swapaxes(padded.reshape(-1, tiles, width), 0, 1))
 
 
 def _width(params: Params) -> int:
@@ -49,7 +62,7 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     if not s["M"] or not s["N"]:
         return ()
-    y_bytes = ((s["M"] - 1) * s["y_row"] + s["N"]) * 4
+    y_bytes = ((s["M"] - 1) * s["y_row"] + s["N"]) * element_bytes(params)
     a_floats = (s["M"] - 1) * s["a_row"] + (s["K"] - 1) * s["a_column"] + 1
     n_tiles = -(-s["N"] // _width(params))
     accesses = [
@@ -60,7 +73,7 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     ]
     if params["residual"]:
         accesses.append(Access("residual", 0, y_bytes, False))
-    if params["activation"] == "prelu":
+    if params["activation"] in ("prelu", "requantize"):
         accesses.append(Access("slopes", 0, s["N"] * 4, False))
     return tuple(accesses)
 
@@ -71,7 +84,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     rows, blocks = int(params["rows"]), int(params["blocks"])
     tile_rows, tile_blocks = constant(target, rows), constant(target, blocks)
-    vector_lanes = constant(target, target.lanes)
+    vector_lanes, result_bytes = constant(target, target.lanes), constant(target, element_bytes(params))
     tile = Tile(
         rows,
         1,
@@ -82,6 +95,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         masked=True,
         clamped=True,
         wide=has_wide_sums(params),
+        element=element_of(params),
     )
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     list_products = product_table(target)
@@ -105,7 +119,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             n_end = min(n_begin + n_tiles, all_n_tiles)
             for n in range(n_begin, n_end):
                 for m in range(m_begin, m_end, ROWS):
-                    offset = (m * y_row + n * WIDTH) * 4
+                    offset = (m * y_row + n * WIDTH) * result_bytes()
                     run_tile(
                         a + m * a_row * 4,
                         a_row * 4,
@@ -118,8 +132,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         residual + offset,
                         y + offset,
                         0,
-                        y_row * 4,
-                        WIDTH // BLOCKS * 4,
+                        y_row * result_bytes(),
+                        WIDTH // BLOCKS * result_bytes(),
                         1,
                         M - m,
                         N - n * WIDTH,

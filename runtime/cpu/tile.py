@@ -159,7 +159,7 @@ def emit_results(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], sums: 
     if tile.masked:
         masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
     widths = _widths(b, tile)
-    emit = _float_epilogue(tile, a, widths, masks) if not tile.is_of_bytes else _byte_epilogue(tile, a, widths)
+    emit = (_byte_epilogue if tile.is_of_bytes else _float_epilogue)(tile, a, widths, masks)
     for row in range(tile.rows):
         with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
             for column in range(tile.columns):
@@ -194,15 +194,20 @@ def _float_epilogue(
     return emit
 
 
-def _byte_epilogue(tile: Tile, a: Mapping[str, ir.Value], widths: Sequence[VectorBuilder]) -> _Epilogue:
+def _byte_epilogue(
+    tile: Tile, a: Mapping[str, ir.Value], widths: Sequence[VectorBuilder], masks: Sequence[ir.Value | None]
+) -> _Epilogue:
     vector_bytes = widths[0].target.vector_bytes
-    bias = [width.load_integers(a["bias"], block * vector_bytes) for block, width in enumerate(widths)]
-    factors = [width.load(a["slopes"], block * vector_bytes) for block, width in enumerate(widths)]
+    bias = [
+        widths[block].bits(_load(widths[block], a["bias"], mask, block * vector_bytes))
+        for block, mask in enumerate(masks)
+    ]
+    factors = [_load(widths[block], a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
     targets = [Requantization(width, a["alpha"], a["beta"]) for width in widths]
 
     def emit(block: int, total: ir.Value, place: ir.Value) -> None:
         real = widths[block].mul(widths[block].to_float(widths[block].int_add(total, bias[block])), factors[block])
-        widths[block].store_bytes(targets[block].stored(real), a["y"], place)
+        widths[block].store_bytes(targets[block].stored(real), a["y"], place, masks[block])
 
     return emit
 

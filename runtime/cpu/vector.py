@@ -137,9 +137,15 @@ class VectorBuilder:
             stored = self.load_masked(address, mask, offset, size=1)
         return self.ir.sext(stored, self.integers) if signed else self.ir.zext(stored, self.integers)
 
-    def store_bytes(self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0) -> None:
-        """The low byte of every 32-bit lane."""
-        self.ir.store(self.ir.trunc(value, self.bytes), self.pointer(address, self.bytes, offset), align=1)
+    def store_bytes(
+        self, value: ir.Value, address: ir.Value, offset: int | ir.Value = 0, mask: ir.Value | None = None
+    ) -> None:
+        """The low byte of every 32-bit lane; ``mask`` as in ``store_masked``."""
+        low = self.ir.trunc(value, self.bytes)
+        if mask is not None:
+            self.store_masked(low, address, mask, offset)
+        else:
+            self.ir.store(low, self.pointer(address, self.bytes, offset), align=1)
 
     def load_index(self, address: ir.Value, offset: int | ir.Value = 0) -> ir.Value:
         """A 64-bit integer."""

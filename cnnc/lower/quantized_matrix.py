@@ -1,0 +1,78 @@
+"""q_linear_gemm and q_linear_matmul of plain bytes with a constant matrix, four steps of the depth at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnc.dims import Dim, product
+from cnnc.ir import Node
+from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.rules import TiledRule, host_supports
+from cnnc.lower.spatial import typical
+from cnnc.ops.quantized_layer import QuantizedLayer, quantized_matrix
+from cnnc.runtime.cpu.conv_packing import QUAD
+from cnnc.runtime.cpu.gemm import pack_byte_gemm
+from cnnc.runtime.cpu.gemm_tiling import GemmTiling, rank_gemm_tilings
+from cnnc.runtime.kernel import Variant
+from cnnc.runtime.program import BufferArg
+
+
+def _layer(node: Node) -> QuantizedLayer:
+    layer = quantized_matrix(node)
+    assert isinstance(layer, QuantizedLayer)
+    return layer
+
+
+def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = host_supports(node, builder)
+    if reason is not None:
+        return reason
+    layer = quantized_matrix(node)
+    if isinstance(layer, str):
+        return layer
+    depth = layer.weights.shape[1]
+    return f"its depth of {depth} is not a multiple of {QUAD}" if depth % QUAD or not depth else None
+
+
+def _rows(node: Node) -> Dim:
+    return product(node.input(0).type.shape[:-1])
+
+
+def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, GemmTiling]]:
+    columns, depth = _layer(node).weights.shape
+    return rank_gemm_tilings(typical(_rows(node), 1), columns, depth // QUAD, builder.target.lanes, count=count)
+
+
+def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
+    layer, lanes = _layer(node), builder.target.lanes
+    columns, depth = layer.weights.shape
+    packed = pack_byte_gemm(np.ascontiguousarray(layer.weights.T), lanes, tiling.blocks)
+    words = depth // QUAD
+    sizes: dict[str, Dim] = {"M": _rows(node), "N": columns, "K": words, "a_row": words, "a_column": 1}
+    sizes |= {"y_row": columns, "m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
+    sizes |= {"alpha": layer.y_zero, "beta": layer.y_least}
+    buffers: dict[str, BufferArg | int] = {
+        "a": builder.argument(node.input(0)),
+        "b": BufferArg(builder.constant(packed, f"{node.name}.weights")),
+        "bias": BufferArg(builder.constant(layer.bias, f"{node.name}.bias")),
+        "residual": 0,
+        "slopes": BufferArg(builder.constant(layer.factors, f"{node.name}.factors")),
+    }
+    buffers["y"] = builder.result(node.output)
+    variant = Variant.of(
+        "gemm.u8",
+        rows=tiling.rows,
+        blocks=tiling.blocks,
+        activation="requantize",
+        residual=0,
+        lanes=lanes,
+        element=node.input(0).type.dtype.value,
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+_RULES = (TiledRule("gemm.u8", GemmTiling, _refusal, _tilings, _emit),)
+
+RULES = {"q_linear_gemm": _RULES, "q_linear_matmul": _RULES}
