@@ -15,7 +15,7 @@ FOLDERS = {"cnnc": ROOT / "cnnc", "cnnc.passes": ROOT / "passes", "cnnc.frontend
 FOLDERS["cnnc.runtime"] = ROOT / "runtime"
 
 TIERS = (
-    ("cnnc.cli", "cnnc.backend", "cnnc.compiler", "cnnc.exporting"),
+    ("cnnc.cli", "cnnc.backend", "cnnc.compiler", "cnnc.exporting", "cnnc.quantization"),
     ("cnnc.tuning",),
     ("cnnc.models",),
     ("cnnc.dsl",),

@@ -13,7 +13,7 @@ from cnnc import __version__
 from cnnc.cli.failures import Evidence, guarded
 
 COMMANDS = (
-    *("compile", "run", "verify", "bench", "tune", "calibrate"),
+    *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize"),
     *("inspect", "explain", "export", "opt", "passes", "models"),
 )
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
@@ -30,6 +30,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc inspect model.onnx                       what is in the model
   cnnc explain model.onnx                       what fused, which kernels run, and why
   cnnc export model.onnx -O1 -o small.onnx      write it as ONNX again, optimised
+  cnnc quantize model.onnx --calib data.npz -o int8.onnx   make it one of 8-bit integers
   cnnc models                                   classic networks that cnnc brings along
 
 MODEL is an ONNX file, a .cnnc file, a model in a Python file (net.py:model), or one of the list (models:resnet18).

@@ -11,6 +11,11 @@ import click
 
 def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``--input`` and the options for images; the command gets ``inputs`` (texts) and ``images`` (settings)."""
+    return _INPUT(image_options(command))
+
+
+def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for images; the command gets ``images`` (settings)."""
 
     @functools.wraps(command)
     def with_settings(
@@ -29,21 +34,22 @@ def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, images=settings, **options)
 
     wrapped: Callable[..., Any] = with_settings
-    for option in reversed(_OPTIONS):
+    for option in reversed(_IMAGES):
         wrapped = option(wrapped)
     return wrapped
 
 
-_OPTIONS = (
-    click.option(
-        "-i",
-        "--input",
-        "inputs",
-        multiple=True,
-        metavar="[NAME=]FILE",
-        help="An array (.npy, .npz, ONNX .pb) or image (PNG, JPEG) for an input. The name may be left out where there "
-        "is one input; several files for one input make a batch.",
-    ),
+_INPUT = click.option(
+    "-i",
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="An array (.npy, .npz, ONNX .pb) or image (PNG, JPEG) for an input. The name may be left out where there "
+    "is one input; several files for one input make a batch.",
+)
+
+_IMAGES = (
     click.option("--size", metavar="HxW", help="Images: resize to this; the model's size if it has one."),
     click.option("--mean", metavar="R,G,B", help="Images: subtract this from pixels that run from 0 to --white."),
     click.option("--std", metavar="R,G,B", help="Images: divide by this afterwards."),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnc.cli.python_file import python_failure, run_python_file
 from cnnc.errors import ModelError, OptionError, UserError
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ class PythonSource(ModelSource):
 
     @cached_property
     def _model(self) -> PythonModel:
-        return _as_model(self._find(_run_file(self.path)), self.name)
+        return _as_model(self._find(run_python_file(self.path)), self.name)
 
     def _find(self, namespace: dict[str, Any]) -> Any:
         from cnnc.dsl import Model
@@ -242,32 +241,6 @@ def model_source(text: str) -> ModelSource:
     return FileSource(path)
 
 
-def _run_file(path: Path) -> dict[str, Any]:
-    """The globals of a Python file that was run.
-
-    Raises:
-        UserError: what the language refused, as it is.
-        ModelError: anything else that went wrong, with the file's own line.
-    """
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ModelError("this is no Python file", where=str(path), hint=f"give an {MODEL_TYPES}")
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.parent.resolve())
-    # As for a script: files beside it can be imported.
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    except UserError:
-        raise
-    except Exception as error:
-        raise _failure(path, error) from error
-    return vars(module)
-
-
 def _as_model(item: Any, name: str) -> PythonModel:
     from cnnc.dsl import Model
 
@@ -277,20 +250,9 @@ def _as_model(item: Any, name: str) -> PythonModel:
         except UserError:
             raise
         except Exception as error:
-            raise _failure(Path(name), error) from error
+            raise python_failure(Path(name), error) from error
     if not isinstance(item, Model):
         raise ModelError(
             f"it is {type(item).__name__}, not a model", where=name, hint="make one with dsl.model(network, inputs)"
         )
     return item
-
-
-def _failure(path: Path, error: Exception) -> ModelError:
-    """An exception of the user's own code, with the innermost line of it."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        where = f"{error.filename}:{error.lineno}"
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if "/cnnc/cli/" not in frame.filename and "importlib" not in frame.filename]
-        where = f"{own[-1].filename}:{own[-1].lineno}" if own else str(path)
-    return ModelError(f"{type(error).__name__}: {error}", where=where, hint="mend the file; nothing was compiled")

@@ -1,0 +1,92 @@
+"""``quantize``: a float model and sample data become a model of integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cnnc import passes
+from cnnc.compiler import Model, read_graph
+from cnnc.ir import Array, Graph, Notes
+from cnnc.ir.clone import clone_graph
+from cnnc.quantization.affine import Affine, activation_affine
+from cnnc.quantization.calibration import Progress, activation_ranges
+from cnnc.quantization.insertion import insert_pairs
+from cnnc.quantization.placement import place
+from cnnc.quantization.ranges import Range
+from cnnc.quantization.settings import Settings
+
+_CLEAN = (
+    "decompose-ops,widen-half,fold-constants,eliminate-no-ops,resolve-auto-pad,fold-shapes,eliminate-dead-code,"
+    "canonicalize-axes,canonicalize-operands,recognize-clip,recognize-softplus,recognize-mish,recognize-silu,"
+    "recognize-hard-sigmoid,recognize-hard-swish,recognize-global-pool,fold-pad,fuse-matmul-add"
+)
+"""What brings layers and activations into the form that ``placement`` knows."""
+
+_FOLD = "fold-batch-norm,fold-constants,eliminate-no-ops,eliminate-dead-code"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A quantized model, and how it was made.
+
+    Attributes:
+        graph: with quantize_linear and dequantize_linear; ``cnnc.compile`` and ``cnnc.export_onnx`` take it.
+        ranges: of each activation on the samples, by name.
+        affines: its scale and zero point.
+        excluded: layers that stayed in float, with the reason.
+        layers: how many layers multiply integers.
+    """
+
+    graph: Graph
+    ranges: Mapping[str, Range]
+    affines: Mapping[str, Affine]
+    excluded: Mapping[str, str]
+    layers: int
+
+
+def quantize(
+    model: Model,
+    samples: Iterable[Mapping[str, Array]] | Callable[[], Iterable[Mapping[str, Array]]],
+    settings: Settings | None = None,
+    *,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    progress: Progress = lambda what, done: None,
+) -> Quantized:
+    """Quantize a model: unsigned bytes for activations, signed bytes for weights, 32 bits for biases.
+
+    Args:
+        model, shapes: as for ``cnnc.compile``; a ``Graph`` stays as it is.
+        samples: batches to calibrate on: one array for every input. A function gives them anew each time; other
+            iterables are kept in memory.
+        settings: see ``Settings``.
+        progress: told of the pass under way and the batches done.
+
+    Raises:
+        ModelError, UnsupportedError: what is wrong with the model; a tensor that is infinite or NaN on the samples.
+        InputError: there are no samples, or they do not fit the inputs.
+    """
+    settings = settings or Settings()
+    graph = read_graph(model, shapes)
+    if isinstance(model, Graph):
+        graph = clone_graph(graph)
+    _clean(graph, settings)
+    placement = place(graph, settings.exclude)
+    again = samples if callable(samples) else _kept(samples)
+    ranges = activation_ranges(graph, placement.activations, again, settings, progress)
+    affines = {name: activation_affine(low, high, symmetric=settings.symmetric) for name, (low, high) in ranges.items()}
+    insert_pairs(graph, placement, affines, settings)
+    graph.remove_unused_constants()
+    # It holds ops that the first passes must see: for them it is as new as an imported one.
+    graph.stage = "imported"
+    return Quantized(graph, ranges, affines, placement.excluded, len(placement.layers))
+
+
+def _clean(graph: Graph, settings: Settings) -> None:
+    pipeline = f"{_CLEAN},{_FOLD}" if settings.fold_batch_norm else _CLEAN
+    passes.PassManager(passes.parse_pipeline(pipeline)).run(graph, Notes())
+
+
+def _kept(samples: Iterable[Mapping[str, Array]]) -> Callable[[], Iterable[Mapping[str, Array]]]:
+    batches = list(samples)
+    return lambda: batches
