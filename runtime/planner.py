@@ -21,7 +21,7 @@ from cnnc.runtime.plan import Address, HostCall, HostSizes, HostTensor, Instruct
 from cnnc.runtime.program import Arg, BufferArg, Call, HostStep, KernelStep, Program, Sizes, Tensor
 from cnnc.runtime.stages import find_lifetimes, split_stages, step_name
 
-MAX_CHUNKS = 32
+MAX_CHUNKS = 128
 MIN_CHUNK_WORK = 2_000
 """Nanoseconds of estimated work below which a chunk is not worth a claim."""
 _MACS_PER_NS = 32

@@ -133,11 +133,13 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
             if load(control + 8 * STOP) != 0 and end == ROLE_WORKER:
                 break
             if may_claim and front + back < chunks:
+                # Large claims first, of one chunk at the end: few claims, and workers are done at the same time.
+                count = max(1, (chunks - front - back) // (2 * load(control + 8 * CAP)))
                 claimed = front
-                taken = word + 256
+                taken = word + (count << 8)
                 if worker & 1:
-                    claimed = chunks - 1 - back
-                    taken = word + 1
+                    claimed = chunks - back - count
+                    taken = word + count
                 if not compare_exchange(control + 8 * CLAIM, word, taken):
                     continue
                 idle = 0
@@ -158,10 +160,10 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
                     load(row + 8 * ROW_KERNEL),
                     load(row + 8 * ROW_ARGS),
                     first,
-                    min(first + chunk_items, load(row + 8 * ROW_ITEMS)),
+                    min(first + count * chunk_items, load(row + 8 * ROW_ITEMS)),
                     own_scratch,
                 )
-                if fetch_add(control + 8 * DONE, 1) + 1 == chunks:
+                if fetch_add(control + 8 * DONE, count) + count == chunks:
                     # Nobody else holds a chunk: job, index and done are this worker's until it publishes.
                     index += 1
                     following = 0

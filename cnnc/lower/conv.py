@@ -32,7 +32,8 @@ from cnnc.runtime.cpu.conv_tiling import (
     rank_conv_tilings,
     rank_depthwise_tilings,
 )
-from cnnc.runtime.cpu.pointwise_tiling import rank_pointwise_tilings, tail_halves
+from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, rank_pointwise_tilings, tail_halves
+from cnnc.runtime.cpu.work_division import divides_rows
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType, TensorType
@@ -275,7 +276,7 @@ def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
-def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
+def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, PointwiseTiling]]:
     shapes = conv_shapes(node)
     pixels = typical(product(shapes.source))
     blocks_read = max(1, shapes.blocks_in // conv_attrs(node).group)
@@ -284,12 +285,13 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     return rank_pointwise_tilings(pixels, blocks_read, shapes.out_channels, shapes.lanes, batch, count, wide, copies)
 
 
-def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
+def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling) -> None:
     shapes = conv_shapes(node)
     tail = tail_halves(shapes.out_channels, tiling.blocks, shapes.lanes)
     buffers, sizes = _packed(node, builder, shapes, tiling.blocks, tail * shapes.lanes // 2)
     buffers |= prologue_buffers(node, builder)
-    sizes |= {"pixels": product(shapes.source), "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"pixels": product(shapes.source), "slab_tiles": tiling.slab_tiles}
+    sizes |= {"pixel_tiles": tiling.pixel_tiles, "oc_tiles": tiling.oc_tiles}
     sizes |= prologue_sizes(node, builder)
     variant = Variant.of(
         "conv.f32.blocked.pointwise",
@@ -322,7 +324,8 @@ def _depthwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     shapes = conv_shapes(node)
     depth, height, width = (typical(size) for size in shapes.result)
     planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * depth
-    return rank_depthwise_tilings(height, width, planes, math.prod(shapes.kernel), shapes.lanes, count)
+    by_rows = divides_rows(typical(product(shapes.source)), shapes.blocks_out * shapes.lanes)
+    return rank_depthwise_tilings(height, width, planes, math.prod(shapes.kernel), shapes.lanes, count, by_rows)
 
 
 def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling) -> None:
@@ -357,7 +360,9 @@ RULES = {
         TiledRule(
             "conv.f32.blocked.depthwise", DepthwiseTiling, depthwise_refusal, _depthwise_tilings, _emit_depthwise
         ),
-        TiledRule("conv.f32.blocked.pointwise", ConvTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise),
+        TiledRule(
+            "conv.f32.blocked.pointwise", PointwiseTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise
+        ),
         TiledRule("conv.f32.blocked.direct", ConvTiling, block_refusal, _direct_tilings, _emit_direct),
     ),
 }

@@ -30,12 +30,13 @@ NAME = "conv.f32.blocked.pointwise"
 BUFFERS = ("x", "weights", "segments", "bias", "residual", "slopes", "y", *PROLOGUE_BUFFERS)
 SIZES = (
     *("N", "XB", "YB", "pixels", "segment_count", "segment_rows", "weight_floats"),
-    *("pixel_tiles", "oc_tiles", "alpha", "beta"),
+    *("slab_tiles", "pixel_tiles", "oc_tiles", "alpha", "beta"),
     *GAPS,
     *PROLOGUE_SIZES,
 )
-"""XB, YB: channel blocks of x and y. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. segment_count,
-segment_rows, weight_floats: as ``conv_packing`` gives them; residual and slopes are 0 where the variant has none.
+"""XB, YB: channel blocks of x and y. pixels: D*H*W. slab_tiles: tiles of pixels of a slab, all of whose output channels
+come before the next slab. pixel_tiles, oc_tiles: tiles of one work item. segment_count, segment_rows, weight_floats: as
+``conv_packing`` gives them; residual and slopes are 0 where the variant has none.
 Variant parameters: columns (pixels of a tile), blocks, activation, residual (0 or 1), lanes, prologue (or none); and
 tail, if the last tile of output channels is smaller than the others: its half vectors of channels, for which its
 weights are packed."""
@@ -50,8 +51,9 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
-    pixel_groups = ceil_div(s["pixels"], s["pixel_tiles"] * int(params["columns"]))
-    return s["N"] * pixel_groups * ceil_div(ceil_div(s["YB"], int(params["blocks"])), s["oc_tiles"])
+    slabs = ceil_div(s["pixels"], s["slab_tiles"] * int(params["columns"]))
+    oc_groups = ceil_div(ceil_div(s["YB"], int(params["blocks"])), s["oc_tiles"])
+    return s["N"] * slabs * oc_groups * ceil_div(s["slab_tiles"], s["pixel_tiles"])
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -103,32 +105,48 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         x, weights, segments, bias = args[0], args[1], args[2], args[3]
         residual, slopes, y, input_scale, input_shift = args[4], args[5], args[6], args[7], args[8]
         XB, YB, pixels, segment_count = args[10], args[11], args[12], args[13]
-        pixel_tiles, oc_tiles, alpha, beta = args[16], args[17], args[18], args[19]
-        x_gap, y_gap, residual_gap = args[20] * input_bytes(), args[21] * input_bytes(), args[22] * input_bytes()
-        input_alpha, input_beta, input_image = args[23], args[24], args[25] * 4
+        slab_tiles, pixel_tiles, oc_tiles, alpha, beta = args[16], args[17], args[18], args[19], args[20]
+        x_gap, y_gap, residual_gap = args[21] * input_bytes(), args[22] * input_bytes(), args[23] * input_bytes()
+        input_alpha, input_beta, input_image = args[24], args[25], args[26] * 4
 
         table = scratch
         panel = scratch + (segment_count * 48 + 63) // 64 * 64
         panel_row = (pixel_tiles if transforms() else 1) * COLUMNS * BYTES
         gated = panel + XB * panel_row
-        pixel_groups = (pixels + pixel_tiles * COLUMNS - 1) // (pixel_tiles * COLUMNS)
+        slab_pixels = slab_tiles * COLUMNS
+        slabs = (pixels + slab_pixels - 1) // slab_pixels
+        groups = (slab_tiles + pixel_tiles - 1) // pixel_tiles
         all_oc_tiles = (YB + BLOCKS - 1) // BLOCKS
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
+        is_whole = end - begin == args[9] * slabs * oc_groups * groups
+        if is_whole and transforms() == 0:
+            # One thread needs no small items.
+            pixel_tiles, groups = slab_tiles, 1
+            end = args[9] * slabs * oc_groups
 
-        copied = -1  # the pixel group whose copy lies in the panel
+        copied = -1  # the first pixel of all images whose copy lies in the panel
+        listed, listed_step = -1, 0  # the segments that the table lists
+        entries = 0
+        weight_offset = 0
+        gated_tile = -1
         for item in range(begin, end):
-            rest = item // oc_groups
-            oc_begin = (item - rest * oc_groups) * oc_tiles
+            rest = item // groups
+            group = item - rest * groups
+            slab = rest // oc_groups
+            oc_begin = (rest - slab * oc_groups) * oc_tiles
             oc_end = min(oc_begin + oc_tiles, all_oc_tiles)
-            image = rest // pixel_groups
-            pixel_begin = (rest - image * pixel_groups) * pixel_tiles * COLUMNS
-            pixel_end = min(pixel_begin + pixel_tiles * COLUMNS, pixels)
+            image = slab // slabs
+            slab_begin = (slab - image * slabs) * slab_pixels
+            pixel_begin = slab_begin + group * pixel_tiles * COLUMNS
+            pixel_end = min(min(pixel_begin + pixel_tiles * COLUMNS, slab_begin + slab_pixels), pixels)
+            if pixel_begin >= pixel_end:
+                continue
             image_x = x + image * (XB * pixels * BYTES + x_gap)
             panel_begin = pixel_begin
             if not transforms():
                 panel_begin += (pixel_end - pixel_begin) // COLUMNS * COLUMNS
-            if panel_begin < pixel_end and rest != copied:
-                copied = rest
+            if panel_begin < pixel_end and image * pixels + panel_begin != copied:
+                copied = image * pixels + panel_begin
                 for block in range(XB):
                     copy_input(
                         panel + block * panel_row,
@@ -141,15 +159,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         input_beta,
                     )
 
-            # Two tables: offsets into x, and into the copy.
-            listed, listed_step = -1, 0
-            entries = 0
-            weight_offset = 0
             for oc in range(oc_begin, oc_end):
                 head = segments + oc * 24
                 is_tail = has_tail() != 0 and oc == all_oc_tiles - 1
                 weight_step = tail_bytes() if is_tail else tile_bytes()
                 if load_index(head) != listed or weight_step != listed_step:
+                    # Two tables: offsets into x, and into the copy.
                     listed, listed_step = load_index(head), weight_step
                     entries = load_index(head + 8)
                     weight_offset = 0
@@ -170,17 +185,21 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 tile_weights = weights + load_index(head + 16) * 4
                 next_weights = tile_weights + weight_offset
                 if gates():
-                    for number in range(entries):
-                        place = segments + (all_oc_tiles + listed + number) * 24
-                        lane = load_index(place) * BYTES + load_index(place + 8) * 4
-                        offset = load_index(table + number * 24 + 8)
-                        gate = input_scale + image * input_image + lane
-                        gate_weights(gated + offset, tile_weights + offset, weight_step, load_index(place + 16), gate)
+                    if image * all_oc_tiles + oc != gated_tile:
+                        gated_tile = image * all_oc_tiles + oc
+                        for number in range(entries):
+                            place = segments + (all_oc_tiles + listed + number) * 24
+                            lane = load_index(place) * BYTES + load_index(place + 8) * 4
+                            offset = load_index(table + number * 24 + 8)
+                            gate = input_scale + image * input_image + lane
+                            gate_weights(
+                                gated + offset, tile_weights + offset, weight_step, load_index(place + 16), gate
+                            )
                     tile_weights = gated
                 lanes_offset = oc * BLOCKS * LANES_BYTES
                 for pixel in range(pixel_begin, pixel_end, COLUMNS):
                     y_offset = ((image * YB + oc * BLOCKS) * pixels + pixel) * BYTES
-                    part = (pixel - pixel_begin) // COLUMNS
+                    part = (pixel - slab_begin) // COLUMNS
                     ahead = next_weights + (part * k * LINE_BYTES if part < BLOCKS else 0)
                     is_copied = pixel >= panel_begin
                     tile_x = panel + (pixel - panel_begin) * BYTES if is_copied else image_x + pixel * BYTES

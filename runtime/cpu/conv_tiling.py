@@ -232,11 +232,17 @@ def _rank_depthwise_columns(width: int, lanes: int) -> list[int]:
 
 
 def rank_depthwise_tilings(
-    height: int, width: int, planes: int, taps: int, lanes: int, count: int = 1
+    height: int, width: int, planes: int, taps: int, lanes: int, count: int = 1, by_rows: bool = False
 ) -> list[tuple[float, DepthwiseTiling]]:
-    """Up to ``count`` tilings for ``planes`` maps of a batch, its channel blocks and depths."""
-    height, width = max(height, 1), max(width, 1)
-    rows_of = [max(1, min(height, -(-height * planes // items))) for items in (2 * _ITEMS, 4 * _ITEMS)]
+    """Up to ``count`` tilings for ``planes`` maps of a batch, its channel blocks and depths.
+
+    ``by_rows``: the halves of the work items are the halves of a map, see ``work_division``.
+    """
+    height, width, planes = max(height, 1), max(width, 1), max(planes, 1)
+    rows_of = []
+    for items in (2 * _ITEMS, 4 * _ITEMS):
+        groups = -(-items // planes)
+        rows_of.append(-(-height // min(groups + groups % 2 if by_rows else groups, height)))
     columns_of = _rank_depthwise_columns(width, lanes)
     pairs = [(columns_of[0], rows) for rows in rows_of] + [(columns, rows_of[0]) for columns in columns_of[1:]]
     return [

@@ -5,15 +5,23 @@ Costs count vector multiply-adds, as in ``conv_tiling``.
 
 from __future__ import annotations
 
-from cnnc.runtime.cpu.conv_tiling import ConvTiling, sum_registers
+from dataclasses import dataclass
 
-_SLABS = (256 << 10, 128 << 10, 512 << 10)  # input of one work item; the first is a quarter of a usual L2 cache
-_ITEMS = 16  # work items a layer should have at least, for several threads
+from cnnc.runtime.cpu.conv_tiling import sum_registers
+from cnnc.runtime.cpu.work_division import divides_pixels
 
-_ITEM_PIXELS = 112  # an item of no more is not divided, as every item reads its weights
+_SLABS = (256 << 10, 128 << 10, 512 << 10)  # input of a slab; the first is a quarter of a usual L2 cache
+_ITEMS = 64  # work items a layer should have, if it has as many tiles: threads are done at the same time
 
-_WAIT = 0.3
+_COPYING_ITEMS = 16  # the same for layers that copy their input, of which every item reads its weights
+_COPYING_PIXELS = 112  # their items of no more are not divided
+
+_WAIT = 0.1
 """How much of an item's time a layer takes longer, as its last items are not done at the same time."""
+
+_CROSSING = 17.0
+"""Multiply-adds in the time that a thread takes to read or write a vector that the other one has in its cache. It does
+for the pixels that are not in the same half of this layer and its neighbours, because slabs cannot halve the map."""
 
 _LATENCY = 5
 """Multiply-adds that a tile must hold per input channel to hide their latency, where one starts in each cycle."""
@@ -25,6 +33,20 @@ _COPIED_VECTOR = 2.0
 """Multiply-adds in the time of copying a vector, for the pixels of an image that fill no tile."""
 
 
+@dataclass(frozen=True, slots=True)
+class PointwiseTiling:
+    """Register tile (columns: pixels, blocks: of output channels), pixel tiles of a slab, tiles of a work item.
+
+    Slabs are computed one after the other, as one of them, with all its channels, fits the L2 cache.
+    """
+
+    columns: int
+    blocks: int
+    slab_tiles: int
+    pixel_tiles: int
+    oc_tiles: int
+
+
 def tail_halves(out_channels: int, blocks: int, lanes: int) -> int:
     """Half vectors of output channels in the last of the tiles of ``blocks`` vectors; 0 where it is as full as all.
 
@@ -34,7 +56,9 @@ def tail_halves(out_channels: int, blocks: int, lanes: int) -> int:
     return halves % (2 * blocks)
 
 
-def choose_pointwise_tiling(pixels: int, ic_blocks: int, out_channels: int, lanes: int, batch: int = 1) -> ConvTiling:
+def choose_pointwise_tiling(
+    pixels: int, ic_blocks: int, out_channels: int, lanes: int, batch: int = 1
+) -> PointwiseTiling:
     """The first of ``rank_pointwise_tilings``."""
     return rank_pointwise_tilings(pixels, ic_blocks, out_channels, lanes, batch)[0][1]
 
@@ -48,23 +72,24 @@ def rank_pointwise_tilings(
     count: int = 1,
     wide: bool = False,
     copies: bool = False,
-) -> list[tuple[float, ConvTiling]]:
+) -> list[tuple[float, PointwiseTiling]]:
     """Up to ``count`` tilings; ``pixels`` is the size of one image's map. ``wide``: sums are float64. ``copies``: each
     work item copies its input, as with a prologue."""
     pixels = max(pixels, 1)
     oc_blocks = -(-out_channels // lanes)
-    found: list[tuple[float, ConvTiling]] = []
+    make = _copying_tiling if copies else _tiling
+    found: list[tuple[float, PointwiseTiling]] = []
     for blocks in range(1, min(4, oc_blocks) + 1):
         for columns in range(1, min(pixels, most_columns(blocks, lanes, wide)) + 1):
-            tiling = _tiling(pixels, ic_blocks, oc_blocks, lanes, batch, (columns, blocks), _SLABS[0], copies)
-            found.append((_cost(pixels, out_channels, lanes, tiling), tiling))
+            tiling = make(pixels, ic_blocks, oc_blocks, lanes, batch, (columns, blocks), _SLABS[0])
+            found.append((_cost(pixels, ic_blocks, out_channels, lanes, batch, tiling), tiling))
     found.sort(key=lambda item: (item[0], -item[1].columns))
     _, first = found[0]
     tile = (first.columns, first.blocks)
     for slab in _SLABS[1:]:
-        other = _tiling(pixels, ic_blocks, oc_blocks, lanes, batch, tile, slab, copies)
+        other = make(pixels, ic_blocks, oc_blocks, lanes, batch, tile, slab)
         if other != first:
-            found.insert(1, (_cost(pixels, out_channels, lanes, other), other))
+            found.insert(1, (_cost(pixels, ic_blocks, out_channels, lanes, batch, other), other))
     scale = batch * ic_blocks * lanes
     return [(cost * scale, tiling) for cost, tiling in found[:count]]
 
@@ -84,47 +109,64 @@ def _tiling(
     batch: int,
     tile: tuple[int, int],
     slab_bytes: int,
-    copies: bool,
-) -> ConvTiling:
-    """Work items of tiles of (columns, blocks): their input fits the slab, and there are enough of them.
-
-    Output channels are divided first, because groups of pixels read the weights again; but where items copy their
-    input, pixels are.
-    """
+) -> PointwiseTiling:
+    """Work items of tiles of (columns, blocks): a slab's input fits ``slab_bytes``, and items are many."""
     columns, blocks = tile
-    all_tiles = -(-pixels // columns)
-    pixel_tiles = max(1, min(all_tiles, slab_bytes // (ic_blocks * columns * lanes * 4)))
-    pixel_tiles = -(-all_tiles // -(-all_tiles // pixel_tiles))  # groups of even size
-    if copies:
-        while pixel_tiles > 1 and batch * -(-all_tiles // pixel_tiles) < _ITEMS // 2:
-            pixel_tiles = -(-pixel_tiles // 2)
-    spatial = batch * -(-all_tiles // pixel_tiles)
-    all_oc_tiles = -(-oc_blocks // blocks)
+    all_tiles, all_oc_tiles = -(-pixels // columns), -(-oc_blocks // blocks)
+    most = max(1, min(all_tiles, slab_bytes // (ic_blocks * columns * lanes * 4)))
+    slabs = -(-all_tiles // most)
+    if batch * slabs % 2 and (slabs > 1 or divides_pixels(pixels, ic_blocks * lanes, oc_blocks * lanes)):
+        slabs = min(slabs + 1, all_tiles)
+    slab_tiles = -(-all_tiles // slabs)
+    groups = -(-_ITEMS // (batch * slabs * all_oc_tiles))
+    return PointwiseTiling(columns, blocks, slab_tiles, max(1, slab_tiles // groups), 1)
+
+
+def _copying_tiling(
+    pixels: int,
+    ic_blocks: int,
+    oc_blocks: int,
+    lanes: int,
+    batch: int,
+    tile: tuple[int, int],
+    slab_bytes: int,
+) -> PointwiseTiling:
+    """As ``_tiling``, of items that copy their input: fewer, each of a slab and of several blocks of channels."""
+    columns, blocks = tile
+    all_tiles, all_oc_tiles = -(-pixels // columns), -(-oc_blocks // blocks)
+    slab_tiles = max(1, min(all_tiles, slab_bytes // (ic_blocks * columns * lanes * 4)))
+    slab_tiles = -(-all_tiles // -(-all_tiles // slab_tiles))  # slabs of even size
+    while slab_tiles > 1 and batch * -(-all_tiles // slab_tiles) < _COPYING_ITEMS // 2:
+        slab_tiles = -(-slab_tiles // 2)
     oc_tiles = all_oc_tiles
-    while oc_tiles > 1 and spatial * -(-all_oc_tiles // oc_tiles) < _ITEMS:
-        fewer = -(-oc_tiles // 2)
-        if copies and fewer * blocks < _COPYING_BLOCKS:
-            break
-        oc_tiles = fewer
 
     def items() -> int:
-        return batch * -(-all_tiles // pixel_tiles) * -(-all_oc_tiles // oc_tiles)
+        return batch * -(-all_tiles // slab_tiles) * -(-all_oc_tiles // oc_tiles)
 
-    while (pixel_tiles > 1 and items() < _ITEMS // 2) or (pixel_tiles * columns > _ITEM_PIXELS and items() < _ITEMS):
-        pixel_tiles = -(-pixel_tiles // 2)
-    return ConvTiling(1, columns, blocks, 1, pixel_tiles, oc_tiles)
+    while oc_tiles > 1 and items() < _COPYING_ITEMS and -(-oc_tiles // 2) * blocks >= _COPYING_BLOCKS:
+        oc_tiles = -(-oc_tiles // 2)
+    while slab_tiles > 1 and slab_tiles * columns > _COPYING_PIXELS and items() < _COPYING_ITEMS:
+        slab_tiles = -(-slab_tiles // 2)
+    return PointwiseTiling(columns, blocks, slab_tiles, slab_tiles, oc_tiles)
 
 
-def _cost(pixels: int, out_channels: int, lanes: int, tiling: ConvTiling) -> float:
+def _cost(pixels: int, ic_blocks: int, out_channels: int, lanes: int, batch: int, tiling: PointwiseTiling) -> float:
     """Multiply-adds in the time that one image takes, for one input channel."""
     columns, blocks = tiling.columns, tiling.blocks
     tail = tail_halves(out_channels, blocks, lanes)
-    all_oc_tiles = -(-out_channels // (lanes * blocks))
+    all_tiles, all_oc_tiles = -(-pixels // columns), -(-out_channels // (lanes * blocks))
     whole = (all_oc_tiles - 1 if tail else all_oc_tiles) * channel_cost(columns, blocks, lanes)
     step = whole + (channel_cost(columns, tail / 2, lanes) if tail else 0.0)
-    copied = pixels % columns * _COPIED_VECTOR / lanes * -(-all_oc_tiles // tiling.oc_tiles)
-    items = -(-pixels // (columns * tiling.column_tiles)) * -(-all_oc_tiles // tiling.oc_tiles)
-    return (-(-pixels // columns) * step + copied) * (1.0 + _WAIT / items)
+    oc_groups = -(-all_oc_tiles // tiling.oc_tiles)
+    copied = pixels % columns * _COPIED_VECTOR / lanes * oc_groups
+    slabs = -(-all_tiles // tiling.slab_tiles)
+    items = batch * slabs * -(-tiling.slab_tiles // tiling.pixel_tiles) * oc_groups
+    crossing = 0.0
+    if batch % 2 and slabs > 1:
+        vectors = ic_blocks + -(-out_channels // lanes)
+        pixels_apart = abs(slabs // 2 * tiling.slab_tiles * columns - pixels / 2)
+        crossing = pixels_apart * vectors * _CROSSING / (ic_blocks * lanes)
+    return (all_tiles * step + copied) * (1.0 + _WAIT / items) + crossing
 
 
 def channel_cost(columns: int, vectors: float, lanes: int) -> float:

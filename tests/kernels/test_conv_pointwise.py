@@ -15,7 +15,7 @@ pytestmark = pytest.mark.jit
 
 
 def run_pointwise(
-    n, ic, oc, pixels, groups=1, blocks=1, tiles=(2, 1), pieces=(), prelu=False, prologue="", has_tail=False, **run
+    n, ic, oc, pixels, groups=1, blocks=1, tiles=(4, 2, 1), pieces=(), prelu=False, prologue="", has_tail=False, **run
 ):
     rng = np.random.default_rng(ic * oc + pixels)
     lanes = host_target().lanes
@@ -41,7 +41,12 @@ def run_pointwise(
     padded = -(-oc // (lanes * blocks)) * blocks - (blocks - -(-tail // 2) if tail else 0)
     sizes = {"N": n, "XB": physical.shape[1] // lanes, "YB": padded, "pixels": pixels}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
-    sizes |= {"weight_floats": packed.weights.size, "pixel_tiles": tiles[0], "oc_tiles": tiles[1]}
+    sizes |= {
+        "weight_floats": packed.weights.size,
+        "slab_tiles": tiles[0],
+        "pixel_tiles": tiles[1],
+        "oc_tiles": tiles[2],
+    }
     sizes |= {"alpha": float_bits(0), "beta": float_bits(0)}
     full = np.full((n, padded * lanes, pixels), np.nan, np.float32)
     full[:, :oc] = other
@@ -77,10 +82,10 @@ CASES = [
     {"n": 1, "ic": 40, "oc": 48, "pixels": 12, "groups": 4},
     {"n": 1, "ic": 23, "oc": 16, "pixels": 35, "pieces": (5, 17, 1)},
     {"n": 1, "ic": 17, "oc": 31, "pixels": 29, "prelu": True},
-    {"n": 2, "ic": 24, "oc": 70, "pixels": 13, "tiles": (1, 3), "prologue": "relu"},
-    {"n": 1, "ic": 23, "oc": 80, "pixels": 49, "tiles": (3, 2), "pieces": (5, 17, 1), "prologue": "clip"},
+    {"n": 2, "ic": 24, "oc": 70, "pixels": 13, "tiles": (1, 1, 3), "prologue": "relu"},
+    {"n": 1, "ic": 23, "oc": 80, "pixels": 49, "tiles": (3, 3, 2), "pieces": (5, 17, 1), "prologue": "clip"},
     {"n": 1, "ic": 16, "oc": 16, "pixels": 5, "prologue": "none"},
-    {"n": 3, "ic": 23, "oc": 20, "pixels": 15, "tiles": (2, 1), "pieces": (5, 17, 1), "prologue": "gate"},
+    {"n": 3, "ic": 23, "oc": 20, "pixels": 15, "tiles": (3, 2, 1), "pieces": (5, 17, 1), "prologue": "gate"},
     {"n": 2, "ic": 5, "oc": 3, "pixels": 7, "has_tail": True},
     {"n": 2, "ic": 300, "oc": 24, "pixels": 13, "prelu": True, "has_tail": True},
     {"n": 2, "ic": 9, "oc": 70, "pixels": 12, "blocks": 4, "has_tail": True, "prologue": "relu"},
@@ -97,7 +102,7 @@ def test_matches_definition(case, at_start):
 
 
 @pytest.mark.parametrize("prologue", ["", "relu", "gate"])
-@pytest.mark.parametrize("tiles", [(1, 1), (3, 4)])
+@pytest.mark.parametrize("tiles", [(1, 1, 1), (3, 2, 4)])
 def test_any_split_gives_the_same_bits(tiles, prologue):
     whole, _, _ = run_pointwise(2, 24, 70, 40, prologue=prologue)
     split, _, _ = run_pointwise(2, 24, 70, 40, tiles=tiles, splits=3, prologue=prologue)
