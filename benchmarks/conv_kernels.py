@@ -13,7 +13,7 @@ import argparse
 import ctypes
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from cnnc.runtime.cpu.conv_plain_winograd import NAME as PLAIN_WINOGRAD
 from cnnc.runtime.cpu.conv_plain_winograd import pack_plain_winograd
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, choose_depthwise_columns
 from cnnc.runtime.cpu.plain_winograd_tiling import rank_plain_winograd_tilings
-from cnnc.runtime.cpu.pointwise_tiling import choose_pointwise_tiling, tail_halves
+from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, choose_pointwise_tiling, tail_halves
 from cnnc.runtime.cpu.prologue import PROLOGUE_SIZES
 from cnnc.runtime.cpu.strassen_packing import pack_strassen
 from cnnc.runtime.cpu.strassen_tiling import StrassenLayer, rank_strassen_tilings
@@ -238,7 +238,8 @@ def time_pointwise(layer: Layer) -> tuple[str, float]:
     arrays = _operands(layer, ic_blocks * lanes, packed.weights.size) | {"segments": packed.segments}
     sizes = {"N": 1, "XB": ic_blocks, "YB": oc_blocks, "pixels": out * out, "alpha": 0, "beta": 0}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
-    sizes |= {"weight_floats": packed.weights.size, "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"weight_floats": packed.weights.size, "slab_tiles": tiling.slab_tiles}
+    sizes |= {"pixel_tiles": tiling.pixel_tiles, "oc_tiles": tiling.oc_tiles}
     options: dict[str, int | str] = {"columns": tiling.columns, "blocks": tiling.blocks, "activation": "relu"}
     options |= {"residual": int(layer.residual), "lanes": lanes} | ({"tail": tail} if tail else {})
     return _timed(Variant.of("conv.f32.blocked.pointwise", **options), tiling, arrays, sizes)
@@ -316,12 +317,11 @@ def _operands(layer: Layer, input_channels: int, weights: int) -> dict[str, Any]
 
 
 def _timed(
-    variant: Variant, tiling: ConvTiling, arrays: Mapping[str, Any], sizes: Mapping[str, int]
+    variant: Variant, tiling: ConvTiling | PointwiseTiling, arrays: Mapping[str, Any], sizes: Mapping[str, int]
 ) -> tuple[str, float]:
     items = kernel_def(variant.kernel).items(sizes, variant.options)
-    tile = f"{tiling.rows}x{tiling.columns}x{tiling.blocks}"
-    per_item = f"{tiling.row_tiles}/{tiling.column_tiles}/{tiling.oc_tiles}"
-    return f"{variant.kernel.split('.')[-1]} {tile} {per_item} items {items}", run_time(variant, arrays, sizes)
+    numbers = "/".join(map(str, astuple(tiling)))
+    return f"{variant.kernel.split('.')[-1]} {numbers} items {items}", run_time(variant, arrays, sizes)
 
 
 def main() -> None:

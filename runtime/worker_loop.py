@@ -3,7 +3,10 @@
 Protocol (one control block per pool, one job at a time):
 - ``claim`` is one 64-bit word: ``epoch << 24 | chunks << 16 | front << 8 | back``. Workers of even index claim chunks
   from the front, ``front`` so far, the others from the back: two workers get one half each, of every instruction the
-  same, so that much of what a worker reads is in its own cache. The epoch counts instructions since the pool began, so
+  same, so that much of what a worker reads is in its own cache. A claim takes half of a worker's even share of what is
+  left: few claims, and of one chunk at the end, so that workers are done at the same time (guided self-scheduling:
+  Polychronopoulos and Kuck, "Guided Self-Scheduling: A Practical Scheduling Scheme for Parallel Supercomputers", 1987,
+  which takes a whole share). The epoch counts instructions since the pool began, so
   a compare-and-swap that takes a chunk of an instruction cannot succeed for a later one. A worker that was descheduled
   between looking and claiming simply fails and looks again: nobody waits for a worker that holds no chunk, and job and
   table are only read by a worker that does.
@@ -127,14 +130,14 @@ def build(target: Target, params: Params) -> Callable[..., Any]:
             chunks = (word >> 16) & 255
             front = (word >> 8) & 255
             back = word & 255
-            may_claim = chunks != 0 and worker < load(control + 8 * CAP)
+            cap = load(control + 8 * CAP)
+            may_claim = chunks != 0 and worker < cap
             if chunks == 0 and end == ROLE_CALLER:
                 break
             if load(control + 8 * STOP) != 0 and end == ROLE_WORKER:
                 break
             if may_claim and front + back < chunks:
-                # Large claims first, of one chunk at the end: few claims, and workers are done at the same time.
-                count = max(1, (chunks - front - back) // (2 * load(control + 8 * CAP)))
+                count = max(1, (chunks - front - back) // (2 * cap))
                 claimed = front
                 taken = word + (count << 8)
                 if worker & 1:

@@ -2,6 +2,8 @@
 
 The output has the input's channel layout, so that weights are packed at the input's physical lanes. Window rows outside
 the input are left out of the sum; tiles that touch the left or right border read zeros there. Nothing is copied.
+Work items go through all channels of a group of rows before the next, as those of 1x1 convolutions do with pixels, so
+that a thread mostly reads what it wrote (``work_division``).
 """
 
 from __future__ import annotations

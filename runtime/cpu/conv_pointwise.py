@@ -4,6 +4,9 @@ It is a matrix product over flattened pixels.
 The register tile reads the blocked input in place. Only the last tile of an image, where fewer pixels than a tile are
 left, is copied to scratch first, so that nothing beyond the image is read. A variant with a prologue copies all pixels
 of a work item, transformed; its tiles read only the copy.
+
+Work items go through a *slab* of pixels, all output channels of it, before the next: first the pixels of one tile of
+output channels, whose weights stay in the L1 cache.
 """
 
 from __future__ import annotations

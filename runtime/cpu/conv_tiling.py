@@ -25,10 +25,7 @@ def tile_edge(rows: int, columns: int, blocks: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ConvTiling:
-    """Register tile (rows x columns pixels, blocks of output channels) and tiles per work item.
-
-    For ``conv.f32.blocked.pointwise`` and products of matrices ``rows`` is 1, ``column_tiles`` is pixel_tiles.
-    """
+    """Register tile (rows x columns pixels, blocks of output channels) and tiles per work item."""
 
     rows: int
     columns: int
@@ -239,13 +236,20 @@ def rank_depthwise_tilings(
     ``by_rows``: the halves of the work items are the halves of a map, see ``work_division``.
     """
     height, width, planes = max(height, 1), max(width, 1), max(planes, 1)
-    rows_of = []
-    for items in (2 * _ITEMS, 4 * _ITEMS):
-        groups = -(-items // planes)
-        rows_of.append(-(-height // min(groups + groups % 2 if by_rows else groups, height)))
+    rows_of = [_item_rows(height, -(-items // planes), by_rows) for items in (2 * _ITEMS, 4 * _ITEMS)]
     columns_of = _rank_depthwise_columns(width, lanes)
     pairs = [(columns_of[0], rows) for rows in rows_of] + [(columns, rows_of[0]) for columns in columns_of[1:]]
     return [
         (float(planes * height * -(-width // columns) * columns * taps), DepthwiseTiling(columns, rows))
         for columns, rows in list(dict.fromkeys(pairs))[:count]
     ]
+
+
+def _item_rows(height: int, groups: int, by_rows: bool) -> int:
+    """Rows of a work item for at least ``groups`` items a map; ``by_rows``: a number of items makes half of it."""
+    half = -(-height // 2)
+    if not by_rows:
+        return -(-height // min(groups, height))
+    most = -(-half // min(-(-groups // 2), half))
+    fitting = max(rows for rows in range(1, most + 1) if half % rows == 0)
+    return fitting if 2 * fitting >= most else most

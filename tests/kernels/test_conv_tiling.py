@@ -38,7 +38,7 @@ def test_items_are_enough_for_threads_and_bounded_by_the_work():
     wide = choose_conv_tiling((1, 2000, 4000), (1, 3, 3), (1, 1, 1), (1, 1, 1), 16, 4, 16)
     assert wide.column_tiles * wide.columns < 4000
     tiny = choose_pointwise_tiling(1, 1, 1, 16)
-    assert (tiny.columns, tiny.column_tiles, tiny.oc_tiles) == (1, 1, 1)
+    assert (tiny.columns, tiny.slab_tiles, tiny.pixel_tiles, tiny.oc_tiles) == (1, 1, 1, 1)
 
 
 TILES = [(1, 28, 1), (2, 14, 1), (1, 14, 2), (1, 25, 1), (1, 9, 3), (4, 7, 1)]
