@@ -16,7 +16,7 @@ from cnnc.ops.quantized import QuantizedConvAttrs
 from cnnc.ops.quantized_layer import QuantizedLayer, quantized_conv
 from cnnc.runtime.cpu.conv_packing import QUAD, pack_byte_weights
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, rank_conv_tilings
-from cnnc.runtime.cpu.pointwise_tiling import rank_pointwise_tilings, tail_halves
+from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, rank_pointwise_tilings, tail_halves
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 
@@ -60,7 +60,7 @@ def _word_blocks(shapes: ConvShapes, groups: int) -> int:
     return max(1, -(-shapes.blocks_in // (groups * QUAD)))
 
 
-def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
+def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, PointwiseTiling]]:
     shapes = _shapes(node)
     blocks = _word_blocks(shapes, _attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
@@ -68,12 +68,13 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     return rank_pointwise_tilings(pixels, blocks, shapes.out_channels, shapes.lanes, batch, count)
 
 
-def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
+def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling) -> None:
     shapes = _shapes(node)
     tail = tail_halves(shapes.out_channels, tiling.blocks, shapes.lanes)
     buffers, sizes = _operands(node, builder, shapes, tiling.blocks, tail * shapes.lanes // 2)
     buffers |= {"input_scale": 0, "input_shift": 0}
-    sizes |= {"pixels": product(shapes.source), "pixel_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"pixels": product(shapes.source), "slab_tiles": tiling.slab_tiles}
+    sizes |= {"pixel_tiles": tiling.pixel_tiles, "oc_tiles": tiling.oc_tiles}
     sizes |= {"input_alpha": 0, "input_beta": 0, "input_image": 0}
     params: dict[str, int | str] = {"tail": tail} if tail else {}
     _emit(node, builder, "conv.u8.blocked.pointwise", tiling, buffers, sizes, params)
@@ -108,7 +109,7 @@ def _emit(
     node: Node,
     builder: ProgramBuilder,
     kernel: str,
-    tiling: ConvTiling,
+    tiling: ConvTiling | PointwiseTiling,
     buffers: dict[str, BufferArg | int],
     sizes: dict[str, Dim],
     params: dict[str, int | str],
@@ -157,7 +158,9 @@ def _operands(
 
 RULES = {
     "q_linear_conv": (
-        TiledRule("conv.u8.blocked.pointwise", ConvTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise),
+        TiledRule(
+            "conv.u8.blocked.pointwise", PointwiseTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise
+        ),
         TiledRule("conv.u8.blocked.direct", ConvTiling, _refusal, _direct_tilings, _emit_direct),
     ),
 }

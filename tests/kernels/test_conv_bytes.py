@@ -96,7 +96,8 @@ def run_bytes(
     options |= {"activation": "requantize", "residual": 0}
     if kernel == "pointwise":
         buffers |= {"input_scale": None, "input_shift": None}
-        sizes |= {"pixels": h * w, "pixel_tiles": tiles[0], "input_alpha": 0, "input_beta": 0, "input_image": 0}
+        sizes |= {"pixels": h * w, "slab_tiles": 2 * tiles[0], "pixel_tiles": tiles[0]}
+        sizes |= {"input_alpha": 0, "input_beta": 0, "input_image": 0}
         options |= {"tail": tail} if tail else {}
     else:
         (oh, ow), (kh, kw) = expected.shape[2:], w_shape[2:]

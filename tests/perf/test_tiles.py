@@ -68,7 +68,7 @@ def _tile(rows: int, columns: int, blocks: int) -> dict[str, int]:
 
 
 DIRECT_TILES = [(1, 28, 1), (2, 14, 1), (4, 7, 1), (1, 14, 2), (1, 9, 3), (1, 7, 4), (1, 6, 4)]
-POINTWISE_TILES = [(1, 28, 1), (1, 14, 2), (1, 9, 3), (1, 7, 4), (1, 6, 4)]
+POINTWISE_TILES = [(28, 1), (14, 2), (9, 3), (7, 4), (6, 4)]
 CASES = {
     **{
         f"direct 3x3, tile {rows}x{columns}x{blocks}": conv(DIRECT, 192, 192, 56, 3, **_tile(rows, columns, blocks))
@@ -86,8 +86,8 @@ CASES = {
     "winograd 3x3 that transforms weights": replace(conv(WINOGRAD, 512, 512, 7, 3, taps=1), code=densest_loop),
     "winograd 3x3 of a small map, products": replace(conv(WINOGRAD, 512, 512, 14, 3), code=densest_loop),
     **{
-        f"pointwise, tile {columns}x{blocks}": conv(POINTWISE, 192, 192, 56, 1, **_tile(1, columns, blocks))
-        for _, columns, blocks in POINTWISE_TILES
+        f"pointwise, tile {columns}x{blocks}": conv(POINTWISE, 192, 192, 56, 1, columns=columns, blocks=blocks)
+        for columns, blocks in POINTWISE_TILES
     },
     "strassen": conv(STRASSEN, 512, 512, 14, 1),
     "grouped 3x3, 4 channels a group": conv(GROUPED, 128, 128, 56, 3),
