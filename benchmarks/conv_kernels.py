@@ -206,6 +206,7 @@ def time_strassen(layer: Layer) -> tuple[str, float]:
     packed = pack_strassen(np.ones((layer.oc, layer.ic), np.float32), lanes, tiling.blocks)
     arrays = _operands(layer, layer.ic, packed.size)
     sizes = {"N": 1, "XB": shape.ic_blocks, "YB": shape.oc_blocks, "pixels": pixels, "weight_floats": packed.size}
+    sizes |= {"x_pixels": pixels, "row_pixels": pixels, "row_step": 0, "column_step": 1}
     sizes |= {"pixel_tiles": tiling.pixel_tiles, "oc_tiles": tiling.oc_tiles, "alpha": 0, "beta": 0}
     options: dict[str, int | str] = {"columns": tiling.columns, "blocks": tiling.blocks, "activation": "relu"}
     variant = Variant.of("conv.f32.blocked.strassen", residual=int(layer.residual), lanes=lanes, **options)

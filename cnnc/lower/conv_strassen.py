@@ -47,8 +47,8 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     if lanes is None:
         return "its input is in plain layout"
     shapes = conv_shapes(node)
-    if not shapes.is_pointwise:
-        return "it has a window, a stride or padding"
+    if not (shapes.is_pointwise or _is_strided(node)):
+        return "it has a window or padding"
     unit = HALVES * shapes.lanes
     if shapes.out_channels % unit or len(lanes) % unit or list(lanes) != list(range(len(lanes))):
         return f"its channels cannot be halved: they do not fill pairs of blocks of {shapes.lanes}"
@@ -57,10 +57,19 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None
 
 
+def _is_strided(node: Node) -> bool:
+    """Whether it is a 1x1 convolution of maps that takes every so many rows and columns."""
+    shapes = conv_shapes(node)
+    taken = tuple((size - 1) // stride + 1 for size, stride in zip(shapes.source, shapes.strides))
+    is_map = shapes.source[0] == 1 == shapes.strides[0]
+    return is_map and shapes.kernel == (1, 1, 1) and shapes.begins == (0, 0, 0) and shapes.result == taken
+
+
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, StrassenTiling]]:
     shapes = conv_shapes(node)
-    batch, pixels = typical(node.output.type.shape[0], 1), typical(product(shapes.source))
-    layer = StrassenLayer(batch, pixels, shapes.blocks_in, shapes.blocks_out, shapes.lanes, builder.machine)
+    batch, pixels = typical(node.output.type.shape[0], 1), typical(product(shapes.result))
+    blocks, copies = (shapes.blocks_in, shapes.blocks_out), not shapes.is_pointwise
+    layer = StrassenLayer(batch, pixels, *blocks, shapes.lanes, builder.machine, copies)
     return rank_strassen_tilings(layer, count)
 
 
@@ -77,7 +86,12 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: StrassenTiling) -> None:
     }
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
-    sizes |= {"pixels": product(shapes.source), "weight_floats": packed.size}
+    pixels = product(shapes.result)
+    sizes |= {"pixels": pixels, "x_pixels": product(shapes.source), "weight_floats": packed.size}
+    sizes |= {"row_pixels": pixels, "row_step": 0, "column_step": 1}
+    if not shapes.is_pointwise:
+        row_step = shapes.strides[1] * shapes.source[2]
+        sizes |= {"row_pixels": shapes.result[2], "row_step": row_step, "column_step": shapes.strides[2]}
     sizes |= {"pixel_tiles": tiling.pixel_tiles, "oc_tiles": tiling.oc_tiles}
     sizes |= gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation) | prologue_sizes(node, builder)
     variant = Variant.of(
@@ -85,6 +99,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: StrassenTiling) -> None:
         columns=tiling.columns,
         blocks=tiling.blocks,
         lanes=shapes.lanes,
+        **({} if shapes.is_pointwise else {"strided": 1}),
         **epilogue_params(node),
         **prologue_params(node),
     )

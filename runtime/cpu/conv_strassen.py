@@ -1,10 +1,11 @@
-"""conv.f32.blocked.strassen: 1x1 convolution with stride 1 and no padding by Strassen's method.
+"""conv.f32.blocked.strassen: 1x1 convolution without padding by Strassen's method.
 
 A register tile covers ``columns`` pixels and as many right behind them, and ``blocks`` blocks of output channels in the
 first half of the channels and as many in the second: 2x2 blocks of the result, of 7 products instead of 8
 (``strassen_products``). A work item is a group of such tiles. The differences of its input are written to scratch, once
 a worker for all its items of one group of pixels. The other operands are read in place; but the last tile of an image
-is copied, with zeros for the missing pixels, and so are all where a prologue transforms the input.
+is copied, with zeros for the missing pixels, and so are all where a prologue transforms the input or a stride skips
+pixels.
 
 Both halves of the input and the output channels are whole blocks, and all their lanes are channels.
 
@@ -29,10 +30,13 @@ SIZES = (
     *("N", "XB", "YB", "pixels", "weight_floats", "pixel_tiles", "oc_tiles", "alpha", "beta"),
     *GAPS,
     *PROLOGUE_SIZES,
+    *("x_pixels", "row_pixels", "row_step", "column_step"),
 )
-"""XB, YB: channel blocks of x and y, even. pixels: D*H*W. pixel_tiles, oc_tiles: tiles of one work item. weight_floats:
-as ``strassen_packing`` gives them; residual and slopes are 0 where the variant has none. Variant parameters: columns,
-blocks, activation, residual (0 or 1), lanes, prologue (or none)."""
+"""XB, YB: channel blocks of x and y, even. pixels, x_pixels: of an image of y and of x. pixel_tiles, oc_tiles: tiles of
+one work item. weight_floats: as ``strassen_packing`` gives them. With a stride, y has rows of row_pixels; from one
+pixel to the next it is column_step pixels in x, and from a row to the next row_step. Without, all pixels are one row.
+residual and slopes are 0 where the variant has none. Variant parameters: columns, blocks, activation, residual (0 or
+1), lanes, prologue (or none), strided (1 or none)."""
 
 _HELD_BYTES = LINE_BYTES
 """At the start of scratch: the group of pixels whose operands lie there, counted from 1, or 0."""
@@ -41,10 +45,14 @@ _OPERAND_BYTES = len(PRODUCTS) * 16
 """The operands of a register tile, as ``strassen_tile`` lists them."""
 
 
+def _copies_all(params: Params) -> bool:
+    return has_prologue(params) or "strided" in params
+
+
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     half = floor_div(s["XB"], 2)
     panel = half * (int(params["columns"]) * int(params["lanes"]) * 4)
-    copied = s["pixel_tiles"] if has_prologue(params) else 1
+    copied = s["pixel_tiles"] if _copies_all(params) else 1
     lists = round_up(s["pixel_tiles"] * _OPERAND_BYTES + half * (2 * ENTRY_BYTES), LINE_BYTES)
     return _HELD_BYTES + lists + (s["pixel_tiles"] * len(DIFFERENCES) + copied * 4) * panel
 
@@ -56,7 +64,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     return (
-        images_access("x", s, s["XB"] * s["pixels"] * int(params["lanes"]) * 4, False),
+        images_access("x", s, s["XB"] * s["x_pixels"] * int(params["lanes"]) * 4, False),
         Access("weights", 0, s["weight_floats"] * 4, False),
         *epilogue_footprint(s, params, s["pixels"]),
         *prologue_accesses(s, params),
@@ -79,7 +87,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes, lanes_of = constant(target, target.vector_bytes), constant(target, target.lanes)
     held_bytes, operand_bytes = constant(target, _HELD_BYTES), constant(target, _OPERAND_BYTES)
-    transforms = constant(target, int(has_prologue(params)))
+    copies_all = constant(target, int(_copies_all(params)))
     memory = memory_ops(target)
     load_index, store_index, zero_vectors = memory.load_index, memory.store_index, memory.zero_vectors
     copy_input = input_copy(target, params)
@@ -92,6 +100,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         pixel_tiles, oc_tiles, alpha, beta = args[13], args[14], args[15], args[16]
         x_gap, y_gap, residual_gap = args[17] * 4, args[18] * 4, args[19] * 4
         input_alpha, input_beta = args[20], args[21]
+        x_pixels, row_pixels, row_step, column_step = args[23], args[24], args[25], args[26]
 
         half = XB // 2
         panel = half * COLUMNS * BYTES
@@ -105,7 +114,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         panel_table = tables + half * 24
         for block in range(half):
             entry = tables + block * 24
-            store_index(entry, block * pixels * BYTES)
+            store_index(entry, block * x_pixels * BYTES)
             store_index(entry + 8, block * LANES * BLOCKS * BYTES)
             store_index(entry + 16, LANES)
             entry = panel_table + block * 24
@@ -128,7 +137,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             image = group // pixel_groups
             pixel_begin = (group - image * pixel_groups) * group_pixels
             pixel_end = min(pixel_begin + group_pixels, pixels)
-            image_x = x + image * (XB * pixels * BYTES + x_gap)
+            image_x = x + image * (XB * x_pixels * BYTES + x_gap)
             if group != held:
                 held = group
                 store_index(scratch, held + 1)
@@ -138,25 +147,33 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 for pixel in range(pixel_begin, pixel_end, tile_pixels):
                     # The blocks of X: X11, and how far it is to its next channel block, to X12 and to X21.
                     base, table = image_x + pixel * BYTES, tables
-                    step, right, lower = pixels * BYTES, COLUMNS * BYTES, half * pixels * BYTES
-                    if transforms() or pixel + tile_pixels > pixel_end:
+                    step, right, lower = x_pixels * BYTES, COLUMNS * BYTES, half * x_pixels * BYTES
+                    if copies_all() or pixel + tile_pixels > pixel_end:
                         for block in range(XB):
                             is_lower = block // half
                             place = copy + is_lower * 2 * panel + (block - is_lower * half) * COLUMNS * BYTES
                             for column in range(2):
+                                dst = place + column * panel
                                 first = pixel + column * COLUMNS
-                                count = max(min(COLUMNS, pixel_end - first), 0)
-                                copy_input(
-                                    place + column * panel,
-                                    image_x + (block * pixels + first) * BYTES,
-                                    BYTES,
-                                    count,
-                                    input_scale + block * BYTES,
-                                    input_shift + block * BYTES,
-                                    input_alpha,
-                                    input_beta,
-                                )
-                                zero_vectors(place + column * panel + count * BYTES, COLUMNS - count)
+                                stop = min(first + COLUMNS, pixel_end)
+                                while first < stop:
+                                    y_row = first // row_pixels
+                                    y_column = first - y_row * row_pixels
+                                    count = min(row_pixels - y_column, stop - first)
+                                    x_pixel = block * x_pixels + y_row * row_step + y_column * column_step
+                                    copy_input(
+                                        dst,
+                                        image_x + x_pixel * BYTES,
+                                        column_step * BYTES,
+                                        count,
+                                        input_scale + block * BYTES,
+                                        input_shift + block * BYTES,
+                                        input_alpha,
+                                        input_beta,
+                                    )
+                                    first += count
+                                    dst += count * BYTES
+                                zero_vectors(dst, (place + column * panel + COLUMNS * BYTES - dst) // BYTES)
                         base, table = copy, panel_table
                         step, right, lower = COLUMNS * BYTES, panel, 2 * panel
                         copy += 4 * panel

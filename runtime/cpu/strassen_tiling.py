@@ -13,14 +13,18 @@ from cnnc.runtime.cpu.pointwise_tiling import channel_cost, most_columns
 from cnnc.runtime.cpu.strassen_products import HALVES, PRODUCTS
 from cnnc.runtime.cpu.winograd_tiling import time_on_threads
 
-_SLAB_BYTES = 512 << 10
-"""Input of one work item at most: it stays in a usual second-level cache, with as many differences."""
+_SLAB_BYTES = 256 << 10
+"""Input of one work item at most: with as many differences and the weights of a tile it takes three quarters of a usual
+second-level cache."""
 
 _TILE_VECTOR = 22.0
 """Multiply-adds that a vector of a register tile costs beside its products: temporaries, zeroing, results."""
 
 _DIFFERENCE = 24.0
 """Multiply-adds that the differences of four vectors of input cost."""
+
+_COPY = 16.0
+"""The same for copying them."""
 
 _EXPOSED = 0.3
 """Share of the time of reading weights, from the third-level cache or memory, that multiply-adds do not hide. With 0.1,
@@ -47,7 +51,10 @@ class StrassenTiling:
 
 @dataclass(frozen=True, slots=True)
 class StrassenLayer:
-    """A 1x1 convolution: pixels of one image, channel blocks, lanes of a block."""
+    """A 1x1 convolution: pixels of one image of the result, channel blocks, lanes of a block.
+
+    ``copies``: all input is copied which other kernels would read in place, because of a stride.
+    """
 
     batch: int
     pixels: int
@@ -55,6 +62,7 @@ class StrassenLayer:
     oc_blocks: int
     lanes: int
     machine: Machine = USUAL_MACHINE
+    copies: bool = False
 
 
 def rank_strassen_tilings(layer: StrassenLayer, count: int = 1) -> list[tuple[float, StrassenTiling]]:
@@ -101,4 +109,4 @@ def _work(layer: StrassenLayer, columns: int, blocks: int, pixel_tiles: int) -> 
     # Direct convolution reads 4 blocks where this reads 7.
     more = weights * (1 - HALVES**2 / len(PRODUCTS))
     work += more / layer.machine.memory_bytes_per_fma(layer.lanes) * _EXPOSED
-    return work, tiles * columns * half_ic * _DIFFERENCE
+    return work, tiles * columns * half_ic * (_DIFFERENCE + (_COPY if layer.copies else 0.0))

@@ -29,19 +29,26 @@ def run_strassen(
     prologue="",
     gaps=(0, 0, 0),
     poison=None,
+    strided=None,
     **run,
 ):
-    """(result, expected, bound of their difference); ``poison`` is (channel, pixel, value) of the first image."""
+    """(result, expected, bound of their difference); ``poison`` is (channel, pixel, value) of the first image.
+
+    ``strided`` is (rows, columns of x, vertical, horizontal stride), which give ``pixels``.
+    """
+    rows, row, down, right = strided or (1, pixels, 1, 1)
+    taken = (np.arange(0, rows, down)[:, None] * row + np.arange(0, row, right)).reshape(-1)
+    x_pixels, pixels = rows * row, taken.size
     rng = np.random.default_rng(pixels)
     lanes = host_target().lanes
     ic, oc = ic_blocks * lanes, oc_blocks * lanes
-    x = rng.standard_normal((n, ic, pixels), np.float32)
+    x = rng.standard_normal((n, ic, x_pixels), np.float32)
     if poison is not None:
         x[0, poison[0], poison[1]] = poison[2]
     w = rng.standard_normal((oc, ic), np.float32)
     bias, slopes = rng.standard_normal((2, oc), np.float32)
     scale, shift = rng.standard_normal((2, ic), np.float32)
-    read = x.astype(np.float64)
+    read = x[:, :, taken].astype(np.float64)
     if prologue:
         read = read * scale[:, None] + shift[:, None]
         read = {"relu": np.maximum(read, 0), "clip": np.clip(read, -0.5, 0.75), "none": read}[prologue]
@@ -51,6 +58,9 @@ def run_strassen(
     sizes |= {"pixel_tiles": tiles[0], "oc_tiles": tiles[1], "alpha": float_bits(-0.5), "beta": float_bits(1.5)}
     sizes |= {"input_alpha": float_bits(-0.5), "input_beta": float_bits(0.75), "input_image": 0}
     sizes |= dict(zip(("x_gap", "y_gap", "residual_gap"), gaps))
+    sizes |= {"x_pixels": x_pixels, "row_pixels": pixels, "row_step": 0, "column_step": 1}
+    if strided:
+        sizes |= {"row_pixels": -(-row // right), "row_step": down * row, "column_step": right}
     arrays = {"x": with_gap(to_blocked(x, lanes), gaps[0]), "weights": packed, "bias": pack_channels(bias, oc, lanes)}
     arrays["y"] = with_gap(np.zeros((n, oc_blocks, pixels, lanes), np.float32), gaps[1])
     if residual:
@@ -63,6 +73,7 @@ def run_strassen(
         arrays |= {"input_scale": scale, "input_shift": shift}
     options = {"columns": columns, "blocks": blocks, "activation": activation, "residual": int(residual)}
     options |= {"prologue": prologue} if prologue else {}
+    options |= {"strided": 1} if strided else {}
     variant = Variant.of("conv.f32.blocked.strassen", lanes=lanes, **options)
     y = run_kernel(variant, arrays, sizes, **run)["y"]
     image = oc * pixels
@@ -99,6 +110,10 @@ CASES = {
     "prelu": {"activation": "prelu", "oc_blocks": 4, "residual": True},
     "prologue": {"prologue": "relu", "activation": "relu", "pixels": 25, "tiles": (3, 1), "n": 2},
     "prologue of whole tiles": {"prologue": "clip", "pixels": 12, "tiles": (1, 1)},
+    "strides": {"strided": (7, 9, 2, 3), "n": 2, "tiles": (2, 1)},
+    "strides of whole tiles": {"strided": (6, 8, 2, 2), "gaps": (5, 0, 0), "n": 2},
+    "stride of columns": {"strided": (5, 5, 1, 2), "prologue": "relu"},
+    "stride of rows": {"strided": (5, 4, 4, 1), "residual": True},
     "ranges of channels": {"n": 3, "gaps": (5, 9, 3), "residual": True},
     "same ranges": {"n": 2, "gaps": (0, 7, 7), "residual": True, "activation": "relu"},
 }

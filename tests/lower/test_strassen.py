@@ -36,10 +36,15 @@ def test_taken_where_it_pays(channels, filters, size):
     assert decision(Options(), channels, filters, size).chosen == NAME
 
 
+def test_taken_with_strides():
+    assert decision(Options(), 512, 1024, 28, strides=(2, 2)).chosen == NAME
+
+
 @pytest.mark.parametrize(
     ("conv", "said"),
     [
-        ({"strides": (2, 2)}, "stride"),
+        ({"strides": (2, 2), "pads": (1, 1, 1, 1)}, "padding"),
+        ({"strides": (2, 2), "channels": 64, "filters": 64}, "is estimated to take"),
         ({"kernel": (3, 3), "pads": (1, 1, 1, 1)}, "window"),
         ({"group": 2}, "groups"),
         ({"channels": 500}, "cannot be halved"),

@@ -40,6 +40,11 @@ def ranges(net: Network) -> Value:
     return net.conv(net.conv(x, 32, (1, 1)), 64, (1, 1))
 
 
+def strides(net: Network) -> Value:
+    x = net.conv(net.blocked(net.input("N", 5, "H", "W"), 32), 64, (1, 1), strides=(2, 3), activation="relu")
+    return net.conv(x, 32, (1, 1), strides=(1, 2))
+
+
 def volumes(net: Network) -> Value:
     return net.conv(net.blocked(net.input(1, 4, 5, 3, 7), 32), 64, (1, 1, 1), activation="relu")
 
@@ -76,8 +81,9 @@ def test_agrees_with_float64(build: Build) -> None:
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 5, 31), (3, 18, 13)], ids=str)
-def test_one_program_serves_all_sizes(sizes: tuple[int, int, int]) -> None:
-    check(residual_blocks, sizes)
+@pytest.mark.parametrize("build", [residual_blocks, strides], ids=lambda build: build.__name__)
+def test_one_program_serves_all_sizes(build: Build, sizes: tuple[int, int, int]) -> None:
+    check(build, sizes)
 
 
 def test_results_do_not_depend_on_threads() -> None:
@@ -93,7 +99,7 @@ def test_narrower_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
         host_target()
     except OptionError as error:
         pytest.skip(str(error))
-    tests = ["test_agrees_with_float64[ranges]", "test_one_program_serves_all_sizes[(2, 5, 31)]"]
+    tests = ["test_agrees_with_float64[ranges]", "test_one_program_serves_all_sizes[strides-(2, 5, 31)]"]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(
         [*command, *(f"tests/numeric/test_strassen.py::{name}" for name in tests)],
