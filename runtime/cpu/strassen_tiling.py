@@ -17,8 +17,11 @@ _SLAB_BYTES = 256 << 10
 """Input of one work item at most: with as many differences and the weights of a tile it takes three quarters of a usual
 second-level cache."""
 
-_TILE_VECTOR = 22.0
+_TILE_VECTOR = 12.0
 """Multiply-adds that a vector of a register tile costs beside its products: temporaries, zeroing, results."""
+
+_PRODUCT = 40.0
+"""Multiply-adds that a product of a register tile costs beside its sums: begin and end of loops, first loads."""
 
 _DIFFERENCE = 24.0
 """Multiply-adds that the differences of four vectors of input cost."""
@@ -99,11 +102,8 @@ def _work(layer: StrassenLayer, columns: int, blocks: int, pixel_tiles: int) -> 
     image_tiles = -(-layer.pixels // (HALVES * columns))
     tiles, groups = layer.batch * image_tiles, layer.batch * -(-image_tiles // pixel_tiles)
     channels = len(PRODUCTS) * half_ic * layer.lanes
-    work = (
-        tiles
-        * (half_oc // blocks)
-        * (channels * channel_cost(columns, blocks, layer.lanes) + columns * blocks * _TILE_VECTOR)
-    )
+    sums = channels * channel_cost(columns, blocks, layer.lanes)
+    work = tiles * (half_oc // blocks) * (sums + len(PRODUCTS) * _PRODUCT + columns * blocks * _TILE_VECTOR)
     weights = channels * half_oc * layer.lanes * 4
     work += (groups - 1) * weights / layer.machine.l3_bytes_per_fma(layer.lanes) * _EXPOSED
     # Direct convolution reads 4 blocks where this reads 7.
