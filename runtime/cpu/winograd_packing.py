@@ -23,7 +23,7 @@ def pack_taps(
     w = w.reshape(*w.shape[:2], *(1,) * (5 - w.ndim), *w.shape[2:])
     taps = [w[..., row, column] for row in range(w.shape[3]) for column in range(w.shape[4])]
     packed = [pack_weights(tap, lanes, blocks, groups, input_lanes) for tap in taps]
-    by_tap = np.stack([tap.weights.reshape(-1, blocks * lanes) for tap in packed], axis=1)
+    by_tap = np.stack([tap.weights.reshape(-1, blocks * lanes) for tap in packed], axis=1, dtype=np.float32)
     return PackedWeights(by_tap.reshape(-1), packed[0].segments, packed[0].segment_count)
 
 
