@@ -316,7 +316,7 @@ def depthwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None if x.layout == y.layout else "input and output have different layouts"
 
 
-_FAST_WINDOWS = ((3, 1), (3, 2), (5, 1), (5, 2))
+FAST_WINDOWS = ((3, 1), (3, 2), (5, 1), (5, 2))
 """Horizontal (window, stride) that have variants of their own, without dilation."""
 
 
@@ -334,7 +334,7 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling
     channels = node.output.type.shape[1]
     assert weights is not None and isinstance(channels, int)
     packed = pack_depthwise(weights, shapes.lanes, node.output.type.layout.lanes(channels), shapes.blocks_out)
-    fast = (shapes.kernel[2], shapes.strides[2]) in _FAST_WINDOWS and shapes.dilations[2] == 1
+    fast = (shapes.kernel[2], shapes.strides[2]) in FAST_WINDOWS and shapes.dilations[2] == 1
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed, f"{node.name}.weights")),

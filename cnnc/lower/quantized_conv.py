@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,16 +10,19 @@ import numpy as np
 from cnnc.dims import Dim, product
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.conv import ConvShapes, shapes_of, window_sizes
+from cnnc.lower.conv import FAST_WINDOWS, ConvShapes, shapes_of, window_sizes
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
 from cnnc.ops.quantized import QuantizedConvAttrs
 from cnnc.ops.quantized_layer import QuantizedLayer, quantized_conv
+from cnnc.ops.window import window_of
+from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_packing import QUAD, pack_byte_weights
-from cnnc.runtime.cpu.conv_tiling import ConvTiling, rank_conv_tilings
+from cnnc.runtime.cpu.conv_tiling import ConvTiling, DepthwiseTiling, rank_conv_tilings, rank_depthwise_tilings
 from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, rank_pointwise_tilings, tail_halves
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
+from cnnc.types import DType
 
 _BYTES_OF_WORD = 0x01010101
 
@@ -119,12 +123,34 @@ def _emit(
         columns=tiling.columns,
         blocks=tiling.blocks,
         lanes=node.output.type.layout.block,
-        element=node.input(0).type.dtype.value,
-        activation="requantize",
-        residual=0,
+        **_element_params(node),
         **params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+def _element_params(node: Node) -> dict[str, int | str]:
+    return {"element": node.input(0).type.dtype.value, "activation": "requantize", "residual": 0}
+
+
+def _epilogue_buffers(node: Node, builder: ProgramBuilder, shapes: ConvShapes) -> dict[str, BufferArg | int]:
+    """Bias and factors, one a lane of the output."""
+    layer = _layer(node)
+    where = node.output.type.layout.lanes(shapes.out_channels)
+    room = shapes.blocks_out * shapes.lanes
+    bias, factors = np.zeros(room, np.int32), np.zeros(room, np.float32)
+    bias[where], factors[where] = layer.bias, layer.factors
+    return {
+        "bias": BufferArg(builder.constant(bias, f"{node.name}.bias")),
+        "slopes": BufferArg(builder.constant(factors, f"{node.name}.factors")),
+        "residual": 0,
+    }
+
+
+def _epilogue_sizes(node: Node, builder: ProgramBuilder) -> dict[str, Dim]:
+    layer = _layer(node)
+    gaps = {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output), "residual_gap": 0}
+    return {"alpha": layer.y_zero, "beta": layer.y_least, **gaps}
 
 
 def _operands(
@@ -137,27 +163,71 @@ def _operands(
     packed = pack_byte_weights(
         layer.weights, shapes.lanes, blocks, _attrs(node).group, x.layout.lanes(channels), tail_lanes
     )
-    room = shapes.blocks_out * shapes.lanes
-    bias, factors = np.zeros(room, np.int32), np.zeros(room, np.float32)
-    bias[: shapes.out_channels], factors[: shapes.out_channels] = layer.bias, layer.factors
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
         "segments": BufferArg(builder.constant(packed.segments, f"{node.name}.segments")),
-        "bias": BufferArg(builder.constant(bias, f"{node.name}.bias")),
-        "slopes": BufferArg(builder.constant(factors, f"{node.name}.factors")),
-        "residual": 0,
+        **_epilogue_buffers(node, builder, shapes),
     }
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": y.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
-    sizes |= {"weight_floats": packed.weights.size, "alpha": layer.y_zero, "beta": layer.y_least}
-    sizes |= {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output), "residual_gap": 0}
-    return buffers, sizes
+    sizes |= {"weight_floats": packed.weights.size}
+    return buffers, sizes | _epilogue_sizes(node, builder)
+
+
+def _depthwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = _refusal(node, builder)
+    if reason is not None:
+        return reason
+    x, y = node.input(0).type, node.output.type
+    if not _attrs(node).group == x.shape[1] == y.shape[1]:
+        return "it is not one filter a channel"
+    if x.layout != y.layout:
+        return "input and output have different layouts"
+    if x.dtype is not DType.U8:
+        return f"its input is {x.dtype.value}, not u8"
+    window = window_of(_attrs(node), x.shape[2:], node.input(3).type.shape[2:])
+    if _layer(node).x_zero and any(pad != 0 for pad in (*window.begins, *window.ends)):
+        return "its padding stands for another value than 0"
+    return None
+
+
+def _depthwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, DepthwiseTiling]]:
+    shapes = _shapes(node)
+    depth, height, width = (typical(size) for size in shapes.result)
+    planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * depth
+    return rank_depthwise_tilings(height, width, planes, math.prod(shapes.kernel), shapes.lanes, count)
+
+
+def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling) -> None:
+    shapes, layer, y = _shapes(node), _layer(node), node.output.type
+    packed = pack_depthwise(
+        layer.weights, shapes.lanes, y.layout.lanes(shapes.out_channels), shapes.blocks_out, np.int32
+    )
+    fast = (shapes.kernel[2], shapes.strides[2]) in FAST_WINDOWS and shapes.dilations[2] == 1
+    buffers: dict[str, BufferArg | int] = {
+        "x": builder.argument(node.input(0), gaps=True),
+        "weights": BufferArg(builder.constant(packed, f"{node.name}.weights")),
+        **_epilogue_buffers(node, builder, shapes),
+    }
+    buffers["y"] = builder.result(node.output, gaps=True)
+    sizes: dict[str, Dim] = {"N": y.shape[0], "CB": shapes.blocks_out, "item_rows": tiling.item_rows}
+    sizes |= window_sizes(shapes) | _epilogue_sizes(node, builder)
+    window = {"window": shapes.kernel[2], "stride": shapes.strides[2], "dilation": 1}
+    if not fast:
+        window = dict.fromkeys(window, 0)
+    variant = Variant.of(
+        "conv.u8.blocked.depthwise", columns=tiling.columns, lanes=shapes.lanes, **window, **_element_params(node)
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
 RULES = {
     "q_linear_conv": (
+        TiledRule(
+            "conv.u8.blocked.depthwise", DepthwiseTiling, _depthwise_refusal, _depthwise_tilings, _emit_depthwise
+        ),
         TiledRule(
             "conv.u8.blocked.pointwise", PointwiseTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise
         ),

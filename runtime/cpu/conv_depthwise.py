@@ -1,4 +1,4 @@
-"""conv.f32.blocked.depthwise: one filter per channel, any window, stride, dilation and padding.
+"""conv.f32.blocked.depthwise, conv.u8.blocked.depthwise: one filter per channel, any window, stride, dilation, padding.
 
 The output has the input's channel layout, so that weights are packed at the input's physical lanes. Window rows outside
 the input are left out of the sum; tiles that touch the left or right border read zeros there. Nothing is copied.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div, round_up
 from cnnc.runtime.cpu.conv_footprint import GAPS, images_access, residual_inplace
+from cnnc.runtime.cpu.tile_table import element_bytes, element_of, pixel_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.depthwise"
@@ -32,17 +33,22 @@ all three from KW, SW, DW), activation, residual (0 or 1), lanes."""
 
 
 def pack_depthwise(
-    w: NDArray[Any], lanes: int, input_lanes: Sequence[int] | None = None, blocks: int | None = None
-) -> NDArray[np.float32]:
+    w: NDArray[Any],
+    lanes: int,
+    input_lanes: Sequence[int] | None = None,
+    blocks: int | None = None,
+    dtype: type[np.float32 | np.int32] = np.float32,
+) -> NDArray[Any]:
     """``w`` [C, 1, KD, KH, KW] (or fewer spatial axes) as [channel block][KD][KH][KW][lane], pad lanes zero.
 
-    ``input_lanes`` gives the physical lane of each channel, ``blocks`` the number of channel blocks.
+    ``input_lanes`` gives the physical lane of each channel, ``blocks`` the number of channel blocks, ``dtype`` the type
+    of packed weights: int32 for bytes.
     """
     channels, window = w.shape[0], w.shape[2:]
     where = np.arange(channels) if input_lanes is None else np.asarray(input_lanes)
     blocks = blocks or int(where.max()) // lanes + 1
-    physical = np.zeros((blocks * lanes, *window), np.float32)
-    physical[where] = np.asarray(w, np.float32)[:, 0]
+    physical = np.zeros((blocks * lanes, *window), dtype)
+    physical[where] = np.asarray(w, dtype)[:, 0]
     return np.ascontiguousarray(np.moveaxis(physical.reshape(blocks, lanes, *window), 1, -1))
 
 
@@ -56,16 +62,17 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     block_bytes = s["CB"] * int(params["lanes"]) * 4
-    y_image = s["OD"] * s["OH"] * s["OW"] * block_bytes
+    size, pixel = element_bytes(params), s["CB"] * pixel_bytes(params)
+    y_image = s["OD"] * s["OH"] * s["OW"] * pixel
     accesses = [
-        images_access("x", s, s["D"] * s["H"] * s["W"] * block_bytes, False),
+        images_access("x", s, s["D"] * s["H"] * s["W"] * pixel, False, size),
         Access("weights", 0, s["KD"] * s["KH"] * s["KW"] * block_bytes, False),
         Access("bias", 0, block_bytes, False),
-        images_access("y", s, y_image, True),
+        images_access("y", s, y_image, True, size),
     ]
     if params["residual"]:
         accesses.append(images_access("residual", s, y_image, False))
-    if params["activation"] == "prelu":
+    if params["activation"] in ("prelu", "requantize"):
         accesses.append(Access("slopes", 0, block_bytes, False))
     return tuple(accesses)
 
@@ -76,7 +83,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     tile_columns = constant(target, int(params["columns"]))
-    vector_bytes = constant(target, target.vector_bytes)
+    vector_bytes, block_pixel = constant(target, target.vector_bytes), constant(target, pixel_bytes(params))
+    element = constant(target, element_bytes(params))
 
     window, dilation = int(params["window"]), int(params["dilation"])
 
@@ -90,6 +98,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             partial,
             str(params["activation"]),
             bool(params["residual"]),
+            element_of(params),
         )
         return intrinsic(target, lambda b, *values: emit_depthwise_tile(b, tile, *values), len(DEPTHWISE_ARGS))
 
@@ -105,13 +114,13 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     store_index, zero_vectors = memory.store_index, memory.zero_vectors
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
-        COLUMNS, BYTES = tile_columns(), vector_bytes()
+        COLUMNS, LANES_BYTES, BYTES = tile_columns(), vector_bytes(), block_pixel()
         x, weights, bias, residual, slopes, y = args[0], args[1], args[2], args[3], args[4], args[5]
         CB, D, H, W, OD, OH, OW = args[7], args[8], args[9], args[10], args[11], args[12], args[13]
         KD, KH, KW, SD, SH, SW = args[14], args[15], args[16], args[17], args[18], args[19]
         DD, DH, DW, PD, PH, PW = args[20], args[21], args[22], args[23], args[24], args[25]
         item_rows, alpha, beta = args[26], args[27], args[28]
-        x_gap, y_gap, residual_gap = args[29] * 4, args[30] * 4, args[31] * 4
+        x_gap, y_gap, residual_gap = args[29] * element(), args[30] * element(), args[31] * element()
 
         # One thread computes whole maps: rows that two groups read are still in its cache.
         is_whole = end - begin == args[6] * CB * OD * ((OH + item_rows - 1) // item_rows)
@@ -136,7 +145,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             image_y = y + image * y_gap
             image_residual = residual + image * residual_gap
             block_y = ((plane * OD + depth) * OH) * OW * BYTES
-            block_weights = weights + block * KD * KH * KW * BYTES
+            block_weights = weights + block * KD * KH * KW * LANES_BYTES
             for row in range(row_begin, row_end):
                 rows = 0
                 for kd in range(KD):
@@ -148,7 +157,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         if iy < 0 or iy >= H:
                             continue
                         store_index(table + rows * 16, (z * H + iy) * W * BYTES)
-                        store_index(table + rows * 16 + 8, (kd * KH + ky) * KW * BYTES)
+                        store_index(table + rows * 16 + 8, (kd * KH + ky) * KW * LANES_BYTES)
                         rows += 1
                 for column in range(0, OW, COLUMNS):
                     first = column * SW - PW
@@ -157,20 +166,20 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     over = max(-first, first + span - (W - 1))
                     if full and over <= 0:
                         inner_tile(
-                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
-                            slopes + block * BYTES, image_residual + offset, image_y + offset,
+                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * LANES_BYTES,
+                            slopes + block * LANES_BYTES, image_residual + offset, image_y + offset,
                             COLUMNS, zeros, alpha, beta,
                         )  # fmt: skip
                     elif full and over <= edge_reach():
                         edge_tile(
-                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
-                            slopes + block * BYTES, image_residual + offset, image_y + offset,
+                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * LANES_BYTES,
+                            slopes + block * LANES_BYTES, image_residual + offset, image_y + offset,
                             COLUMNS, zeros, alpha, beta,
                         )  # fmt: skip
                     else:
                         border_tile(
-                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * BYTES,
-                            slopes + block * BYTES, image_residual + offset, image_y + offset,
+                            block_x, first, W, block_weights, table, rows, KW, SW, DW, bias + block * LANES_BYTES,
+                            slopes + block * LANES_BYTES, image_residual + offset, image_y + offset,
                             OW - column, zeros, alpha, beta,
                         )  # fmt: skip
 

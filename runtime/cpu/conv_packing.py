@@ -23,7 +23,7 @@ class PackedWeights:
     ``segment_count``: the most that one tile has.
     """
 
-    weights: NDArray[np.float32] | NDArray[np.int32]
+    weights: NDArray[Any]
     segments: NDArray[np.int64]
     segment_count: int
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_packing import pack_byte_weights
 from cnnc.runtime.cpu.pointwise_tiling import tail_halves
 from cnnc.runtime.host.quantized import q_linear_conv
@@ -67,6 +68,9 @@ def run_bytes(
     physical[:, where] = x
     rows, columns, blocks = tile
     tail = tail_halves(oc, blocks, lanes) if kernel == "pointwise" else 0
+    depthwise = (
+        pack_depthwise(weights, lanes, where, physical.shape[1] // lanes, np.int32) if groups == ic == oc else None
+    )
     packed = pack_byte_weights(weights, lanes, blocks, groups, where, tail * lanes // 2)
     y_blocks = -(-oc // (lanes * blocks)) * blocks - (blocks - -(-tail // 2) if tail else 0)
     unsigned_zero = int(x_zero) + (128 if dtypes[0] == "i8" else 0)
@@ -99,16 +103,34 @@ def run_bytes(
         sizes |= {"pixels": h * w, "slab_tiles": 2 * tiles[0], "pixel_tiles": tiles[0]}
         sizes |= {"input_alpha": 0, "input_beta": 0, "input_image": 0}
         options |= {"tail": tail} if tail else {}
+    elif kernel == "depthwise":
+        del buffers["segments"], options["blocks"]
+        buffers["weights"] = depthwise
+        sizes = {name: sizes[name] for name in ("N", "alpha", "beta", "x_gap", "y_gap", "residual_gap")}
+        sizes |= {
+            "CB": y_blocks,
+            "item_rows": tiles[0],
+            **_window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads),
+        }
+        options |= (
+            {"window": w_shape[3], "stride": stride[1], "dilation": 1}
+            if dilation[1] == 1
+            else dict.fromkeys(("window", "stride", "dilation"), 0)
+        )
     else:
-        (oh, ow), (kh, kw) = expected.shape[2:], w_shape[2:]
-        sizes |= dict(zip("D H W OD OH OW KD KH KW".split(), (1, h, w, 1, oh, ow, 1, kh, kw)))
-        sizes |= dict(zip("SD SH SW DD DH DW PD PH PW".split(), (1, *stride, 1, *dilation, 0, *pads[:2])))
+        sizes |= _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
         sizes |= {"row_tiles": tiles[0], "column_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
         options |= {"rows": rows, "input_block": lanes}
     got = run(Variant.of(f"conv.u8.blocked.{kernel}", **options), buffers, sizes, target)["y"]
     return from_blocked(got, oc), expected
 
 
+def _window_sizes(x: Any, y: Any, w: Any, stride: Any, dilation: Any, pads: Any) -> dict[str, int]:
+    names = "D H W OD OH OW KD KH KW SD SH SW DD DH DW PD PH PW".split()
+    return dict(zip(names, (1, *x[2:], 1, *y[2:], 1, *w[2:], 1, *stride, 1, *dilation, 0, *pads[:2])))
+
+
+DEPTHWISE: dict[str, Any] = {"kernel": "depthwise", "pads": (1, 1, 1, 1), "zeros": (0, 9), "tile": (1, 5, 1)}
 POINTWISE = {"kernel": "pointwise"}
 CASES: list[dict[str, Any]] = [
     {"x_shape": (1, 3, 9, 7), "w_shape": (20, 3, 3, 3), "stride": (2, 2), "pads": (1, 1, 1, 1)},
@@ -120,6 +142,9 @@ CASES: list[dict[str, Any]] = [
     {"x_shape": (2, 23, 5, 5), "w_shape": (70, 23, 1, 1), "pieces": (5, 17, 1), **POINTWISE, "tile": (1, 4, 3)},
     {"x_shape": (1, 67, 3, 5), "w_shape": (24, 67, 1, 1), "dtypes": ("i8", "u8"), "zeros": (-128, 9), **POINTWISE},
     {"x_shape": (1, 300, 1, 3), "w_shape": (16, 300, 1, 1), **POINTWISE, "extreme": True, "zeros": (0, 255)},
+    {"x_shape": (2, 37, 9, 13), "w_shape": (37, 1, 3, 3), "groups": 37, **DEPTHWISE},
+    {"x_shape": (1, 20, 8, 11), "w_shape": (20, 1, 5, 5), "groups": 20, "stride": (2, 2), **DEPTHWISE, "extreme": True},
+    {"x_shape": (1, 5, 9, 9), "w_shape": (5, 1, 2, 3), "groups": 5, "dilation": (1, 2), **DEPTHWISE},
 ]  # fmt: skip
 
 

@@ -1,0 +1,94 @@
+"""Which kernels take ops on bytes, what is left to the host, and that results are those of the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cnnc import interp
+from cnnc.compiler import CompiledModel, Options, compile_graph
+from cnnc.ir import Graph
+from cnnc.ops import OPS
+from cnnc.ops.quantized import QuantizedConvAttrs
+from cnnc.types import DType, TensorType
+
+DTYPES = {DType.U8: np.uint8, DType.I8: np.int8}
+
+
+def quantized_conv(
+    shape: tuple[int, ...] = (1, 20, 9, 7),
+    w_shape: tuple[int, ...] = (24, 20, 3, 3),
+    *,
+    weights: Any = None,
+    dtype: DType = DType.U8,
+    x_zero: int = 0,
+    w_zero: int = 0,
+    bias: int = 0,
+    x_scale: float = 0.01,
+    group: int = 1,
+    pads: tuple[int, ...] = (1, 1, 1, 1),
+) -> Graph:
+    graph = Graph(OPS, "quantized")
+    if weights is None:
+        weights = np.random.default_rng(1).integers(-128, 128, w_shape).astype(np.int8)
+    constants = {
+        "x_scale": np.float32(x_scale),
+        "x_zero": np.array(x_zero, DTYPES[dtype]),
+        "w": weights,
+        "w_scale": np.full(len(weights), 0.002, np.float32),
+        "w_zero": np.full(len(weights), w_zero, weights.dtype),
+        "y_scale": np.float32(0.04),
+        "y_zero": np.array(3, DTYPES[dtype]),
+        "bias": np.full(len(weights), bias, np.int32),
+    }
+    x = graph.add_input("x", TensorType(shape, dtype))
+    operands = [x, *(graph.add_constant(np.asarray(array), name) for name, array in constants.items())]
+    attrs = QuantizedConvAttrs(pads=pads, group=group)
+    node = graph.add_node("q_linear_conv", operands, attrs, names=["y"])
+    graph.set_outputs([node.output], ["y"])
+    return graph
+
+
+def compiled(graph: Graph) -> tuple[CompiledModel, str, str]:
+    """The model, the kernel of its convolution, and why others were refused."""
+    model = compile_graph(graph, Options())
+    [decision] = [decision for decision in model.lowered.decisions if decision.op == "q_linear_conv"]
+    return model, decision.chosen, "; ".join(reason for _, reason in decision.refused)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "case"),
+    [
+        ("conv.u8.blocked.direct", {}),
+        ("conv.u8.blocked.direct", {"x_zero": 77, "dtype": DType.I8}),
+        ("conv.u8.blocked.pointwise", {"w_shape": (24, 20, 1, 1), "pads": (0, 0, 0, 0), "x_zero": 200}),
+        ("conv.u8.blocked.depthwise", {"w_shape": (20, 1, 3, 3), "group": 20}),
+        ("conv.u8.blocked.direct", {"w_shape": (20, 1, 3, 3), "group": 20, "x_zero": 9}),
+        ("conv.u8.blocked.direct", {"weights": np.full((24, 20, 3, 3), 255, np.uint8), "w_zero": 128}),
+    ],
+)
+@pytest.mark.jit
+def test_kernels_equal_the_reference(kernel: str, case: dict[str, Any]) -> None:
+    graph = quantized_conv(**case)
+    dtype = DTYPES[case.get("dtype", DType.U8)]
+    x = np.random.default_rng(2).integers(0, 256, (1, 20, 9, 7)).astype(np.uint8).view(dtype)
+    expected = interp.run(graph, {"x": x})["y"]
+    model, chosen, _ = compiled(graph)
+    assert chosen == kernel
+    np.testing.assert_array_equal(model.run({"x": x})["y"], expected)
+
+
+@pytest.mark.parametrize(
+    ("reason", "case"),
+    [
+        ("do not fit int8", {"weights": np.full((24, 20, 3, 3), 255, np.uint8), "w_zero": 100}),
+        ("may not fit int32", {"bias": 2**31 - 1000}),
+        ("is not finite", {"x_scale": np.inf}),
+    ],
+)
+def test_what_bytes_cannot_hold_is_left_to_the_host(reason: str, case: dict[str, Any]) -> None:
+    _, chosen, refused = compiled(quantized_conv(**case))
+    assert chosen == "host"
+    assert reason in refused
