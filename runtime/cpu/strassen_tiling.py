@@ -7,6 +7,7 @@ AVX-512).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.cpu.pointwise_tiling import channel_cost, most_columns
@@ -70,6 +71,12 @@ class StrassenLayer:
 
 def rank_strassen_tilings(layer: StrassenLayer, count: int = 1) -> list[tuple[float, StrassenTiling]]:
     """Up to ``count`` tilings, those first that suit several threads best."""
+    return list(_ranked(layer)[:count])
+
+
+# Networks repeat their layers.
+@lru_cache(maxsize=256)
+def _ranked(layer: StrassenLayer) -> tuple[tuple[float, StrassenTiling], ...]:
     half_oc = layer.oc_blocks // HALVES
     scores: dict[StrassenTiling, float] = {}
     works: dict[StrassenTiling, float] = {}
@@ -80,9 +87,9 @@ def rank_strassen_tilings(layer: StrassenLayer, count: int = 1) -> list[tuple[fl
         for columns in range(1, min(-(-layer.pixels // HALVES), most_columns(blocks, layer.lanes)) + 1):
             all_tiles = -(-layer.pixels // (HALVES * columns))
             tile_bytes = HALVES * columns * layer.ic_blocks * layer.lanes * 4
-            for pixel_tiles in {-(-all_tiles // parts) for parts in range(1, all_tiles + 1)}:
-                if pixel_tiles > 1 and pixel_tiles * tile_bytes > _SLAB_BYTES:
-                    continue
+            most = min(max(_SLAB_BYTES // tile_bytes, 1), all_tiles)
+            # Groups of equal size: as many as each size needs, each as small as will do.
+            for pixel_tiles in {-(-all_tiles // -(-all_tiles // size)) for size in range(1, most + 1)}:
                 groups = layer.batch * -(-all_tiles // pixel_tiles)
                 largest = groups * pixel_tiles / (layer.batch * all_tiles)
                 products, differences = _work(layer, columns, blocks, pixel_tiles)
@@ -93,7 +100,7 @@ def rank_strassen_tilings(layer: StrassenLayer, count: int = 1) -> list[tuple[fl
                 )
                 tiling = StrassenTiling(columns, blocks, pixel_tiles, -item)
                 scores[tiling], works[tiling] = score, products + differences
-    return [(works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__)[:count]]
+    return tuple((works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__))
 
 
 def _work(layer: StrassenLayer, columns: int, blocks: int, pixel_tiles: int) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from cnnc.runtime.cpu.conv_tiling import rank_register_tiles
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
@@ -76,7 +77,9 @@ def rank_winograd_tilings(
     return found[:count]
 
 
-def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[float, WinogradTiling]]:
+# Networks repeat their layers.
+@lru_cache(maxsize=256)
+def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> tuple[tuple[float, WinogradTiling], ...]:
     tiles = layer.batch
     for size, dilation, made in zip(layer.output[1:], layer.dilation, outputs):
         tiles *= dilation * -(-max(size, 1) // (dilation * made))
@@ -100,7 +103,7 @@ def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> list[tuple[
                 chunk_tiles = min(chunk, -item)
                 tiling = replace(tiling, oc_tiles=-(item // chunk_tiles) * chunk_tiles, chunk_tiles=chunk_tiles)
                 scores[tiling], works[tiling] = score, products + inputs + rest
-    return [(works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__)]
+    return tuple((works[tiling], tiling) for tiling in sorted(scores, key=scores.__getitem__))
 
 
 def _register_tiles(layer: WinogradLayer, outputs: tuple[int, int], group: int) -> list[tuple[float, int, int, int]]:
