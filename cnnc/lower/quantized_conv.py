@@ -20,11 +20,13 @@ from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_packing import QUAD, pack_byte_weights
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, DepthwiseTiling, rank_conv_tilings, rank_depthwise_tilings
 from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, rank_pointwise_tilings, tail_halves
-from cnnc.runtime.kernel import Variant
+from cnnc.runtime.jit.target import has_byte_products
+from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
 _BYTES_OF_WORD = 0x01010101
+_MOST_RANKED = 1000  # tilings, of which all are ranked
 
 
 def _attrs(node: Node) -> QuantizedConvAttrs:
@@ -59,6 +61,15 @@ def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return reason
 
 
+def _fits(pixels: int, blocks: int, target: Target) -> bool:
+    """Whether a tile's sums, the weights of a step and one broadcast fit the registers.
+
+    Without byte products weights and broadcasts take two registers each, and the products one.
+    """
+    others = blocks + 1 if has_byte_products(target) else 2 * blocks + 3
+    return pixels * blocks + others <= (32 if target.lanes == 16 else 16)
+
+
 def _word_blocks(shapes: ConvShapes, groups: int) -> int:
     """Input blocks that an output reads, in blocks of as many words of four bytes as there are lanes."""
     return max(1, -(-shapes.blocks_in // (groups * QUAD)))
@@ -69,7 +80,8 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     blocks = _word_blocks(shapes, _attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
     pixels = typical(product(shapes.source))
-    return rank_pointwise_tilings(pixels, blocks, shapes.out_channels, shapes.lanes, batch, count)
+    ranked = rank_pointwise_tilings(pixels, blocks, shapes.out_channels, shapes.lanes, batch, _MOST_RANKED)
+    return [(cost, tile) for cost, tile in ranked if _fits(tile.columns, tile.blocks, builder.target)][:count]
 
 
 def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling) -> None:
@@ -86,7 +98,7 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling
 
 def _direct_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
     shapes = _shapes(node)
-    return rank_conv_tilings(
+    ranked = rank_conv_tilings(
         [typical(size) for size in shapes.result],
         shapes.kernel,
         shapes.strides,
@@ -96,8 +108,11 @@ def _direct_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence
         shapes.lanes,
         shapes.lanes,
         typical(node.output.type.shape[0], 1),
-        count,
+        _MOST_RANKED,
     )
+    return [(cost, tile) for cost, tile in ranked if _fits(tile.rows * tile.columns, tile.blocks, builder.target)][
+        :count
+    ]
 
 
 def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 _LABEL = re.compile(r"^(\.L\w+):")
 _JUMP = re.compile(r"^\s+j\w+\s+(\.L\w+)")
-_FMA = re.compile(r"^\s+vfn?m(add|sub)\w*p[sd]\s")
+_FMA = re.compile(r"^\s+v(fn?m(add|sub)\w*p[sd]|pdpbusd|pmaddwd)\s")
 _STACK = re.compile(r"^\s+\w+\s.*\(%rsp[,)]")
-_LOAD = re.compile(r"^\s+v?(mov[au]p[sd]|movs[sd]|broadcasts[sd]|broadcastf\w+)\s+[^,]*\(")
+_LOAD = re.compile(r"^\s+v?(mov[au]p[sd]|movs[sd]|broadcasts[sd]|broadcastf\w+|pbroadcastd)\s+[^,]*\(")
 _MEMORY_OPERAND = re.compile(r"^\s+\w+\s+[^%,]*\(")
 
 
@@ -19,7 +19,7 @@ class LoopFacts:
 
     Attributes:
         instructions: all of them.
-        multiply_adds: fused ones on vectors.
+        multiply_adds: fused ones on vectors, or sums of products of integers.
         stack_moves: instructions with an operand on the stack: spilled registers.
         loads: instructions that only load a vector, or one element into all lanes.
         folded_loads: multiply-adds that take an operand from memory.

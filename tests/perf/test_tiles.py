@@ -25,6 +25,7 @@ from cnnc.lower.selection import Candidate, LayerTiming, Selection
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs, ConvTransposeAttrs
 from cnnc.ops.linear import GemmAttrs
+from cnnc.ops.quantized import QuantizedConvAttrs
 from cnnc.runtime.jit.kernel_library import assembly
 from cnnc.runtime.jit.listing import LoopFacts, densest_loop, hottest_block, hottest_loop
 from cnnc.runtime.jit.target import x86_target
@@ -61,6 +62,14 @@ def conv(kernel: str, channels: int, out: int, size: int, window: int, stride: i
     pads = (window // 2,) * 4
     attrs = ConvAttrs(pads=pads, strides=(stride, stride), group=group)
     return Case("conv", (1, channels, size, size), (out, channels // group, window, window), attrs, kernel, tile)
+
+
+def quantized(kernel: str, channels: int, size: int, window: int, stride: int = 1) -> Case:
+    """A square convolution of bytes, with as many output channels."""
+    group = channels if kernel.endswith("depthwise") else 1
+    attrs = QuantizedConvAttrs(pads=(window // 2,) * 4, strides=(stride, stride), group=group)
+    w = (channels, channels // group, window, window)
+    return Case("q_linear_conv", (1, channels, size, size), w, attrs, kernel)
 
 
 def _tile(rows: int, columns: int, blocks: int) -> dict[str, int]:
@@ -103,6 +112,10 @@ CASES = {
         ConvTransposeAttrs(strides=(2, 2)),
         "conv_transpose.f32.blocked",
     ),
+    "direct 3x3 of bytes": quantized("conv.u8.blocked.direct", 192, 56, 3),
+    "direct 3x3 of bytes, a small map": quantized("conv.u8.blocked.direct", 512, 7, 3),
+    "pointwise of bytes": quantized("conv.u8.blocked.pointwise", 192, 56, 1),
+    "depthwise 3x3 of bytes": quantized("conv.u8.blocked.depthwise", 96, 56, 3),
     "gemm of one row": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
     "gemm of 8 rows": Case("gemm", (8, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
 }
@@ -117,8 +130,9 @@ def test_tile(name: str, level: str, request: pytest.FixtureRequest) -> None:
         pytest.skip("the tile is one of 16 lanes")
     if not request.config.getoption("--update-golden") and f"LLVM {LLVM}:" not in EXPECTED.read_text(encoding="utf-8"):
         pytest.skip(f"nothing is written down for LLVM {LLVM}, whose registers are allocated in another way")
-    [variant] = _variants(CASES[name], x86_target(level))
-    facts = dataclasses.asdict(CASES[name].code(assembly(variant, x86_target(level))))
+    target = x86_target(level, frozenset({"avx512_vnni"}) if CASES[name].op == "q_linear_conv" else frozenset())
+    [variant] = _variants(CASES[name], target)
+    facts = dataclasses.asdict(CASES[name].code(assembly(variant, target)))
     assert facts["multiply_adds"] > 0
     check(EXPECTED, recorded, facts, worse_for_a_multiply_add, request)
 
@@ -169,10 +183,26 @@ def _variants(case: Case, target: Target) -> list[Variant]:
 
 
 def _placed(case: Case, target: Target) -> Node:
+    graph = _quantized_layer(case) if case.op == "q_linear_conv" else _float_layer(case)
+    optimise_graph(graph, Options(), Notes(), target=target)
+    [node] = [node for node in graph.nodes if node.op == case.op]
+    return node
+
+
+def _quantized_layer(case: Case) -> Graph:
+    graph = Graph(OPS)
+    constants: dict[str, Any] = {"x scale": np.float32(0.1), "x zero": np.uint8(0)}
+    constants |= {"w": np.ones(case.w, np.int8), "w scale": np.float32(0.1), "w zero": np.int8(0)}
+    constants |= {"y scale": np.float32(0.1), "y zero": np.uint8(0)}
+    x = graph.add_input("x", TensorType(case.x, DType.U8))
+    operands = [x, *(graph.add_constant(np.asarray(array), name) for name, array in constants.items())]
+    graph.set_outputs([graph.add_node(case.op, operands, case.attrs, names=("y",)).output], ["y"])
+    return graph
+
+
+def _float_layer(case: Case) -> Graph:
     graph = Graph(OPS)
     x = graph.add_input("x", TensorType(case.x, DType.F32))
     w = graph.add_constant(np.random.default_rng(0).standard_normal(case.w).astype(np.float32), "w")
     graph.set_outputs([graph.add_node(case.op, [x, w], case.attrs, names=("y",)).output], ["y"])
-    optimise_graph(graph, Options(), Notes(), target=target)
-    [node] = [node for node in graph.nodes if node.op == case.op]
-    return node
+    return graph
