@@ -99,7 +99,7 @@ def _environment(value: Any) -> Environment:
     texts = [record.get(name) for name in ("cpu", "target", "kernels")]
     if not all(isinstance(text, str) for text in texts):
         raise _MalformedError("environment lacks the CPU, the target or the hash of the kernels")
-    return Environment(str(texts[0]), str(texts[1]), _whole(record.get("threads"), "threads"), str(texts[2]))
+    return Environment(str(texts[0]), str(texts[1]), _whole(record.get("threads"), "threads", 1), str(texts[2]))
 
 
 def _machine(value: Any) -> Machine:
@@ -131,7 +131,7 @@ def _candidate(value: Any, key: str) -> Candidate:
     names = [item.name for item in dataclasses.fields(rule.kind)]
     if sorted(tiling) != sorted(names):
         raise _MalformedError(f"{key}: a tiling of {rule.name} has {', '.join(names)}, not {', '.join(tiling)}")
-    sizes = {name: _whole(tiling[name], f"{key}: {name}") for name in names}
+    sizes = {name: _whole(tiling[name], f"{key}: {name}", 0) for name in names}
     return Candidate(rule.name, rule.kind(**sizes), _positive(record.get("cost"), key))
 
 
@@ -141,9 +141,9 @@ def _object(value: Any, what: str) -> dict[str, Any]:
     return value
 
 
-def _whole(value: Any, what: str) -> int:
-    if type(value) is not int or value < 1:
-        raise _MalformedError(f"{what} is {value!r}, not a whole number from 1 on")
+def _whole(value: Any, what: str, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise _MalformedError(f"{what} is {value!r}, not a whole number from {least} on")
     return value
 
 

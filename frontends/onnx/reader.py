@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from cnnc.errors import ModelError, UnsupportedError
+from cnnc.frontends.onnx.text_check import check_text
 
 MAX_MODEL_BYTES = (1 << 31) - 1
 """A protobuf message cannot be larger; bigger models keep their weights in external data."""
@@ -77,3 +78,4 @@ def _check_header(model: onnx.ModelProto, where: str) -> None:
     if model.ir_version > _NEWEST_IR:
         reason = f"IR version {model.ir_version} is newer than {_NEWEST_IR}, the newest that is known"
         raise UnsupportedError(reason, where=where, hint="update the onnx package, or export for an older version")
+    check_text(model, where)

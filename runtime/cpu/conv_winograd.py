@@ -244,7 +244,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
             listed = -1
             entries = 0
-            for chunk_begin in range(oc_begin, oc_end, chunk_tiles):
+            # A range with a step known at run time only would keep code that raises.
+            for chunk in range((oc_end - oc_begin + chunk_tiles - 1) // chunk_tiles):
+                chunk_begin = oc_begin + chunk * chunk_tiles
                 chunk_end = min(chunk_begin + chunk_tiles, oc_end)
                 chunk_first = load_index(segments + chunk_begin * 24 + 16)
                 chunk_floats = set_floats - chunk_first

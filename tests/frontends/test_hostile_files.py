@@ -68,6 +68,19 @@ def test_truncated() -> None:
         import_onnx(data[: len(data) // 2])
 
 
+@pytest.mark.parametrize("field", ["name", "op_type", "input"])
+def test_names_that_are_no_text(field: str) -> None:
+    model = conv_model()
+    node = model.graph.node[0]
+    if field == "input":
+        node.input[0] = "@@@@"
+    else:
+        setattr(node, field, "@@@@")
+    data = model.SerializeToString().replace(b"@@@@", b"@\xff\xfe@")
+    with pytest.raises(ModelError, match="is not UTF-8 text"):
+        import_onnx(data)
+
+
 def test_garbage() -> None:
     with pytest.raises(ModelError, match=r"does not parse|no graph"):
         import_onnx(np.random.default_rng(0).bytes(4096))

@@ -13,7 +13,7 @@ from cnnc.compiler import CompiledModel, compile
 from cnnc.export import export_graph
 from cnnc.exporting import export_onnx
 from cnnc.ir import Array, Graph
-from cnnc.ir.text import constant_arrays, print_graph
+from cnnc.ir.text import print_apart
 from cnnc.ir.text_parser import parse_graph
 from cnnc.runtime.artifact import load_artifact, save_artifact
 from cnnc.runtime.session import InferenceSession
@@ -37,7 +37,8 @@ def _at_level(level: int) -> Callable[[Graph], Run]:
 
 
 def _through_text(graph: Graph) -> Run:
-    back = parse_graph(print_graph(graph), graph.table, constant_arrays(graph))
+    text, weights = print_apart(graph)
+    back = parse_graph(text, graph.table, weights)
     return compile(back, level=2).run
 
 
