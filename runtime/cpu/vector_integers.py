@@ -1,0 +1,44 @@
+"""Arithmetic on vectors of 32-bit integers, and what joins them with floats: bits and conversions."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from cnnc.runtime.cpu.vector_values import VectorValues
+
+
+class VectorIntegers(VectorValues):
+    """Sums and shifts are modulo 2^32."""
+
+    def bits(self, a: ir.Value) -> ir.Value:
+        """The bits of floats as 32-bit integers."""
+        return self.ir.bitcast(a, self.integers)
+
+    def from_bits(self, a: ir.Value) -> ir.Value:
+        return self.ir.bitcast(a, self.vector)
+
+    def int_add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.add(a, b)
+
+    def int_sub(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.sub(a, b)
+
+    def int_and(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.and_(a, b)
+
+    def int_or(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return self.ir.or_(a, b)
+
+    def shift_left(self, a: ir.Value, count: int) -> ir.Value:
+        return self.ir.shl(a, self.int_const(count))
+
+    def shift_right(self, a: ir.Value, count: int) -> ir.Value:
+        """Arithmetic: the sign moves in."""
+        return self.ir.ashr(a, self.int_const(count))
+
+    def to_int(self, a: ir.Value) -> ir.Value:
+        """Floats of integral value, below 2^31 in magnitude, as 32-bit integers."""
+        return self.ir.fptosi(a, self.integers)
+
+    def to_float(self, a: ir.Value) -> ir.Value:
+        return self.ir.sitofp(a, self.vector)
