@@ -7,6 +7,7 @@ are one. Ops that move elements keep their input's range.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cnnc.ir import Graph, Node, Value
@@ -32,40 +33,54 @@ class Placement:
     Attributes:
         activations: values with a range of their own, in graph order.
         moved: results of moves -> the value whose range they have.
-        layers: nodes with weights that are quantized.
+        chosen: nodes that compute on integers.
         excluded: nodes that stay in float though their op could be quantized, with the reason.
     """
 
     activations: tuple[Value, ...]
     moved: dict[Value, Value]
-    layers: tuple[Node, ...]
-    excluded: dict[str, str]
+    chosen: tuple[Node, ...]
+    excluded: dict[Node, str]
+
+    @property
+    def layers(self) -> tuple[Node, ...]:
+        """The chosen nodes with weights."""
+        return tuple(node for node in self.chosen if node.op in LAYERS)
 
 
-def place(graph: Graph, exclude: tuple[str, ...] = ()) -> Placement:
-    """Decide which values are quantized."""
-    excluded: dict[str, str] = {}
+def place(graph: Graph, exclude: tuple[str, ...] = (), in_float: Mapping[str, str] | None = None) -> Placement:
+    """Decide which values are quantized.
+
+    Args:
+        exclude: names of nodes, or parts of them, that stay in float.
+        in_float: further ones by the name of their result, with the reason.
+    """
+    excluded: dict[Node, str] = {}
     chosen: list[Node] = []
     for node in graph.nodes:
         if node.op not in INTEGER_OPS:
             continue
-        reason = _reason_not(node, exclude)
+        reason = _reason_not(node, exclude) or (in_float or {}).get(node.output.name)
         if reason is None:
             chosen.append(node)
         else:
-            excluded[node.name] = reason
+            excluded[node] = reason
     wanted: dict[Value, None] = {}
     for node in chosen:
         for operand in node.inputs[:2] if node.op in LAYERS else node.inputs:
             if operand is not None and operand.array is None:
                 wanted[operand] = None
-        result = node.output
-        clamp = _only_clamp(graph, result)
-        wanted[result if clamp is None else clamp.output] = None
+        wanted[stored_result(graph, node)] = None
     moved = _moved(graph, wanted)
     order = [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
     activations = tuple(value for value in order if value in wanted and value not in moved)
-    return Placement(activations, moved, tuple(node for node in chosen if node.op in LAYERS), excluded)
+    return Placement(activations, moved, tuple(chosen), excluded)
+
+
+def stored_result(graph: Graph, node: Node) -> Value:
+    """What is stored as integers of a chosen node's result: what its clamp makes of it, where that alone reads it."""
+    clamp = _only_clamp(graph, node.output)
+    return node.output if clamp is None else clamp.output
 
 
 def _reason_not(node: Node, exclude: tuple[str, ...]) -> str | None:

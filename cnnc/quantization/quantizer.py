@@ -12,7 +12,7 @@ from cnnc.ir.clone import clone_graph
 from cnnc.quantization.affine import Affine, activation_affine
 from cnnc.quantization.calibration import Progress, activation_ranges
 from cnnc.quantization.insertion import insert_pairs
-from cnnc.quantization.placement import place
+from cnnc.quantization.placement import Placement, place
 from cnnc.quantization.ranges import Range
 from cnnc.quantization.settings import Settings
 
@@ -45,6 +45,43 @@ class Quantized:
     layers: int
 
 
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A float model and the ranges of all that could be stored as integers: any choice of layers can be quantized.
+
+    Attributes:
+        source: the float graph in the form that is quantized; it is never written.
+        placement: of ``source``, with all layers that the settings allow.
+        ranges: by name of each of the placement's activations.
+        settings: how it was calibrated, and how weights are stored.
+    """
+
+    source: Graph
+    placement: Placement
+    ranges: Mapping[str, Range]
+    settings: Settings
+
+    def quantized(self, in_float: Mapping[str, str] | None = None) -> Quantized:
+        """The model with all layers on integers but for some.
+
+        Args:
+            in_float: layers that stay in float by the name of their result, with the reason.
+        """
+        graph = clone_graph(self.source)
+        placement = place(graph, self.settings.exclude, in_float)
+        affines = {
+            name: activation_affine(*range, symmetric=self.settings.symmetric) for name, range in self.ranges.items()
+        }
+        # What only moves elements has a range of its own where its source stays in float.
+        moved = {value.name: affines[source.name] for value, source in self.placement.moved.items()}
+        insert_pairs(graph, placement, {**moved, **affines}, self.settings)
+        graph.remove_unused_constants()
+        # It holds ops that the first passes must see: for them it is as new as an imported one.
+        graph.stage = "imported"
+        excluded = {node.name: reason for node, reason in placement.excluded.items()}
+        return Quantized(graph, self.ranges, affines, excluded, len(placement.layers))
+
+
 def quantize(
     model: Model,
     samples: Iterable[Mapping[str, Array]] | Callable[[], Iterable[Mapping[str, Array]]],
@@ -66,6 +103,18 @@ def quantize(
         ModelError, UnsupportedError: what is wrong with the model; a tensor that is infinite or NaN on the samples.
         InputError: there are no samples, or they do not fit the inputs.
     """
+    return calibrate(model, samples, settings, shapes=shapes, progress=progress).quantized()
+
+
+def calibrate(
+    model: Model,
+    samples: Iterable[Mapping[str, Array]] | Callable[[], Iterable[Mapping[str, Array]]],
+    settings: Settings | None = None,
+    *,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    progress: Progress = lambda what, done: None,
+) -> Calibrated:
+    """The first half of ``quantize``: bring the model into form, and find the range of every activation."""
     settings = settings or Settings()
     graph = read_graph(model, shapes)
     if isinstance(model, Graph):
@@ -74,12 +123,7 @@ def quantize(
     placement = place(graph, settings.exclude)
     again = samples if callable(samples) else _kept(samples)
     ranges = activation_ranges(graph, placement.activations, again, settings, progress)
-    affines = {name: activation_affine(low, high, symmetric=settings.symmetric) for name, (low, high) in ranges.items()}
-    insert_pairs(graph, placement, affines, settings)
-    graph.remove_unused_constants()
-    # It holds ops that the first passes must see: for them it is as new as an imported one.
-    graph.stage = "imported"
-    return Quantized(graph, ranges, affines, placement.excluded, len(placement.layers))
+    return Calibrated(graph, placement, ranges, settings)
 
 
 def _clean(graph: Graph, settings: Settings) -> None:
