@@ -6,12 +6,14 @@ bytes take them,
     sum((x - x_zero) * (w - w_zero)) + bias = sum(u * (w - w_zero)) + bias'
     bias' = bias - u_zero * sum(w - w_zero),    u_zero = x_zero + (128 for int8)
 
-modulo 2^32, so that only the result must fit.
+modulo 2^32, so that only the result must fit. Where it might not, but is so large for every input that y is the same
+number, the output's weights count as zero: quantizers give outputs of next to no weights biases near the limits.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +23,7 @@ from cnnc.ops.quantized_operands import BYTES
 from cnnc.types import DType
 
 _SIGN = 128
-_LARGEST_BYTE = 255
-_SUM_LIMIT = 2**31
+_INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class QuantizedLayer:
     """The constants of a convolution or a matrix product as kernels take them; M counts outputs.
 
     Attributes:
-        weights: int8 [M, C/group, ...] or [M, K], without their zero point.
+        weights: int8 [M, C/group, ...] or [M, K], without their zero point; zero for outputs that are constant because
+            their sums might be beyond int32.
         bias: int32 [M], with the corrections for the zero points.
         factors: float32 [M]: y = rint(sum * factor) + y_zero.
         x_zero, y_zero: zero points as stored.
@@ -108,9 +110,6 @@ def _layer(node: Node, at: _Positions, transposes: bool = False, alpha: float = 
         bias = _array(given).astype(np.int64).reshape(-1)
         if bias.size not in (1, outputs) or (given.type.rank > 1 and given.type.shape[0] != 1):
             return "its bias is not one number an output"
-    flat = weights.reshape(outputs, -1)
-    if np.any(np.abs(flat).sum(1, dtype=np.int64) * _LARGEST_BYTE + np.abs(bias) >= _SUM_LIMIT):
-        return "its sums may not fit int32"
     # The order in which the reference joins them.
     with np.errstate(all="ignore"):
         factors: Array = np.multiply(np.multiply(np.float32(alpha), x_scale.reshape(1)), w_scale.reshape(-1))
@@ -118,16 +117,37 @@ def _layer(node: Node, at: _Positions, transposes: bool = False, alpha: float = 
     if not np.isfinite(factors).all():
         return "the ratio of its scales is not finite"
     x_zero, y_zero = _zero(node, 2), _zero(node, at.y + 1)
+    limits = np.iinfo(y.type.dtype.numpy)
+    least, greatest = _sum_bounds(weights.reshape(outputs, -1), bias, np.iinfo(x.type.dtype.numpy), x_zero)
+    too_large = (least < _INT32.min) | (greatest > _INT32.max)
+    if np.any(too_large & (_results(least, factors, y_zero, limits) != _results(greatest, factors, y_zero, limits))):
+        return "its sums may not fit int32"
+    weights[too_large] = 0
     unsigned_zero = x_zero + (_SIGN if x.type.dtype is DType.I8 else 0)
-    corrected = bias - unsigned_zero * flat.sum(1, dtype=np.int64)
+    corrected = bias - unsigned_zero * weights.reshape(outputs, -1).sum(1, dtype=np.int64)
     return QuantizedLayer(
         weights.astype(np.int8),
         corrected.astype(np.uint64).astype(np.uint32).view(np.int32),
         np.ascontiguousarray(np.broadcast_to(factors, (outputs,))),
         x_zero,
         y_zero,
-        int(np.iinfo(y.type.dtype.numpy).min),
+        int(limits.min),
     )
+
+
+def _sum_bounds(weights: Array, bias: Array, x: Any, x_zero: int) -> tuple[Any, Any]:
+    """The least and the greatest sum of every output with its bias; ``weights`` [M, K], ``x`` iinfo of inputs."""
+    below, above = np.int64(x.min - x_zero), np.int64(x.max - x_zero)
+    positive = np.maximum(weights, 0).sum(1, dtype=np.int64)
+    negative = np.minimum(weights, 0).sum(1, dtype=np.int64)
+    return bias + positive * below + negative * above, bias + positive * above + negative * below
+
+
+def _results(sums: Array, factors: Array, y_zero: int, y: Any) -> Array:
+    """What sums become in the result, of iinfo ``y``, as the reference rounds them."""
+    with np.errstate(over="ignore"):
+        real: Array = np.rint(np.multiply(sums.astype(np.float32), factors))
+    return np.clip(real + y_zero, y.min, y.max)
 
 
 def _zero(node: Node, position: int) -> int:
