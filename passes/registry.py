@@ -38,6 +38,7 @@ _NAMES = (
     "fuse-matmul-add",
     "fuse-quantized-ops",
     "lower-batch-norm",
+    "lower-quantized-concat",
     "mark-optimised",
     "merge-common-subexpressions",
     "move-pointwise-conv",

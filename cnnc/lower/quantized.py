@@ -1,4 +1,4 @@
-"""Ops on bytes between the layers: element-wise ones, pools."""
+"""Ops on bytes between the layers: element-wise ones, tables, pools."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 import numpy as np
 
 from cnnc.dims import Dim, product
-from cnnc.ir import Node
+from cnnc.ir import Node, Value
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.pool import pool_sizes
 from cnnc.lower.rules import LoweringRule
 from cnnc.lower.spatial import float_bits
+from cnnc.ops.byte_table import TABLE_OPS, byte_table
 from cnnc.ops.quantized_operands import BYTES, Elementwise, byte_elementwise, global_average_scale
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
@@ -27,25 +28,59 @@ def _elementwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     found = byte_elementwise(node)
     if isinstance(found, str):
         return found
-    layouts = {node.input(position).type.layout for position in ((0, 3) if found.kind == "add" else (0,))}
-    return None if layouts == {node.output.type.layout} else "its operands and its result have different layouts"
+    layouts = {node.input(position).type.layout for position in found.data}
+    if layouts != {node.output.type.layout}:
+        return "its operands and its result have different layouts"
+    is_plain = not node.output.type.layout.is_blocked
+    return "an operand that broadcasts is in plain layout" if found.gated and is_plain else None
 
 
 def _emit_elementwise(node: Node, builder: ProgramBuilder) -> None:
     found = byte_elementwise(node)
     assert isinstance(found, Elementwise)
-    sizes: dict[str, Dim] = {"count": product(node.output.type.physical_shape)}
+    operands = dict(zip("ab", (node.input(position) for position in found.data)))
+    buffers: dict[str, BufferArg | int] = {"b": 0}
+    buffers |= {name: builder.argument(value, gaps=True) for name, value in operands.items()}
+    buffers["y"] = builder.result(node.output, gaps=True)
+    sizes = _image_sizes(node.output) | {"planes": 1, "b_gap": 0, "y_gap": builder.gap(node.output)}
+    sizes |= {f"{name}_gap": builder.gap(value) for name, value in operands.items()}
+    if found.gated:
+        shape = node.output.type.physical_shape
+        sizes |= {"planes": shape[1], "count": product(shape[2:])}
     for name in ("a_scale", "b_scale", "addend", "y_scale"):
         sizes[name] = float_bits(getattr(found, name))
-    sizes |= {"a_zero": found.a_zero, "y_zero": found.y_zero, "y_least": _least(node)}
-    buffers: dict[str, BufferArg | int] = {
-        "a": builder.argument(node.input(0)),
-        "b": builder.argument(node.input(3)) if found.kind == "add" else 0,
-    }
-    buffers["y"] = builder.result(node.output)
-    element, result = node.input(0).type.dtype.value, node.output.type.dtype.value
-    variant = Variant.of("byte.elementwise", kind=found.kind, element=element, result=result)
+    sizes |= {"a_zero": found.a_zero, "b_zero": found.b_zero, "y_zero": found.y_zero, "y_least": _least(node)}
+    element, result = operands["a"].type.dtype.value, node.output.type.dtype.value
+    params = {"kind": found.kind, "element": element, "result": result}
+    variant = Variant.of("byte.elementwise", gate=int(found.gated), lanes=builder.target.lanes, **params)
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+def _table_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    table = byte_table(node)
+    if isinstance(table, str):
+        return table
+    same = node.input(0).type.layout == node.output.type.layout
+    return None if same else "its operand and its result have different layouts"
+
+
+def _emit_table(node: Node, builder: ProgramBuilder) -> None:
+    table = byte_table(node)
+    assert not isinstance(table, str)
+    buffers: dict[str, BufferArg | int] = {
+        "x": builder.argument(node.input(0), gaps=True),
+        "table": BufferArg(builder.constant(table, f"{node.name}.table")),
+    }
+    buffers["y"] = builder.result(node.output, gaps=True)
+    sizes = _image_sizes(node.output) | {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output)}
+    builder.kernel_step(node, [builder.call(Variant.of("byte.table"), buffers, sizes)])
+
+
+def _image_sizes(value: Value) -> dict[str, Dim]:
+    """A blocked tensor as images, which may lie apart; any other as one."""
+    shape = value.type.physical_shape
+    first = shape[0] if value.type.layout.is_blocked else 1
+    return {"images": first, "count": product(shape[1:] if value.type.layout.is_blocked else shape)}
 
 
 def _average_refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -76,22 +111,28 @@ def _max_pool_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     x, y = node.input(0).type, node.output.type
     if y.dtype not in BYTES:
         return f"elements are {y.dtype.value}, not bytes"
-    if not y.layout.is_blocked or x.layout != y.layout:
-        return "its input and its result are not blocked alike"
+    if y.rank > 5:
+        return f"it has {y.rank - 2} spatial axes, at most 3 are supported"
+    if x.layout != y.layout:
+        return "its input and its result have different layouts"
     return "it has indices as a second output" if len(node.outputs) > 1 else None
 
 
 def _emit_max_pool(node: Node, builder: ProgramBuilder) -> None:
-    buffers = {"x": builder.argument(node.input(0)), "y": builder.result(node.output)}
-    type = node.output.type
-    variant = Variant.of("byte.max_pool", lanes=type.layout.block, element=type.dtype.value)
-    builder.kernel_step(node, [builder.call(variant, buffers, pool_sizes(node))])
+    x, y = node.input(0), node.output
+    buffers = {"x": builder.argument(x, gaps=True), "y": builder.result(y, gaps=True)}
+    sizes = pool_sizes(node) | {"image_planes": x.type.physical_shape[1]}
+    sizes |= {"x_gap": builder.gap(x), "y_gap": builder.gap(y)}
+    lanes = y.type.layout.block if y.type.layout.is_blocked else 1
+    variant = Variant.of("byte.max_pool", lanes=lanes, element=y.type.dtype.value)
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
 _ELEMENTWISE = LoweringRule("byte.elementwise", _elementwise_refusal, _emit_elementwise)
 
 RULES = {
-    **dict.fromkeys(("quantize_linear", "dequantize_linear", "requantize", "q_linear_add"), (_ELEMENTWISE,)),
+    **dict.fromkeys(sorted(TABLE_OPS), (LoweringRule("byte.table", _table_refusal, _emit_table),)),
+    **dict.fromkeys(("quantize_linear", "dequantize_linear", "q_linear_add", "q_linear_mul"), (_ELEMENTWISE,)),
     "q_linear_global_average_pool": (LoweringRule("byte.global_average", _average_refusal, _emit_average),),
     "max_pool": (LoweringRule("byte.max_pool", _max_pool_refusal, _emit_max_pool),),
 }

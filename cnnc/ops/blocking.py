@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cnnc.ir import Node, Value
+from cnnc.ops.byte_table import TABLE_OPS, byte_table
 from cnnc.ops.conv import GATE
 from cnnc.ops.elementwise_chain import CHAIN_OPS
 from cnnc.ops.quantized_layer import quantized_conv
@@ -63,12 +64,8 @@ def blocked_form(node: Node) -> BlockedForm:
     channels = node.output.type.shape[1] if node.output.type.rank >= 3 else None
     if node.output.type.dtype not in BLOCKED_DTYPES or not isinstance(channels, int) or node.output.type.rank > 5:
         return _plain("only tensors of float32 or bytes, with a spatial axis and a known channel count, are blocked")
-    if node.op in _QUANTIZED:
-        return _QUANTIZED[node.op](node)
-    if node.op == "max_pool" and node.output.type.dtype in BYTES:
-        return _pool(node)
     if any(value is not None and value.type.dtype in BYTES for value in (first, node.output)):
-        return _plain("its kernels for bytes read plain tensors")
+        return _of_bytes(node)
     if node.op == "conv":
         return _conv(node)
     if node.op == "conv_transpose":
@@ -107,6 +104,19 @@ def _pool(node: Node) -> BlockedForm:
     return _plain("it has indices as a second output") if len(node.outputs) > 1 else BlockedForm(Form.FOLLOW, (0,))
 
 
+def _of_bytes(node: Node) -> BlockedForm:
+    if node.op in TABLE_OPS:
+        return _byte_table(node)
+    if node.op in _BYTE_OPS:
+        return _BYTE_OPS[node.op](node)
+    return _plain("its kernels for bytes read plain tensors")
+
+
+def _byte_table(node: Node) -> BlockedForm:
+    table = byte_table(node)
+    return _plain(table) if isinstance(table, str) else BlockedForm(Form.FOLLOW, (0,))
+
+
 def _quantized_conv(node: Node) -> BlockedForm:
     layer = quantized_conv(node)
     return _plain(layer) if isinstance(layer, str) else BlockedForm(Form.BLOCKED, (0,))
@@ -116,23 +126,12 @@ def _byte_elementwise(node: Node) -> BlockedForm:
     found = byte_elementwise(node)
     if isinstance(found, str):
         return _plain(found)
-    return BlockedForm(Form.FOLLOW, (0, 3) if found.kind == "add" else (0,))
+    return BlockedForm(Form.FOLLOW, found.data)
 
 
 def _byte_global_average(node: Node) -> BlockedForm:
     scales = global_average_scale(node)
     return _plain(scales) if isinstance(scales, str) else BlockedForm(Form.FOLLOW, (0,))
-
-
-_QUANTIZED: Mapping[str, Callable[[Node], BlockedForm]] = {
-    "q_linear_conv": _quantized_conv,
-    "quantize_linear": _byte_elementwise,
-    "dequantize_linear": _byte_elementwise,
-    "requantize": _byte_elementwise,
-    "q_linear_add": _byte_elementwise,
-    "q_linear_global_average_pool": _byte_global_average,
-}
-"""Ops on bytes that work on blocked tensors."""
 
 
 def _constant(node: Node, position: int) -> bool:
@@ -227,6 +226,19 @@ def _cut(node: Node) -> BlockedForm:
     if not channels_only or not all(isinstance(value.type.shape[1], int) for value in node.outputs):
         return _plain("it cuts another axis than the channels, or where is only known at run time")
     return BlockedForm(Form.REGROUP, (0,))
+
+
+_BYTE_OPS: Mapping[str, Callable[[Node], BlockedForm]] = {
+    "q_linear_conv": _quantized_conv,
+    "quantize_linear": _byte_elementwise,
+    "dequantize_linear": _byte_elementwise,
+    "q_linear_add": _byte_elementwise,
+    "q_linear_mul": _byte_elementwise,
+    "q_linear_global_average_pool": _byte_global_average,
+    "max_pool": _pool,
+    "concat": _concat,
+}
+"""Ops on bytes that work on blocked tensors, beside those of ``byte_table``."""
 
 
 def sliced_channels(node: Node) -> list[int] | None:

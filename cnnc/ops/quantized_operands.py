@@ -43,12 +43,20 @@ def constant_scale(node: Node, position: int, dtype: DType) -> Scale | str:
 
 @dataclass(frozen=True, slots=True)
 class Elementwise:
-    """An op of ``byte.elementwise``: its kind, and the arguments that it has for this node (0 where unused)."""
+    """An op of ``byte.elementwise``: its kind, and the arguments that it has for this node (0 where unused).
+
+    Attributes:
+        data: positions of the operands a and, for a sum or a product, b.
+        gated: whether b has one element a channel of an image, which stands for all positions.
+    """
 
     kind: str
+    data: tuple[int, ...] = (0,)
+    gated: bool = False
     a_scale: float = 0.0
     a_zero: int = 0
     b_scale: float = 0.0
+    b_zero: int = 0
     addend: float = 0.0
     y_scale: float = 0.0
     y_zero: int = 0
@@ -74,36 +82,70 @@ def _dequantize(node: Node) -> Elementwise | str:
     return x if isinstance(x, str) else Elementwise("dequantize", a_scale=float(x.scale), a_zero=x.zero)
 
 
-def _requantize(node: Node) -> Elementwise | str:
-    x, y = constant_scale(node, 1, node.input(0).type.dtype), constant_scale(node, 3, node.output.type.dtype)
-    if isinstance(x, str) or isinstance(y, str):
-        return x if isinstance(x, str) else str(y)
-    return Elementwise("requantize", float(x.scale), x.zero, y_scale=float(y.scale), y_zero=y.zero)
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The operands of a sum or product, the one of the result's shape first, and the result's scale."""
+
+    data: tuple[int, int]
+    gated: bool
+    a: Scale
+    b: Scale
+    c: Scale
+
+
+def _sides(node: Node) -> _Sides | str:
+    scales = [constant_scale(node, place, node.output.type.dtype) for place in (1, 4, 6)]
+    reasons = [scale for scale in scales if isinstance(scale, str)]
+    if reasons:
+        return reasons[0]
+    a, b, c = (scale for scale in scales if isinstance(scale, Scale))
+    shape = node.output.type.shape
+    shapes = [node.input(position).type.shape for position in (0, 3)]
+    gate = (*shape[:2], *[1] * (len(shape) - 2))
+    if shapes == [shape, shape]:
+        return _Sides((0, 3), False, a, b, c)
+    if shapes == [shape, gate]:
+        return _Sides((0, 3), True, a, b, c)
+    if shapes == [gate, shape]:
+        return _Sides((3, 0), True, b, a, c)
+    return "its operands broadcast along another axis than the spatial ones"
 
 
 def _add(node: Node) -> Elementwise | str:
-    a, b, c = (constant_scale(node, place, node.output.type.dtype) for place in (1, 4, 6))
-    for side in (a, b, c):
-        if isinstance(side, str):
-            return side
-    assert not isinstance(a, str) and not isinstance(b, str) and not isinstance(c, str)
-    if node.input(0).type.shape != node.input(3).type.shape:
-        return "its operands have different shapes"
+    sides = _sides(node)
+    if isinstance(sides, str):
+        return sides
+    a, b, c = sides.a, sides.b, sides.c
     with np.errstate(over="ignore"):
         a_step, b_step = a.scale / c.scale, b.scale / c.scale
     if max(a_step, b_step) >= _LARGEST:
         return "the ratio of its scales is too large"
+    if sides.data != (0, 3):
+        return "its first operand is the one that broadcasts"  # sums are not joined in that order
     # In the order in which the reference joins them.
     offset = -(a_step * np.float32(a.zero) + b_step * np.float32(b.zero))
     addend = np.float32(c.zero) + offset
-    return Elementwise("add", float(a_step), 0, float(b_step), float(addend), y_zero=c.zero)
+    steps = {"a_scale": float(a_step), "b_scale": float(b_step), "addend": float(addend)}
+    return Elementwise("add", sides.data, sides.gated, y_zero=c.zero, **steps)
+
+
+def _mul(node: Node) -> Elementwise | str:
+    sides = _sides(node)
+    if isinstance(sides, str):
+        return sides
+    with np.errstate(over="ignore"):
+        step = sides.a.scale * sides.b.scale / sides.c.scale
+    if not step < _LARGEST:
+        return "the ratio of its scales is too large"
+    zeros = {"a_zero": sides.a.zero, "b_zero": sides.b.zero, "y_zero": sides.c.zero}
+    return Elementwise("mul", sides.data, sides.gated, a_scale=float(step), **zeros)
 
 
 _MAKERS = {
     "quantize_linear": _quantize,
     "dequantize_linear": _dequantize,
-    "requantize": _requantize,
     "q_linear_add": _add,
+    "q_linear_mul": _mul,
 }
 
 

@@ -12,6 +12,7 @@ _MODULES = {
     "byte.elementwise": "cnnc.runtime.cpu.byte_elementwise",
     "byte.global_average": "cnnc.runtime.cpu.byte_global_average",
     "byte.max_pool": "cnnc.runtime.cpu.byte_max_pool",
+    "byte.table": "cnnc.runtime.cpu.byte_table",
     "conv.f32.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise",
     "conv.f32.blocked.direct": "cnnc.runtime.cpu.conv_direct",
     "conv.f32.blocked.grouped": "cnnc.runtime.cpu.conv_grouped",

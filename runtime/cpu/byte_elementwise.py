@@ -1,16 +1,18 @@
-"""``byte.elementwise``: quantize, dequantize, requantize and add, element by element of tensors that lie alike.
+"""``byte.elementwise``: quantize, dequantize, add and multiply, element by element of tensors that lie alike.
 
-y, a and b are ``count`` elements; parameters ``element`` (of a and b) and ``result`` (of y) are f32, u8 or i8. With
+y, a and b are [N, P, count] elements; parameters ``element`` (of a and b) and ``result`` (of y) are f32, u8 or i8. With
 ``kind``
 
 - quantize: y = bytes(a / y_scale);
 - dequantize: y = (a - a_zero) * a_scale, float32;
-- requantize: y = bytes((a - a_zero) * a_scale / y_scale);
 - add: y = a * a_scale + (b * b_scale + addend), each product fused into its sum, where ``addend`` holds all zero
-  points, that of y included; rounded as if y's zero point was added last.
+  points, that of y included; rounded as if y's zero point was added last;
+- mul: y = bytes(((a - a_zero) * (b - b_zero)) * a_scale).
 
-bytes(x) is rint(x) + y_zero, saturated to ``y_least`` and 255 more. Scales and ``addend`` are float32 bits. Lanes of
-padding are computed like all others. Work item: 16384 elements.
+bytes(x) is rint(x) + y_zero, saturated to ``y_least`` and 255 more. Scales and ``addend`` are float32 bits. With the
+parameter ``gate`` b is [N, P, L], L being the target's lanes, and stands for its plane: the gates of blocks of channels.
+``a_gap``, ``b_gap`` and ``y_gap`` are the elements between two images, for ranges of channels of larger tensors. Lanes
+of padding are computed like all others. Work item: 16384 elements of a plane.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 _ITEM = 16384
-KINDS = ("quantize", "dequantize", "requantize", "add")
-SIZES = ("count", "a_scale", "a_zero", "b_scale", "addend", "y_scale", "y_zero", "y_least")
+_BINARY = ("add", "mul")
+_NUMBERS = ("a_scale", "a_zero", "b_scale", "b_zero", "addend", "y_scale", "y_zero", "y_least")
+SIZES = ("images", "planes", "count", "a_gap", "b_gap", "y_gap", *_NUMBERS)
 
 
 def _size(params: Params, name: str) -> int:
@@ -31,53 +34,68 @@ def _size(params: Params, name: str) -> int:
 
 
 def _items(sizes: Mapping[str, Dim], params: Params) -> Dim:
-    return ceil_div(sizes["count"], _ITEM)
+    return sizes["images"] * sizes["planes"] * ceil_div(sizes["count"], _ITEM)
 
 
 def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    count, operand = sizes["count"], sizes["count"] * _size(params, "element")
-    accesses = (Access("y", 0, count * _size(params, "result"), True), Access("a", 0, operand, False))
-    return (*accesses, Access("b", 0, operand, False)) if params["kind"] == "add" else accesses
+    images, planes, count = sizes["images"], sizes["planes"], sizes["count"]
+    gate = int(params["lanes"]) if params["gate"] else count
+
+    def access(name: str, size: int, plane: int) -> Access:
+        stop = images * planes * plane + (images - 1) * sizes[f"{name}_gap"] if images * planes * count else 0
+        return Access(name, 0, size * stop, name == "y")
+
+    accesses = (access("y", _size(params, "result"), count), access("a", _size(params, "element"), count))
+    return (*accesses, access("b", 1, gate)) if params["kind"] in _BINARY else accesses
 
 
 def _inplace(sizes: Mapping[str, Dim], params: Params) -> tuple[tuple[str, str], ...]:
     if _size(params, "element") != _size(params, "result"):
         return ()
-    return (("y", "a"), ("y", "b")) if params["kind"] == "add" else (("y", "a"),)
+    operands = ("a", "b") if params["kind"] in _BINARY and not params["gate"] else ("a",)
+    return tuple(("y", name) for name in operands if sizes["y_gap"] == sizes[f"{name}_gap"])
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
-    run = intrinsic(target, lambda b, *values: _emit_run(b, params, *values), 4 + len(SIZES) - 1)
+    run = intrinsic(target, lambda b, *values: _emit_run(b, params, *values), 4 + len(_NUMBERS))
     element, result = constant(target, _size(params, "element")), constant(target, _size(params, "result"))
+    gated, lanes = constant(target, int(params["gate"])), target.lanes
 
     def byte_elementwise(args: Any, begin: int, end: int, scratch: int) -> None:
-        y, a, b, count = args[0], args[1], args[2], args[3]
+        y, a, b, planes, count = args[0], args[1], args[2], args[4], args[5]
+        a_gap, b_gap, y_gap = args[6], args[7], args[8]
+        chunks = (count + _ITEM - 1) // _ITEM
         for item in range(begin, end):
-            first = item * _ITEM
+            plane, first = item // chunks, item % chunks * _ITEM
+            image, at = plane // planes, plane * count + first
+            other = plane * lanes if gated() != 0 else at
             run(
-                y + first * result(), a + first * element(), b + first * element(), min(_ITEM, count - first),
-                args[4], args[5], args[6], args[7], args[8], args[9], args[10],
+                y + (at + image * y_gap) * result(), a + (at + image * a_gap) * element(), b + other + image * b_gap,
+                min(_ITEM, count - first),
+                args[9], args[10], args[11], args[12], args[13], args[14], args[15], args[16],
             )  # fmt: skip
 
     return byte_elementwise
 
 
-def _emit_run(b: Any, params: Params, y: Any, a: Any, other: Any, count: Any, *sizes: Any) -> None:
+def _emit_run(b: Any, params: Params, y: Any, a: Any, other: Any, count: Any, *numbers: Any) -> None:
     """Whole vectors, then the rest under a mask."""
-    formula = _formula(b, params, dict(zip(SIZES[1:], sizes)))
+    formula = _formula(b, params, dict(zip(_NUMBERS, numbers)))
     element, result = _size(params, "element"), _size(params, "result")
-    is_sum = params["kind"] == "add"
+    is_signed, is_binary = params["element"] == "i8", params["kind"] in _BINARY
+    gate = b.load_bytes(other, is_signed) if params["gate"] else None
 
     def load(address: Any, number: Any, mask: Any) -> Any:
         offset = b.ir.mul(number, b.index(b.lanes * element))
         if element == 4:
             return b.load(address, offset) if mask is None else b.load_masked(address, mask, offset)
-        return b.load_bytes(address, params["element"] == "i8", offset, mask)
+        return b.load_bytes(address, is_signed, offset, mask)
 
     def step(number: Any, mask: Any) -> None:
-        value = formula(load(a, number, mask), load(other, number, mask) if is_sum else None)
+        second = load(other, number, mask) if is_binary and gate is None else gate
+        value = formula(load(a, number, mask), second)
         offset = b.ir.mul(number, b.index(b.lanes * result))
         if result == 1:
             value = b.ir.trunc(value, b.bytes)
@@ -94,27 +112,26 @@ def _emit_run(b: Any, params: Params, y: Any, a: Any, other: Any, count: Any, *s
         step(whole, b.tail_mask(rest))
 
 
-def _formula(b: Any, params: Params, sizes: Mapping[str, Any]) -> Callable[[Any, Any], Any]:
+def _formula(b: Any, params: Params, numbers: Mapping[str, Any]) -> Callable[[Any, Any], Any]:
     """(a, b) -> y: vectors of floats, or of 32-bit integers where elements are bytes."""
     from cnnc.runtime.cpu.requantization import Requantization
     from cnnc.runtime.cpu.vector import I32
 
     kind = params["kind"]
     a_scale, b_scale, addend, y_scale = (
-        b.float_bits(sizes[name]) for name in ("a_scale", "b_scale", "addend", "y_scale")
+        b.float_bits(numbers[name]) for name in ("a_scale", "b_scale", "addend", "y_scale")
     )
-    a_zero = b.splat(b.ir.trunc(sizes["a_zero"], I32))
-    target = Requantization(b, sizes["y_zero"], sizes["y_least"], takes_nan=kind == "quantize")
-
-    def real(a: Any) -> Any:
-        return b.mul(b.to_float(b.int_sub(a, a_zero)), a_scale)
-
+    a_zero, b_zero = (b.splat(b.ir.trunc(numbers[name], I32)) for name in ("a_zero", "b_zero"))
+    target = Requantization(b, numbers["y_zero"], numbers["y_least"], takes_nan=kind == "quantize")
     if kind == "quantize":
         return lambda a, other: target.stored(b.div(a, y_scale))
     if kind == "dequantize":
-        return lambda a, other: real(a)
-    if kind == "requantize":
-        return lambda a, other: target.stored(b.div(real(a), y_scale))
+        return lambda a, other: b.mul(b.to_float(b.int_sub(a, a_zero)), a_scale)
+    if kind == "mul":
+        # Both factors are exact in float32, and so is their product.
+        return lambda a, other: target.stored(
+            b.mul(b.mul(b.to_float(b.int_sub(a, a_zero)), b.to_float(b.int_sub(other, b_zero))), a_scale)
+        )
     return lambda a, other: target.rounded(
         b.fused_multiply_add(b.to_float(a), a_scale, b.fused_multiply_add(b.to_float(other), b_scale, addend))
     )

@@ -1,8 +1,12 @@
-"""``byte.max_pool``: max pool of blocked bytes, pixel by pixel.
+"""``byte.max_pool``: max pool of bytes, blocked or plain, along the rows and then along the columns.
 
-x is [planes, D, H, W, L], y is [planes, OD, OH, OW, L], of the type ``element``, u8 or i8; planes are N times the
-blocks. Windows: ``pool_window``. A window that holds only padding gives the least value of the type. Work item: a row
-of y.
+x is [planes, D, H, W, L], y is [planes, OD, OH, OW, L], of the type ``element``, u8 or i8; L, the parameter ``lanes``, is
+the target's lanes for blocked tensors, with N times the blocks as planes, and 1 for plain ones. Windows:
+``pool_window``. A window that holds only padding gives the least value of the type. Work item: a row of y.
+
+The largest bytes of the rows that the windows of a row of y cover make a line in scratch, with the least value at its
+ends for padding: whole registers, whatever L is. Of it the columns are taken, as whole registers for stride 1 and by
+pixels for others.
 """
 
 from __future__ import annotations
@@ -10,42 +14,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cnnc.dims import product
+from cnnc.dims import Dim, floor_div, maximum
 from cnnc.runtime.cpu import pool_window
-from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+from cnnc.runtime.kernel import KernelDef, Params, Target
+
+_LINE = 8192
+"""Bytes of a line: it and what lies above it stay in the first-level cache. Wider windows get longer lines."""
 
 
-def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
+def _scratch_bytes(sizes: Mapping[str, Dim], params: Params) -> Dim:
     lanes = int(params["lanes"])
-    results = product([sizes["planes"], sizes["out_d"], sizes["out_h"], sizes["out_w"]])
-    sources = product([sizes["planes"], sizes["d"], sizes["h"], sizes["w"]])
-    assert isinstance(results, int) and isinstance(sources, int)
-    return Access("y", 0, lanes * results, True), Access("x", 0, lanes * sources if results else 0, False)
+    span = (sizes["kernel_w"] - 1) * sizes["dilation_w"] + 1
+    return maximum(floor_div(_LINE, lanes), span) * lanes
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
-    from llvmlite import ir
+    from cnnc.runtime.cpu.byte_runs import byte_runs
+    from cnnc.runtime.cpu.vector import constant
 
-    from cnnc.runtime.cpu.vector import I8, intrinsic
-
-    lanes, signed = target.lanes, params["element"] == "i8"
+    runs = byte_runs(target, int(params["lanes"]), params["element"] == "i8")
+    fill, widest, of_rows, of_pixels = runs.fill_least, runs.larger, runs.largest_of_rows, runs.largest_of_pixels
     first_tap, tap_stop = pool_window.tap_functions()
-
-    def emit(b: Any, y: Any, x: Any, planes: Any, plane_step: Any, rows: Any, row_step: Any, *run: Any) -> None:
-        """The largest of the taps ``planes`` x ``rows`` x ``columns``, which lie so many bytes apart."""
-        columns, column_step = run
-        least = ir.Constant(I8, -128 if signed else 0)
-        best = b.variable(ir.Constant(b.bytes, [least] * lanes))
-        larger = b.ir.icmp_signed if signed else b.ir.icmp_unsigned
-        with b.loop(planes) as plane, b.loop(rows) as row:
-            start = b.ir.add(b.ir.mul(plane, plane_step), b.ir.mul(row, row_step))
-            with b.loop(columns) as column:
-                offset = b.ir.add(start, b.ir.mul(column, column_step))
-                value = b.ir.load(b.pointer(x, b.bytes, offset), align=1)
-                b.set(best, b.ir.select(larger(">", value, b.get(best)), value, b.get(best)))
-        b.ir.store(b.get(best), b.pointer(y, b.bytes), align=1)
-
-    largest = intrinsic(target, emit, 8)
+    lanes = constant(target, int(params["lanes"]))
 
     def byte_max_pool(args: Any, begin: int, end: int, scratch: int) -> None:
         y, x = args[0], args[1]
@@ -54,23 +44,41 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         stride_d, stride_h, stride_w = args[12], args[13], args[14]
         dilation_d, dilation_h, dilation_w = args[15], args[16], args[17]
         begin_d, begin_h, begin_w = args[18], args[19], args[20]
+        image_planes, x_gap, y_gap = args[25], args[26], args[27]
+        pixel, line = lanes(), scratch
+        span = (kernel_w - 1) * dilation_w + 1
+        strip = (max(_LINE // pixel, span) - span) // stride_w + 1
         for item in range(begin, end):
             rest, row = item // out_h, item % out_h
-            plane, layer = rest // out_d, rest % out_d
-            front, top = layer * stride_d - begin_d, row * stride_h - begin_h
+            plane, slab = rest // out_d, rest % out_d
+            top, front = row * stride_h - begin_h, slab * stride_d - begin_d
             d0, d1 = first_tap(front, dilation_d), tap_stop(front, dilation_d, kernel_d, depth)
             h0, h1 = first_tap(top, dilation_h), tap_stop(top, dilation_h, kernel_h, height)
-            source = (plane * depth + front + d0 * dilation_d) * height + top + h0 * dilation_h
-            for column in range(out_w):
-                left = column * stride_w - begin_w
-                w0, w1 = first_tap(left, dilation_w), tap_stop(left, dilation_w, kernel_w, width)
-                largest(
-                    y + (item * out_w + column) * lanes,
-                    x + (source * width + left + w0 * dilation_w) * lanes,
-                    max(d1 - d0, 0), dilation_d * height * width * lanes,
-                    max(h1 - h0, 0), dilation_h * width * lanes,
-                    max(w1 - w0, 0), dilation_w * lanes,
-                )  # fmt: skip
+            image = x + plane * depth * height * width * pixel + plane // image_planes * x_gap
+            out = y + plane // image_planes * y_gap + item * out_w * pixel
+            for strip_begin in range(0, out_w, strip):
+                count = min(strip_begin + strip, out_w) - strip_begin
+                # Pixel p of the line is column left + p of x.
+                left = strip_begin * stride_w - begin_w
+                length = (count - 1) * stride_w + span
+                low = min(max(-left, 0), length)
+                high = max(min(width - left, length), low) if d0 < d1 and h0 < h1 else low
+                fill(line, low * pixel)
+                fill(line + high * pixel, (length - high) * pixel)
+                into, inside = line + low * pixel, (high - low) * pixel
+                for tap in range(d0, d1):
+                    above = (front + tap * dilation_d) * height + top + h0 * dilation_h
+                    at, step = image + (above * width + left + low) * pixel, dilation_h * width * pixel
+                    if tap == d0:
+                        of_rows(into, at, step, max(h1 - h0, 0), inside)
+                        continue
+                    for tap_h in range(h1 - h0):
+                        widest(into, at + tap_h * step, inside)
+                result = out + strip_begin * pixel
+                if stride_w == 1:
+                    of_rows(result, line, dilation_w * pixel, kernel_w, count * pixel)
+                else:
+                    of_pixels(result, line, stride_w * pixel, dilation_w * pixel, kernel_w, count)
 
     return byte_max_pool
 
@@ -81,5 +89,6 @@ KERNEL = KernelDef(
     sizes=pool_window.SIZES,
     build=_build,
     items=pool_window.items,
-    footprint=_footprint,
+    footprint=lambda sizes, params: pool_window.accesses(sizes, int(params["lanes"]), element_bytes=1),
+    scratch_bytes=_scratch_bytes,
 )

@@ -30,7 +30,7 @@ SIZES = (
     "y_gap",
 )
 """x_gap, y_gap: elements between one image's planes and the next's, for ranges of channels of larger tensors;
-``image_planes`` counts the planes of an image. Only ``pool.blocked`` reads these three."""
+``image_planes`` counts the planes of an image. Only ``pool.blocked`` and the pools of bytes read these three."""
 
 
 def arguments(
@@ -69,7 +69,9 @@ def items(sizes: Mapping[str, Dim], params: Params) -> Dim:
     return sizes["planes"] * sizes["out_d"] * sizes["out_h"]
 
 
-def accesses(sizes: Mapping[str, int], lanes: int, index_bytes: int = 0) -> tuple[Access, ...]:
+def accesses(
+    sizes: Mapping[str, int], lanes: int, index_bytes: int = 0, element_bytes: int = 4
+) -> tuple[Access, ...]:
     """Whole tensors; ``index_bytes`` per element of the result go to the buffer ``indices``."""
     results = product([sizes["planes"], sizes["out_d"], sizes["out_h"], sizes["out_w"]])
     sources = product([sizes["planes"], sizes["d"], sizes["h"], sizes["w"]])
@@ -77,8 +79,8 @@ def accesses(sizes: Mapping[str, int], lanes: int, index_bytes: int = 0) -> tupl
     gaps = max(sizes["planes"] // max(sizes["image_planes"], 1) - 1, 0)
     # Without a window position nothing is read.
     ranges = [
-        Access("y", 0, 4 * (lanes * results + gaps * sizes["y_gap"]) if results else 0, True),
-        Access("x", 0, 4 * (lanes * sources + gaps * sizes["x_gap"]) if results else 0, False),
+        Access("y", 0, element_bytes * (lanes * results + gaps * sizes["y_gap"]) if results else 0, True),
+        Access("x", 0, element_bytes * (lanes * sources + gaps * sizes["x_gap"]) if results else 0, False),
     ]
     if index_bytes:
         ranges.append(Access("indices", 0, index_bytes * results, True))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from cnnc.runtime.cpu.vector import I1, I32, VectorBuilder
+from cnnc.runtime.cpu.vector import I32, VectorBuilder
 
 _MAGIC = 12582912.0
 """1.5 * 2^23: floats of this size are integers, so that adding it rounds, half to even, and the low bits of the sum are
 the integer."""
 _RANGE = 255
-_HALF = 0.5
 
 
 class Requantization:
@@ -39,24 +38,21 @@ class Requantization:
     def rounded(self, shifted: ir.Value) -> ir.Value:
         """The same of floats that hold the zero point already: ties go where shifted - zero_point is even.
 
-        The difference is not computed, as its own rounding could make a tie.
+        The difference is not computed, as its own rounding could make a tie. An odd number is added instead of an even
+        one: then ties go to odd integers.
         """
         b = self.b
-        nearest = b.round_even(shifted)
-        beyond = b.sub(shifted, nearest)
-        is_tie = b.compare("==", b.abs(beyond), b.const(_HALF))
-        is_odd = b.splat_mask(b.ir.trunc(self.zero, I1))
-        other = b.add(nearest, b.add(beyond, beyond))
-        nearest = b.select(b.ir.and_(is_tie, is_odd), other, nearest)
-        low, high = self._bounds(self.least)
-        return self._integers(b.clamp(nearest, low, high))
+        odd = b.int_and(self.zero_point, b.int_const(1))
+        magic = b.add(b.const(_MAGIC), b.to_float(odd))
+        return self._integers(b.clamp(shifted, *self._bounds(self.least)), magic)
 
     def _bounds(self, low: ir.Value) -> tuple[ir.Value, ir.Value]:
         b = self.b
         high = b.ir.add(low, b.index(_RANGE))
         return b.to_float(b.splat(b.ir.trunc(low, I32))), b.to_float(b.splat(b.ir.trunc(high, I32)))
 
-    def _integers(self, real: ir.Value) -> ir.Value:
+    def _integers(self, real: ir.Value, magic: ir.Value | None = None) -> ir.Value:
         """Floats of at most 2^22 in magnitude, rounded."""
         b = self.b
-        return b.int_sub(b.bits(b.add(real, b.const(_MAGIC))), b.bits(b.const(_MAGIC)))
+        magic = b.const(_MAGIC) if magic is None else magic
+        return b.int_sub(b.bits(b.add(real, magic)), b.bits(magic))

@@ -165,7 +165,7 @@ def q_linear_concat(y_scale: Array, y_zero_point: Array, *pieces: Array, axis: i
     """Concatenation of (tensor, scale, zero point) triples, each requantized (com.microsoft.QLinearConcat)."""
     parts = []
     for tensor, scale, zero_point in zip(pieces[::3], pieces[1::3], pieces[2::3]):
-        if scale == y_scale and zero_point == y_zero_point:
+        if scale == y_scale and zero_point == y_zero_point and tensor.dtype == y_zero_point.dtype:
             parts.append(tensor)
         else:
             parts.append(round_to(_real(tensor, scale, zero_point) / y_scale, y_zero_point, y_zero_point.dtype))

@@ -23,7 +23,7 @@ _LEVELS = {
 }
 # name in /proc/cpuinfo -> LLVM feature, for the level that may use it
 _EXTENSIONS = {
-    "avx512": {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16"},
+    "avx512": {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16", "avx512vbmi": "avx512vbmi"},
     "avx2": {"avx_vnni": "avxvnni"},
     "sse": {},
 }
@@ -80,8 +80,17 @@ def has_byte_products(target: Target) -> bool:
     return "avxvnni" in target.features and target.vector_bytes <= 32
 
 
+def has_byte_permutes(target: Target) -> bool:
+    """Whether bytes of two registers are picked by indices in one instruction (AVX512-VBMI)."""
+    return "avx512vbmi" in target.features and target.vector_bytes == 64
+
+
 def is_x86(target: Target) -> bool:
     return target.triple.startswith("x86_64")
+
+
+def is_arm64(target: Target) -> bool:
+    return target.triple.startswith(("aarch64", "arm64"))
 
 
 def cpu_model() -> str:
