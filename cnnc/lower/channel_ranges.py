@@ -17,21 +17,25 @@ from cnnc.ops.blocking import channel_runs
 from cnnc.ops.byte_table import TABLE_OPS
 from cnnc.ops.elementwise_chain import CHAIN_OPS
 
-_STEPS_OVER_GAPS = CHAIN_OPS | TABLE_OPS | {
-    "conv",
-    "conv_transpose",
-    "max_pool",
-    "average_pool",
-    "concat",
-    "dequantize_linear",
-    "elementwise_chain",
-    "q_linear_add",
-    "q_linear_conv",
-    "q_linear_mul",
-    "quantize_linear",
-    "resize",
-    "scale_shift",
-}
+_STEPS_OVER_GAPS = (
+    CHAIN_OPS
+    | TABLE_OPS
+    | {
+        "conv",
+        "conv_transpose",
+        "max_pool",
+        "average_pool",
+        "concat",
+        "dequantize_linear",
+        "elementwise_chain",
+        "q_linear_add",
+        "q_linear_conv",
+        "q_linear_mul",
+        "quantize_linear",
+        "resize",
+        "scale_shift",
+    }
+)
 """Ops whose kernels read and write ranges of channels."""
 
 

@@ -10,9 +10,9 @@ y, a and b are [N, P, count] elements; parameters ``element`` (of a and b) and `
 - mul: y = bytes(((a - a_zero) * (b - b_zero)) * a_scale).
 
 bytes(x) is rint(x) + y_zero, saturated to ``y_least`` and 255 more. Scales and ``addend`` are float32 bits. With the
-parameter ``gate`` b is [N, P, L], L being the target's lanes, and stands for its plane: the gates of blocks of channels.
-``a_gap``, ``b_gap`` and ``y_gap`` are the elements between two images, for ranges of channels of larger tensors. Lanes
-of padding are computed like all others. Work item: 16384 elements of a plane.
+parameter ``gate`` b is [N, P, L], L being the target's lanes, and stands for its plane: the gates of blocks of
+channels. ``a_gap``, ``b_gap`` and ``y_gap`` are the elements between two images, for ranges of channels of larger
+tensors. Lanes of padding are computed like all others. Work item: 16384 elements of a plane.
 """
 
 from __future__ import annotations

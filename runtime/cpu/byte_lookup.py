@@ -1,8 +1,8 @@
 """Bytes looked up in a table of 256 bytes, a register of them at a time. Imports llvmlite.
 
 CPUs have instructions that pick bytes by indices known at run time, but from less than 256 of them: from two registers
-of 64 with AVX-512 VBMI, from 16 bytes with SSSE3, from 64 on 64-bit ARM. Every part of the table gives 0 for the indices
-of other parts, or is chosen by the bits of the index that the instruction leaves out.
+of 64 with AVX-512 VBMI, from 16 bytes with SSSE3, from 64 on 64-bit ARM. Every part of the table gives 0 for the
+indices of other parts, or is chosen by the bits of the index that the instruction leaves out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def row_lookup(b: VectorBuilder, rows: ir.Value, indices: ir.Value) -> ir.Value:
     if is_arm64(b.target):
         function = b.declare("llvm.aarch64.neon.tbl1.v16i8", ir.FunctionType(kind, [kind, kind]))
         return b.ir.call(function, [rows, indices])
-    picked = _each(b, indices, lambda index: b.ir.extract_element(rows, b.ir.and_(b.ir.zext(index, I32), I32(_ROW - 1))))
+    picked = _each(
+        b, indices, lambda index: b.ir.extract_element(rows, b.ir.and_(b.ir.zext(index, I32), I32(_ROW - 1)))
+    )
     return b.ir.select(b.ir.icmp_signed("<", indices, ir.Constant(kind, None)), ir.Constant(kind, None), picked)
 
 

@@ -1,7 +1,7 @@
 """``byte.max_pool``: max pool of bytes, blocked or plain, along the rows and then along the columns.
 
-x is [planes, D, H, W, L], y is [planes, OD, OH, OW, L], of the type ``element``, u8 or i8; L, the parameter ``lanes``, is
-the target's lanes for blocked tensors, with N times the blocks as planes, and 1 for plain ones. Windows:
+x is [planes, D, H, W, L], y is [planes, OD, OH, OW, L], of the type ``element``, u8 or i8; L, the parameter ``lanes``,
+is the target's lanes for blocked tensors, with N times the blocks as planes, and 1 for plain ones. Windows:
 ``pool_window``. A window that holds only padding gives the least value of the type. Work item: a row of y.
 
 The largest bytes of the rows that the windows of a row of y cover make a line in scratch, with the least value at its

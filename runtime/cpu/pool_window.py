@@ -69,9 +69,7 @@ def items(sizes: Mapping[str, Dim], params: Params) -> Dim:
     return sizes["planes"] * sizes["out_d"] * sizes["out_h"]
 
 
-def accesses(
-    sizes: Mapping[str, int], lanes: int, index_bytes: int = 0, element_bytes: int = 4
-) -> tuple[Access, ...]:
+def accesses(sizes: Mapping[str, int], lanes: int, index_bytes: int = 0, element_bytes: int = 4) -> tuple[Access, ...]:
     """Whole tensors; ``index_bytes`` per element of the result go to the buffer ``indices``."""
     results = product([sizes["planes"], sizes["out_d"], sizes["out_h"], sizes["out_w"]])
     sources = product([sizes["planes"], sizes["d"], sizes["h"], sizes["w"]])
