@@ -107,6 +107,8 @@ def read_result(node: Node) -> Quantized | str:
 def _read(node: Node, stored: Value, axis: int | None) -> Quantized | str:
     attrs: Any = node.attrs
     scale, zero_point = node.input(1), node.optional(2)
+    if attrs.block_size:
+        return f"{node.op} {node.name!r} has a scale for each block of {attrs.block_size}"
     scales = known_array(scale)
     if scales is None or (zero_point is not None and known_array(zero_point) is None):
         return f"the scale or zero point of {node.op} {node.name!r} is computed"

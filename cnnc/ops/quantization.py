@@ -1,9 +1,10 @@
-"""quantize_linear, dequantize_linear and dynamic_quantize_linear: one scale in all, or one a channel."""
+"""quantize_linear, dequantize_linear and dynamic_quantize_linear: one scale in all, one a channel, or one a block."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cnnc.dims import ceil_div
 from cnnc.errors import ModelError, UnsupportedError
 from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Fact, Operands
@@ -37,22 +38,36 @@ class DequantizeLinearAttrs(Attrs):
 def check_scale(name: str, scale: Fact, x: Fact, axis: int, block_size: int = 0) -> None:
     """Check that a scale or zero point has one element, or one for each index of ``axis`` of ``x``.
 
+    With ``block_size`` B it has one element for B neighbours along ``axis``: [..., ceil(D/B), ...] for x [..., D, ...].
+
     Raises:
-        UnsupportedError: blocked quantization.
-        ModelError: another shape.
+        ModelError: another shape, or a negative block size.
     """
+    if block_size < 0:
+        raise ModelError(f"block_size is {block_size}, expected 0 (no blocks) or more")
     if block_size:
-        raise UnsupportedError(
-            f"blocked quantization (block_size {block_size}) is not supported",
-            hint="quantize per tensor or per channel",
-        )
+        return _check_blocks(name, scale, x, axis, block_size)
     if scale.rank == 0 or scale.shape == (1,):
-        return
+        return None
     if scale.rank != 1:
         raise ModelError(f"{name} must be a scalar or a vector, got {scale.type}")
     size = x.shape[normalize_axis(axis, x.rank)]
     if isinstance(size, int) and isinstance(scale.shape[0], int) and size != scale.shape[0]:
         raise ModelError(f"{name} has {scale.shape[0]} elements for the {size} of axis {axis} of {x.type}")
+    return None
+
+
+def _check_blocks(name: str, scale: Fact, x: Fact, axis: int, block_size: int) -> None:
+    if scale.rank != x.rank:
+        raise ModelError(f"{name} of blocks must have the {x.rank} axes of the tensor, got {scale.type}")
+    shape = list(x.shape)
+    blocked = normalize_axis(axis, x.rank)
+    shape[blocked] = ceil_div(shape[blocked], block_size)
+    for size, wanted in zip(scale.shape, shape):
+        if isinstance(size, int) and isinstance(wanted, int) and size != wanted:
+            expected = TensorType(tuple(shape), scale.dtype)
+            blocks = f"blocks of {block_size} along axis {axis} of {x.type}"
+            raise ModelError(f"{name} must be {expected} for {blocks}, got {scale.type}")
 
 
 def check_pair(what: str, x: Fact, scale: Fact, zero_point: Fact | None, axis: int, block_size: int = 0) -> None:

@@ -10,6 +10,7 @@ from cnnc.dims import product
 from cnnc.errors import ModelError
 from cnnc.frontends.onnx.generic import generic_attrs
 from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
+from cnnc.ir.node import Value
 
 _SOFTMAX_OPS = {"Softmax": "softmax", "LogSoftmax": "log_softmax", "Hardmax": "hardmax"}
 
@@ -30,17 +31,32 @@ def convert_softmax(node: OnnxNode) -> Converted:
     op = _SOFTMAX_OPS[node.op_type]
     if node.opset >= 13:
         return node.finish(op, node.inputs, **generic_attrs(node, op))
-    x = node.input(0)
+    flat, axis = _as_matrix(node, node.input(0))
+    if axis is not None:
+        return node.finish(op, [flat], axis=axis)
+    return node.finish("reshape", [node.step(op, [flat], axis=1), node.step("shape", [node.input(0)])], allowzero=1)
+
+
+def softmax(node: OnnxNode, x: Value, opset: int) -> Value:
+    """Softmax of ``x`` in the sense of ``opset``, along the axis that the node names."""
+    if opset >= 13:
+        return node.step("softmax", [x], axis=node.integer("axis", -1))
+    flat, axis = _as_matrix(node, x)
+    if axis is not None:
+        return node.step("softmax", [flat], axis=axis)
+    return node.step("reshape", [node.step("softmax", [flat], axis=1), node.step("shape", [x])], allowzero=1)
+
+
+def _as_matrix(node: OnnxNode, x: Value) -> tuple[Value, int | None]:
+    """``x`` as the matrix that operators before opset 13 see; or itself, and the axis alone that makes the columns."""
     axis = node.integer("axis", 1)
     rank = x.type.rank
     if not -rank <= axis <= rank:
         raise ModelError(f"axis {axis} is outside a tensor of rank {rank}")
     axis += rank if axis < 0 else 0
     if axis < rank and product(x.type.shape[axis + 1 :]) == 1:
-        return node.finish(op, [x], axis=axis)
-    flat = node.step("flatten", [x], axis=axis)
-    shape = node.step("shape", [x])
-    return node.finish("reshape", [node.step(op, [flat], axis=1), shape], allowzero=1)
+        return x, axis
+    return node.step("flatten", [x], axis=axis), None
 
 
 def convert_dropout(node: OnnxNode) -> Converted:

@@ -1,21 +1,12 @@
-"""Operators of com.microsoft that onnxruntime's own tools write into CNN files.
-
-The quantized ones (QLinearAdd and its kind) dequantize, compute in float32 and quantize again: that is their
-definition in onnxruntime (ContribOperators.md), and what the quantized kernels are matched from.
-"""
+"""Operators on floats of com.microsoft that onnxruntime's own tools write into CNN files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
-import numpy as np
-
-from cnnc.errors import ModelError
 from cnnc.frontends.onnx.generic import generic_attrs
 from cnnc.frontends.onnx.node import Converted, Converter, OnnxNode
 from cnnc.ir.node import Value
-from cnnc.types import DType
 
 _ACTIVATION_ATTRIBUTES = frozenset({"activation", "activation_params"})
 
@@ -53,84 +44,6 @@ def _activation(node: OnnxNode, x: Value, kind: str, params: tuple[float, ...]) 
         case "HardSigmoid", (alpha, beta, *_):
             return node.finish("hard_sigmoid", [x], alpha=alpha, beta=beta)
     return node.refuse(f"activation {kind!r} with {len(params)} parameters is not supported")
-
-
-def _dequantize(node: OnnxNode, first: int, *, axis: int = 1) -> Value:
-    """Real values of the three inputs (stored, scale, zero point) from ``first`` on; scales lie along ``axis``."""
-    stored, scale, zero_point = node.input(first), node.input(first + 1), node.optional(first + 2)
-    return node.step("dequantize_linear", [stored, scale, zero_point], axis=axis)
-
-
-def _quantize(node: OnnxNode, real: Value, first: int, like: Value) -> Converted:
-    """Real values stored with the scale and zero point at inputs ``first`` and ``first + 1``."""
-    zero_point = node.optional(first + 1)
-    if zero_point is None:
-        zero_point = node.constant(0, like.type.dtype.numpy, "zero_point")
-    return node.finish("quantize_linear", [real, node.input(first), zero_point])
-
-
-def convert_quantized_binary(node: OnnxNode, *, op: str) -> Converted:
-    """(A, scale, zero point, B, scale, zero point, C scale, C zero point) -> C."""
-    real = node.step(op, [_dequantize(node, 0), _dequantize(node, 3)])
-    return _quantize(node, real, 6, node.input(0))
-
-
-def convert_quantized_unary(node: OnnxNode, *, op: str) -> Converted:
-    """(X, scale, zero point, Y scale, Y zero point) -> Y."""
-    real = node.step(op, [_dequantize(node, 0)], **generic_attrs(node, op))
-    return _quantize(node, real, 3, node.input(0))
-
-
-def convert_quantized_global_average_pool(node: OnnxNode) -> Converted:
-    """(X, scale, zero point, Y scale, Y zero point) -> Y, over N C H W or, with channels_last, N H W C."""
-    real = _dequantize(node, 0)
-    if node.integer("channels_last", 0):
-        axes = node.constant(range(1, real.type.rank - 1), np.int64, "axes")
-        pooled = node.step("reduce_mean", [real, axes], keepdims=1)
-    else:
-        pooled = node.step("global_average_pool", [real])
-    return _quantize(node, pooled, 3, node.input(0))
-
-
-def convert_quantized_average_pool(node: OnnxNode) -> Converted:
-    """AveragePool between dequantization and quantization."""
-    if node.integer("channels_last", 0):
-        node.refuse("channels_last pools are not supported")
-    attrs = generic_attrs(node, "average_pool", dropped=frozenset({"channels_last"}))
-    real = node.step("average_pool", [_dequantize(node, 0)], **attrs)
-    return _quantize(node, real, 3, node.input(0))
-
-
-def convert_quantized_concat(node: OnnxNode) -> Converted:
-    """(Y scale, Y zero point, then X, scale, zero point of each part) -> Y."""
-    if (len(node.inputs) - 2) % 3:
-        raise ModelError(f"{len(node.inputs)} inputs are not two plus three for each part")
-    parts = [_dequantize(node, first) for first in range(2, len(node.inputs), 3)]
-    real = node.step("concat", parts, axis=node.integer("axis"))
-    return _quantize(node, real, 0, node.input(2))
-
-
-def convert_quantized_gemm(node: OnnxNode) -> Converted:
-    """(A, scale, zero point, B, scale, zero point, C int32, Y scale, Y zero point) -> Y, real without a Y scale.
-
-    B may have a scale for each output column; C is stored with scale ``alpha * A scale * B scale`` and no zero point.
-    """
-    alpha, transposed = node.real("alpha", 1.0), node.integer("transB", 0)
-    if node.optional(7) is not None:
-        inputs = [node.input(index) if index != 6 else node.optional(index) for index in range(8)]
-        zero_point = node.optional(8)
-        if zero_point is None:
-            zero_point = node.constant(0, node.input(0).type.dtype.numpy, "zero_point")
-        return node.finish("q_linear_gemm", [*inputs, zero_point], **generic_attrs(node, "q_linear_gemm"))
-    a, b = _dequantize(node, 0), _dequantize(node, 3, axis=0 if transposed else 1)
-    real = node.step("gemm", [a, b], alpha=alpha, transA=node.integer("transA", 0), transB=transposed)
-    stored = node.optional(6)
-    if stored is None:
-        return node.finish("identity", [real])
-    scale = node.step("mul", [node.input(1), node.input(4)])
-    scale = node.step("mul", [scale, node.constant(alpha, np.float32, "alpha")])
-    bias = node.step("mul", [node.step("cast", [stored], to=DType.F32), scale])
-    return node.finish("add", [real, bias])
 
 
 def convert_fused_matmul(node: OnnxNode) -> Converted:
@@ -181,13 +94,5 @@ CONVERTERS: Mapping[str, Converter] = {
     "FusedGemm": convert_fused_gemm,
     "FusedMatMul": convert_fused_matmul,
     "Gelu": convert_gelu,
-    "QGemm": convert_quantized_gemm,
-    "QLinearAdd": partial(convert_quantized_binary, op="add"),
-    "QLinearAveragePool": convert_quantized_average_pool,
-    "QLinearConcat": convert_quantized_concat,
-    "QLinearGlobalAveragePool": convert_quantized_global_average_pool,
-    "QLinearLeakyRelu": partial(convert_quantized_unary, op="leaky_relu"),
-    "QLinearMul": partial(convert_quantized_binary, op="mul"),
-    "QLinearSigmoid": partial(convert_quantized_unary, op="sigmoid"),
     "QuickGelu": convert_quick_gelu,
 }

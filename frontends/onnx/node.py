@@ -169,6 +169,11 @@ class OnnxNode:
         """Emit a node on the way to the result; it has one output."""
         return self._emit(op, inputs, 1, (f"{self._stem}.{op}",), attrs)[0]
 
+    def steps(self, op: str, inputs: Sequence[Value | None], outputs: int, **attrs: Any) -> tuple[Value, ...]:
+        """``step`` for a node of several outputs."""
+        names = [f"{self._stem}.{op}.{index}" for index in range(outputs)]
+        return self._emit(op, inputs, outputs, names, attrs)
+
     def constant(self, value: Any, dtype: np.dtype[Any] | type[Any] | None = None, name: str = "const") -> Value:
         """A constant, called after the node."""
         return self.graph.add_constant(np.array(value, dtype), f"{self._stem}.{name}")

@@ -10,6 +10,7 @@ from cnnc.frontends.onnx import (
     constants,
     convolutions,
     microsoft,
+    microsoft_quantized,
     normalizations,
     reductions,
     resizing,
@@ -27,7 +28,10 @@ _DEFAULT_DOMAIN: Mapping[str, Converter] = {
     **resizing.CONVERTERS,
     **shapes.CONVERTERS,
 }
-CONVERTERS: Mapping[str, Mapping[str, Converter]] = {"": _DEFAULT_DOMAIN, "com.microsoft": microsoft.CONVERTERS}
+CONVERTERS: Mapping[str, Mapping[str, Converter]] = {
+    "": _DEFAULT_DOMAIN,
+    "com.microsoft": {**microsoft.CONVERTERS, **microsoft_quantized.CONVERTERS},
+}
 """Converters by domain and operator."""
 
 

@@ -40,6 +40,13 @@ def along_axis(values: Array, rank: int, axis: int) -> Array:
     return values.reshape(shape)
 
 
+def _for_each(values: Array, x: Array, axis: int, block_size: int) -> Array:
+    """A scale or zero point shaped to broadcast to ``x``; one element a block is repeated for all of the block."""
+    if not block_size:
+        return along_axis(values, x.ndim, axis)
+    return np.repeat(values, block_size, axis).take(np.arange(x.shape[axis]), axis)
+
+
 def round_to(real: Array, zero_point: Array | None, dtype: np.dtype[Any]) -> Array:
     """rint(real) + zero_point within the range of the integer ``dtype``; NaN becomes the zero point."""
     rounded = np.rint(widen(real)).astype(np.float64)
@@ -71,12 +78,12 @@ def quantize_linear(
 
     Args:
         x: floats (or int32) of any shape.
-        y_scale: one element, or a vector along ``axis``.
+        y_scale: one element, a vector along ``axis``, or with ``block_size`` an element for so many along ``axis``.
         y_zero_point: like ``y_scale``; its dtype is the result's.
     """
     divide_in = _dtype(precision) if precision else y_scale.dtype
-    scale = along_axis(y_scale.astype(divide_in), x.ndim, axis)
-    zero = None if y_zero_point is None else along_axis(y_zero_point, x.ndim, axis)
+    scale = _for_each(y_scale.astype(divide_in), x, axis, block_size)
+    zero = None if y_zero_point is None else _for_each(y_zero_point, x, axis, block_size)
     if zero is not None:
         dtype = zero.dtype
     else:
@@ -98,12 +105,12 @@ def dequantize_linear(
 
     Args:
         x: integers of any shape.
-        x_scale: one element, or a vector along ``axis``.
+        x_scale: as ``y_scale`` of ``quantize_linear``.
         x_zero_point: like ``x_scale``, of the dtype of ``x``.
     """
     dtype = _dtype(output_dtype) if output_dtype else x_scale.dtype
-    zero = None if x_zero_point is None else along_axis(x_zero_point, x.ndim, axis)
-    scale = widen(along_axis(x_scale, x.ndim, axis))
+    zero = None if x_zero_point is None else _for_each(x_zero_point, x, axis, block_size)
+    scale = widen(_for_each(x_scale, x, axis, block_size))
     return (centered(x, zero).astype(scale.dtype) * scale).astype(dtype, copy=False)
 
 

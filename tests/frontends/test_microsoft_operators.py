@@ -78,68 +78,6 @@ def test_quick_gelu() -> None:
     check(node("QuickGelu", ["x"], alpha=1.5), {"x": random(3, 8)})
 
 
-SCALES = {
-    "a_s": np.array(0.02, np.float32),
-    "a_z": np.array(120, np.uint8),
-    "b_s": np.array(0.03, np.float32),
-    "b_z": np.array(131, np.uint8),
-    "y_s": np.array(0.05, np.float32),
-    "y_z": np.array(99, np.uint8),
-}
-
-
-@pytest.mark.parametrize("op", ["QLinearAdd", "QLinearMul"])
-def test_quantized_arithmetic(op: str) -> None:
-    call = node(op, ["a", "a_s", "a_z", "b", "b_s", "b_z", "y_s", "y_z"])
-    check(call, {"a": stored(2, 3, 4, 5), "b": stored(3, 4, 5)}, SCALES, steps=1)
-
-
-@pytest.mark.parametrize(("op", "attributes"), [("QLinearLeakyRelu", {"alpha": 0.2}), ("QLinearSigmoid", {})])
-def test_quantized_activations(op: str, attributes: dict[str, float]) -> None:
-    weights = {name: SCALES[name] for name in ("a_s", "a_z", "y_s", "y_z")}
-    check(node(op, ["a", "a_s", "a_z", "y_s", "y_z"], **attributes), {"a": stored(2, 3, 4)}, weights, steps=1)
-
-
-@pytest.mark.parametrize("channels_last", [0, 1])
-def test_quantized_global_average_pool(channels_last: int) -> None:
-    weights = {name: SCALES[name] for name in ("a_s", "a_z", "y_s", "y_z")}
-    call = node("QLinearGlobalAveragePool", ["a", "a_s", "a_z", "y_s", "y_z"], channels_last=channels_last)
-    check(call, {"a": stored(2, 3, 5, 7)}, weights, steps=1)
-
-
-def test_quantized_average_pool() -> None:
-    weights = {name: SCALES[name] for name in ("a_s", "a_z", "y_s", "y_z")}
-    call = node("QLinearAveragePool", ["a", "a_s", "a_z", "y_s", "y_z"], kernel_shape=[2, 3], pads=[0, 1, 1, 0])
-    check(call, {"a": stored(2, 3, 5, 7)}, weights, steps=1)
-
-
-def test_quantized_concat() -> None:
-    call = node("QLinearConcat", ["y_s", "y_z", "a", "a_s", "a_z", "b", "b_s", "b_z"], axis=1)
-    check(call, {"a": stored(2, 3, 4), "b": stored(2, 5, 4)}, SCALES, steps=1)
-
-
-@pytest.mark.parametrize("transposed", [0, 1])
-@pytest.mark.parametrize("per_column", [False, True])
-def test_quantized_gemm(transposed: int, per_column: bool) -> None:
-    columns = 5 if per_column else 1
-    weights = SCALES | {
-        "b": (stored(5, 4) if transposed else stored(4, 5)),
-        "b_s": np.linspace(0.01, 0.03, columns, dtype=np.float32).reshape((columns,) if per_column else ()),
-        "b_z": np.full((columns,) if per_column else (), 128, np.uint8),
-        "c": np.arange(-2000, 3000, 1000, dtype=np.int32),
-        "y_s": np.array(0.3, np.float32),
-    }
-    call = node("QGemm", ["a", "a_s", "a_z", "b", "b_s", "b_z", "c", "y_s", "y_z"], transB=transposed, alpha=0.5)
-    check(call, {"a": stored(3, 4)}, weights)
-
-
-def test_quantized_gemm_with_a_real_result() -> None:
-    weights = {name: SCALES[name] for name in ("a_s", "a_z", "b_s", "b_z")}
-    weights |= {"b": stored(4, 5), "c": np.arange(-2000, 3000, 1000, dtype=np.int32)}
-    call = node("QGemm", ["a", "a_s", "a_z", "b", "b_s", "b_z", "c"], alpha=0.5)
-    check(call, {"a": stored(3, 4)}, weights)
-
-
 def test_fused_matmul() -> None:
     check(node("FusedMatMul", ["a", "b"], transA=1, transB=1, alpha=0.25), {"a": random(2, 4, 3), "b": random(5, 4)})
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.errors import UnsupportedError
+from cnnc.errors import ModelError
 from tests.ops.single_op import infer_error, node_cases, run_node_case, run_op, run_ort
 
 CASES = [
@@ -21,7 +21,6 @@ CASES = [
         ("qlinearmatmul", "QLinearMatMul", "q_linear_matmul"),
     )
     for case in node_cases(module, op_type).values()
-    if "blocked" not in case.name
 ]
 
 
@@ -178,9 +177,33 @@ def test_requantize_is_dequantize_and_quantize(dtype: type) -> None:
     np.testing.assert_array_equal(ours, run_op("quantize_linear", [real, *to])[0])
 
 
-def test_blocked_quantization_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedError, match="block_size 2"):
-        run_op("dequantize_linear", [integers(0, np.int8, 4, 4), np.ones((2, 4), np.float32)], block_size=2, axis=0)
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
+@pytest.mark.parametrize(("axis", "block_size"), [(0, 1), (1, 2), (-1, 3), (2, 5), (1, 9)])
+def test_blocks_have_scales_of_their_own(axis: int, block_size: int, dtype: type) -> None:
+    rng = np.random.default_rng(block_size)
+    x = rng.standard_normal((4, 6, 5)).astype(np.float32) * 40
+    shape = list(x.shape)
+    shape[axis] = -(-shape[axis] // block_size)
+    scale, zero = rng.uniform(0.3, 2, shape).astype(np.float32), integers(0, dtype, *shape)
+    attrs = {"axis": axis, "block_size": block_size}
+    (ours,) = run_op("quantize_linear", [x, scale, zero], **attrs)
+    np.testing.assert_array_equal(ours, run_ort("QuantizeLinear", [x, scale, zero], opset=21, **attrs)[0])
+    (back,) = run_op("dequantize_linear", [ours, scale, zero], **attrs)
+    np.testing.assert_array_equal(back, run_ort("DequantizeLinear", [ours, scale, zero], opset=21, **attrs)[0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "attrs", "part"),
+    [
+        ((2, 5), {"block_size": 2, "axis": 0}, "must be f32[2, 6] for blocks of 2 along axis 0"),
+        ((2,), {"block_size": 2, "axis": 0}, "must have the 2 axes"),
+        ((4,), {"block_size": -1, "axis": 0}, "block_size is -1"),
+    ],
+)
+def test_scales_of_blocks_of_another_shape_are_refused(shape: tuple[int, ...], attrs: dict, part: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        run_op("quantize_linear", [np.zeros((4, 6), np.float32), np.ones(shape, np.float32)], **attrs)
+    assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
