@@ -10,6 +10,7 @@ import numpy as np
 from cnnc.ir import Match, Op, Patch, Rule, Value, known_array
 from cnnc.ir.attrs import NO_ATTRS, Attrs
 from cnnc.ops import quantized
+from cnnc.ops.quantized_operands import LARGEST
 from cnnc.passes.quantized_operand import Quantized, read_operand, read_result
 from cnnc.types import DType
 
@@ -40,6 +41,8 @@ def _apply_binary(found: Match, patch: Patch) -> str | None:
     if isinstance(read, str):
         return read
     (a, b), y = read
+    if op.op == "add" and max(a.scales[0], b.scales[0]) / y.scales[0] >= LARGEST:
+        return f"add {op.name!r} has a ratio of scales that leaves no room for products with bytes in float32"
     made = patch.node(f"q_linear_{op.op}", [*a.triple(patch), *b.triple(patch), *y.pair(patch)], loc=found.loc)
     patch.replace(found.root.output, made)
     return None

@@ -11,7 +11,7 @@ from cnnc.ir.fact import Fact, Operands
 from cnnc.ops.opdef import OpDef, normalize_axis, require_dtype
 from cnnc.types import DType, TensorType
 
-_FLOATS = (DType.F16, DType.BF16, DType.F32, DType.F64)
+FLOATS = (DType.F16, DType.BF16, DType.F32, DType.F64)
 _QUANTIZED = (DType.I8, DType.U8, DType.I16, DType.U16)
 
 
@@ -72,7 +72,7 @@ def _check_blocks(name: str, scale: Fact, x: Fact, axis: int, block_size: int) -
 
 def check_pair(what: str, x: Fact, scale: Fact, zero_point: Fact | None, axis: int, block_size: int = 0) -> None:
     """Check scale and zero point of a tensor: shapes that go with ``x``, and element types."""
-    require_dtype(scale, _FLOATS, f"the scale of {what}")
+    require_dtype(scale, FLOATS, f"the scale of {what}")
     check_scale(f"the scale of {what}", scale, x, axis, block_size)
     if zero_point is not None:
         check_scale(f"the zero point of {what}", zero_point, x, axis, block_size)
@@ -80,7 +80,7 @@ def check_pair(what: str, x: Fact, scale: Fact, zero_point: Fact | None, axis: i
 
 def _infer_quantize(attrs: QuantizeLinearAttrs, operands: Operands) -> tuple[TensorType, ...]:
     x, scale, zero_point = operands.need(0), operands.need(1), operands[2]
-    require_dtype(x, (*_FLOATS, DType.I32), "the input")
+    require_dtype(x, (*FLOATS, DType.I32), "the input")
     check_pair("y", x, scale, zero_point, attrs.axis, attrs.block_size)
     dtype = attrs.output_dtype or DType.U8
     if zero_point is not None:

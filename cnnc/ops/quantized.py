@@ -15,7 +15,7 @@ from cnnc.ir.attrs import Attrs
 from cnnc.ir.fact import Fact, Operands
 from cnnc.ops.conv import check_broadcasts_to, check_conv_operands, check_length
 from cnnc.ops.opdef import OpDef, broadcast_shapes, normalize_axis, require_dtype
-from cnnc.ops.quantization import check_pair
+from cnnc.ops.quantization import FLOATS, check_pair, check_scale
 from cnnc.ops.window import window_of
 from cnnc.types import DType, TensorType
 
@@ -88,8 +88,11 @@ def _infer_conv_integer(attrs: QuantizedConvAttrs, operands: Operands) -> tuple[
     x, w = operands.need(0), operands.need(1)
     for name, fact, zero_point in (("x", x, operands[2]), ("w", w, operands[3])):
         require_dtype(fact, _BYTES, name)
-        if zero_point is not None and zero_point.dtype is not fact.dtype:
-            raise ModelError(f"the zero point of {name} has {zero_point.dtype.value}, but {name} {fact.dtype.value}")
+        _check_zero_type(name, fact, zero_point)
+    if operands[2] is not None:
+        _check_single("zero point", "x", operands.need(2))
+    if operands[3] is not None:
+        check_scale("the zero point of w", operands.need(3), w, axis=0)
     return (TensorType(_conv_shape(attrs, x, w), DType.I32),)
 
 
@@ -114,16 +117,42 @@ def _tensor(name: str, operands: Operands, index: int, axis: int | None) -> Fact
         _scale(name, operands, index + 1)
     else:
         check_pair(name, x, scale, zero_point, axis)
-    if zero_point is not None and zero_point.dtype is not x.dtype:
-        raise ModelError(f"the zero point of {name} has {zero_point.dtype.value}, but {name} {x.dtype.value}")
+    _check_zero_type(name, x, zero_point)
     return x
 
 
 def _scale(name: str, operands: Operands, index: int) -> None:
     """A scale of one element, and the zero point after it."""
+    require_dtype(operands.need(index), FLOATS, f"the scale of {name}")
     for what, fact in (("scale", operands.need(index)), ("zero point", operands[index + 1])):
-        if fact is not None and fact.shape not in ((), (1,)):
-            raise ModelError(f"the {what} of {name} must have one element, got {fact.type}")
+        if fact is not None:
+            _check_single(what, name, fact)
+
+
+def _check_single(what: str, name: str, fact: Fact) -> None:
+    if fact.shape not in ((), (1,)):
+        raise ModelError(f"the {what} of {name} must have one element, got {fact.type}")
+
+
+def _check_zero_type(name: str, x: Fact, zero_point: Fact | None) -> None:
+    if zero_point is not None and zero_point.dtype is not x.dtype:
+        raise ModelError(f"the zero point of {name} has {zero_point.dtype.value}, but {name} {x.dtype.value}")
+
+
+def _check_matrix_scale(name: str, matrix: Fact, operands: Operands, index: int, axis: int) -> None:
+    """A scale and a zero point of one element, a vector along ``axis``, or as many axes as the matrix, 1 but for it."""
+    scale, zero_point = operands.need(index), operands.need(index + 1)
+    require_dtype(scale, FLOATS, f"the scale of {name}")
+    _check_zero_type(name, matrix, zero_point)
+    for what, fact in (("scale", scale), ("zero point", zero_point)):
+        if all(size == 1 for size in fact.shape):
+            continue
+        sizes = fact.shape[axis] if fact.rank == matrix.rank > 1 else fact.shape[-1]
+        wanted = matrix.shape[axis] if matrix.rank > 1 else 1
+        if fact.rank not in (1, matrix.rank) or (
+            isinstance(sizes, int) and isinstance(wanted, int) and sizes not in (1, wanted)
+        ):
+            raise ModelError(f"the {what} {fact.type} does not go with axis {axis} of {name} {matrix.type}")
 
 
 def _infer_mat_mul(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
@@ -132,6 +161,9 @@ def _infer_mat_mul(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
         require_dtype(fact, _BYTES, name)
         if fact.rank < 1:
             raise ModelError(f"{name} must be a vector or a matrix, got {fact.type}")
+    _check_matrix_scale("a", a, operands, 1, axis=-2)
+    _check_matrix_scale("b", b, operands, 4, axis=-1)
+    _scale("y", operands, 6)
     require_dtype(zero_point, _BYTES, "the zero point of y")
     left = a.shape if a.rank > 1 else (1, *a.shape)
     right = b.shape if b.rank > 1 else (*b.shape, 1)

@@ -12,7 +12,7 @@ from cnnc.runtime.cpu.byte_global_average import MOST_POSITIONS
 from cnnc.types import DType
 
 BYTES = (DType.U8, DType.I8)
-_LARGEST = 1e30
+LARGEST = 1e30
 """Ratios of scales below it leave room for sums of products with bytes in float32."""
 
 
@@ -36,7 +36,7 @@ def constant_scale(node: Node, position: int, dtype: DType) -> Scale | str:
     if dtype not in BYTES:
         return f"elements are {dtype.value}, not bytes"
     value = np.float32(scale.array.reshape(()))
-    if not (0 < value < _LARGEST):
+    if not (0 < value < LARGEST):
         return f"its scale is {value}"
     return Scale(value, 0 if zero is None or zero.array is None else int(zero.array.reshape(())))
 
@@ -118,7 +118,7 @@ def _add(node: Node) -> Elementwise | str:
     a, b, c = sides.a, sides.b, sides.c
     with np.errstate(over="ignore"):
         a_step, b_step = a.scale / c.scale, b.scale / c.scale
-    if max(a_step, b_step) >= _LARGEST:
+    if max(a_step, b_step) >= LARGEST:
         return "the ratio of its scales is too large"
     if sides.data != (0, 3):
         return "its first operand is the one that broadcasts"  # sums are not joined in that order

@@ -210,7 +210,6 @@ def test_scales_of_blocks_of_another_shape_are_refused(shape: tuple[int, ...], a
     ("name", "inputs", "attrs", "parts"),
     [
         ("conv_integer", [(1, 4, 5), (6, 3, 3)], {}, ["4 channels", "take 3"]),
-        ("q_linear_matmul", [(2, 3), (), (), (4, 5), (), (), (), ()], {}, ["3 columns", "4 rows"]),
         ("quantize_linear", [(2, 3), (3,), (2,)], {}, ["one of f16"]),
     ],
 )
