@@ -135,7 +135,7 @@ def _mul(node: Node) -> Elementwise | str:
         return sides
     with np.errstate(over="ignore"):
         step = sides.a.scale * sides.b.scale / sides.c.scale
-    if not step < _LARGEST:
+    if not step < LARGEST:
         return "the ratio of its scales is too large"
     zeros = {"a_zero": sides.a.zero, "b_zero": sides.b.zero, "y_zero": sides.c.zero}
     return Elementwise("mul", sides.data, sides.gated, a_scale=float(step), **zeros)
