@@ -54,7 +54,8 @@ def _unknown(value: Value | None) -> bool:
 
 
 def _equal(a: Value, b: Value) -> bool:
-    return bool(np.array_equal(np.reshape(known_array(a), -1), np.reshape(known_array(b), -1)))
+    one, other = known_array(a), known_array(b)
+    return one is not None and other is not None and np.array_equal(one.reshape(-1), other.reshape(-1))
 
 
 _RULE = Rule("lower-quantized-concat", Op("q_linear_concat", rest=True), _apply)

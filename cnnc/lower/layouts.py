@@ -14,7 +14,8 @@ from cnnc.lower.channel_ranges import aligned_pieces, lanes_of, may_be_read_in_r
 from cnnc.lower.movement import Copy, copy_call
 from cnnc.lower.rules import LoweringRule
 from cnnc.ops.blocking import BLOCKED_DTYPES, sliced_channels
-from cnnc.runtime.cpu import layout_blocked_lanes, layout_conversion
+from cnnc.ops.quantized_operands import BYTES
+from cnnc.runtime.cpu import layout_blocked_lanes, layout_byte_lanes, layout_conversion
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg, Call
 from cnnc.types import DType, TensorType
@@ -41,8 +42,6 @@ def _conversion_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     dtype = node.output.type.dtype
     if dtype not in BLOCKED_DTYPES:
         return f"elements are {dtype.value}, neither f32 nor bytes"
-    if dtype is not DType.F32 and node.input(0).type.layout.is_blocked and node.output.type.layout.is_blocked:
-        return "lanes of bytes are not moved between blocks"
     blocks = {type.layout.block for type in (node.input(0).type, node.output.type) if type.layout.is_blocked}
     return "it converts between blocks of different sizes" if len(blocks) > 1 else None
 
@@ -81,6 +80,8 @@ def gather_call(builder: ProgramBuilder, source: Value, target: Value, channels:
     source_lanes = np.array(source.type.layout.lanes(_channels(source.type)))
     table = lane_channels(target.type)
     wanted = np.where(table >= 0, source_lanes[np.array(channels)][table], -1).astype(np.int32)
+    if target.type.dtype in BYTES:
+        return _byte_gather_call(builder, source, target, wanted)
     x = builder.argument(source)
     sizes = layout_blocked_lanes.arguments(
         target.type.shape[0],
@@ -94,6 +95,28 @@ def gather_call(builder: ProgramBuilder, source: Value, target: Value, channels:
         "map": BufferArg(builder.constant(wanted, "lanes")),
     }
     return builder.call(Variant.of("layout.blocked_lanes", lanes=lanes), buffers, sizes)
+
+
+def _byte_gather_call(builder: ProgramBuilder, source: Value, target: Value, wanted: NDArray[np.int32]) -> Call:
+    lanes = target.type.layout.block
+    terms = layout_byte_lanes.lane_terms(wanted.tolist(), lanes)
+    buffers = {
+        "x": builder.argument(source, gaps=True),
+        "y": builder.result(target, gaps=True),
+        "starts": BufferArg(builder.constant(terms.starts, "lanes")),
+        "sources": BufferArg(builder.constant(terms.sources, "lanes")),
+        "indices": BufferArg(builder.constant(terms.indices, "lanes")),
+    }
+    sizes: dict[str, Dim] = {
+        "batch": target.type.shape[0],
+        "x_blocks": lanes_of(source) // lanes,
+        "y_blocks": lanes_of(target) // lanes,
+        "positions": product(target.type.shape[2:]),
+        "x_gap": builder.gap(source),
+        "y_gap": builder.gap(target),
+        "terms": len(terms.sources),
+    }
+    return builder.call(Variant.of("layout.byte_lanes", lanes=lanes), buffers, sizes)
 
 
 def _emit_gather(node: Node, builder: ProgramBuilder, channels: Sequence[int]) -> None:

@@ -237,6 +237,9 @@ _BYTE_OPS: Mapping[str, Callable[[Node], BlockedForm]] = {
     "q_linear_global_average_pool": _byte_global_average,
     "max_pool": _pool,
     "concat": _concat,
+    "channel_shuffle": lambda node: BlockedForm(Form.REGROUP, (0,)),
+    "split": _cut,
+    "slice": _cut,
 }
 """Ops on bytes that work on blocked tensors, beside those of ``byte_table``."""
 

@@ -24,9 +24,9 @@ def byte_table(node: Node) -> Array | str:
             return f"%{value.name} has {value.type.dtype.value}, not bytes"
     operands: list[Array | None] = [_BITS.view(x.type.dtype.numpy)]
     for position in range(1, len(node.inputs)):
-        value = node.optional(position)
-        if value is not None and value.array is None:
-            return f"%{value.name} is not constant"
-        operands.append(None if value is None else value.array)
+        operand = node.optional(position)
+        if operand is not None and operand.array is None:
+            return f"%{operand.name} is not constant"
+        operands.append(None if operand is None else operand.array)
     table: Array = host.function(node.op)(*operands, **node.attrs.keywords())
     return table

@@ -125,8 +125,15 @@ def _add(node: Node) -> Elementwise | str:
     # In the order in which the reference joins them.
     offset = -(a_step * np.float32(a.zero) + b_step * np.float32(b.zero))
     addend = np.float32(c.zero) + offset
-    steps = {"a_scale": float(a_step), "b_scale": float(b_step), "addend": float(addend)}
-    return Elementwise("add", sides.data, sides.gated, y_zero=c.zero, **steps)
+    return Elementwise(
+        "add",
+        sides.data,
+        sides.gated,
+        a_scale=float(a_step),
+        b_scale=float(b_step),
+        addend=float(addend),
+        y_zero=c.zero,
+    )
 
 
 def _mul(node: Node) -> Elementwise | str:
@@ -137,8 +144,15 @@ def _mul(node: Node) -> Elementwise | str:
         step = sides.a.scale * sides.b.scale / sides.c.scale
     if not step < LARGEST:
         return "the ratio of its scales is too large"
-    zeros = {"a_zero": sides.a.zero, "b_zero": sides.b.zero, "y_zero": sides.c.zero}
-    return Elementwise("mul", sides.data, sides.gated, a_scale=float(step), **zeros)
+    return Elementwise(
+        "mul",
+        sides.data,
+        sides.gated,
+        a_scale=float(step),
+        a_zero=sides.a.zero,
+        b_zero=sides.b.zero,
+        y_zero=sides.c.zero,
+    )
 
 
 _MAKERS = {

@@ -33,6 +33,7 @@ _MODULES = {
     "gemm.f32": "cnnc.runtime.cpu.gemm",
     "gemm.u8": "cnnc.runtime.cpu.gemm_bytes",
     "layout.blocked_lanes": "cnnc.runtime.cpu.layout_blocked_lanes",
+    "layout.byte_lanes": "cnnc.runtime.cpu.layout_byte_lanes",
     "layout.blocked_to_plain": "cnnc.runtime.cpu.layout_blocked_to_plain",
     "layout.plain_to_blocked": "cnnc.runtime.cpu.layout_plain_to_blocked",
     "lrn.blocked": "cnnc.runtime.cpu.lrn_blocked",

@@ -113,3 +113,23 @@ def test_functions_of_one_byte(net: ByteNetwork, op: str) -> None:
     bounds: list[Value | None] = [None, net.const(200, np.uint8)]
     ops = net.check(net.conv(net.op("clip", [y, *bounds]), 9))
     assert "convert_layout" not in ops[1:-1]
+
+
+def test_shuffled_and_cut_channels(net: ByteNetwork) -> None:
+    joined = concat(net, [net.conv(net.x, 20), net.conv(net.x, 18)], [0.05, 0.04])
+    shuffled = net.op("channel_shuffle", [joined], groups=2)
+    ends = [net.const(values, np.int64) for values in ([0], [19], [1])]
+    begins = [net.const(values, np.int64) for values in ([19], [38], [1])]
+    kept, processed = net.op("slice", [shuffled, *ends]), net.op("slice", [shuffled, *begins])
+    again = concat(net, [kept, net.conv(processed, 19)], [0.03, 0.05])
+    ops = net.check(net.conv(net.op("channel_shuffle", [again], groups=2), 9))
+    assert ops.count("convert_layout") == 2 and "concat" not in ops
+
+
+def test_split_channels(net: ByteNetwork) -> None:
+    split = net.graph.add_node(
+        "split", [net.conv(net.x, 24), net.const([5, 11, 8], np.int64)], OPS["split"].attrs(axis=1), outputs=3
+    )
+    pieces = [net.conv(split.outputs[0], 7), split.outputs[2], split.outputs[1]]
+    ops = net.check(net.conv(concat(net, pieces, [0.05, 0.05, 0.05]), 9))
+    assert ops.count("convert_layout") == 2 and "concat" not in ops
