@@ -51,6 +51,7 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "push-transposes", "after axes count from the front; before patterns and fusions, which it brings together"),
     (1, "fold-transpose-into-gemm", "what push-transposes left in front of the classifier"),
     (1, "eliminate-concat-slices", "before concats are placed; a slice that reads a piece needs no copy"),
+    (1, "merge-channel-moves", "after slices of concats, which need no move at all"),
     (1, "merge-common-subexpressions", "before patterns, whose guard would see two readers where there is one value"),
     (1, "canonicalize-operands", "before patterns that ask for constants of one element, or one a channel"),
     (1, "recognize-clip", "before the activations that are spelled with a clip; bounds are constants by now"),

@@ -39,7 +39,7 @@ _STEPS_OVER_GAPS = (
 )
 """Ops whose kernels read and write ranges of channels."""
 
-_MOVES = frozenset({"channel_shuffle", "slice", "split"})
+_MOVES = frozenset({"channel_shuffle", "gather", "slice", "split"})
 """Ops of which only the kernels for bytes do."""
 
 

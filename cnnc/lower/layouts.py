@@ -13,7 +13,8 @@ from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.channel_ranges import aligned_pieces, lanes_of, may_be_read_in_range
 from cnnc.lower.movement import Copy, copy_call
 from cnnc.lower.rules import LoweringRule
-from cnnc.ops.blocking import BLOCKED_DTYPES, sliced_channels
+from cnnc.ops.blocking import BLOCKED_DTYPES, gathered_channels, sliced_channels
+from cnnc.ops.layout import ChannelShuffleAttrs, shuffled_channels
 from cnnc.ops.quantized_operands import BYTES
 from cnnc.runtime.cpu import layout_blocked_lanes, layout_byte_lanes, layout_conversion
 from cnnc.runtime.kernel import Variant
@@ -129,10 +130,14 @@ def _blocked(node: Node) -> str | None:
 
 
 def _shuffle_channels(node: Node) -> list[int]:
-    channels = _channels(node.output.type)
-    groups = int(getattr(node.attrs, "groups", 1))
-    order: list[int] = np.arange(channels).reshape(groups, -1).T.reshape(-1).tolist()
-    return order
+    assert isinstance(node.attrs, ChannelShuffleAttrs)
+    return shuffled_channels(_channels(node.output.type), node.attrs.groups)
+
+
+def _emit_channel_gather(node: Node, builder: ProgramBuilder) -> None:
+    channels = gathered_channels(node)
+    assert channels is not None
+    _emit_gather(node, builder, channels)
 
 
 def _emit_split(node: Node, builder: ProgramBuilder) -> None:
@@ -222,6 +227,7 @@ RULES = {
             lambda node, builder: _emit_gather(node, builder, _shuffle_channels(node)),
         ),
     ),
+    "gather": (LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_channel_gather),),
     "split": (
         _RANGE,
         LoweringRule("layout.blocked_lanes", lambda node, builder: _blocked(node), _emit_split),

@@ -93,6 +93,8 @@ def blocked_form(node: Node) -> BlockedForm:
         return BlockedForm(Form.REGROUP, (0,))
     if node.op in ("split", "slice"):
         return _cut(node)
+    if node.op == "gather":
+        return _gather(node)
     return _plain("its kernel reads plain tensors")
 
 
@@ -228,6 +230,12 @@ def _cut(node: Node) -> BlockedForm:
     return BlockedForm(Form.REGROUP, (0,))
 
 
+def _gather(node: Node) -> BlockedForm:
+    if gathered_channels(node) is None:
+        return _plain("it gathers along another axis than the channels, or what is only known at run time")
+    return BlockedForm(Form.REGROUP, (0,))
+
+
 _BYTE_OPS: Mapping[str, Callable[[Node], BlockedForm]] = {
     "q_linear_conv": _quantized_conv,
     "quantize_linear": _byte_elementwise,
@@ -238,10 +246,20 @@ _BYTE_OPS: Mapping[str, Callable[[Node], BlockedForm]] = {
     "max_pool": _pool,
     "concat": _concat,
     "channel_shuffle": lambda node: BlockedForm(Form.REGROUP, (0,)),
+    "gather": _gather,
     "split": _cut,
     "slice": _cut,
 }
 """Ops on bytes that work on blocked tensors, beside those of ``byte_table``."""
+
+
+def gathered_channels(node: Node) -> list[int] | None:
+    """Channels that a gather along the channel axis picks, by known numbers of one axis; else None."""
+    indices, type = node.input(1).fact.array, node.input(0).type
+    channels = type.shape[1] if type.rank > 1 else None
+    if getattr(node.attrs, "axis", 0) % max(type.rank, 1) != 1 or indices is None or indices.ndim != 1:
+        return None
+    return [int(index) % channels for index in indices] if isinstance(channels, int) else None
 
 
 def sliced_channels(node: Node) -> list[int] | None:

@@ -27,6 +27,12 @@ class ChannelShuffleAttrs(Attrs):
     groups: int
 
 
+def shuffled_channels(channels: int, groups: int) -> list[int]:
+    """For each channel of a shuffle's result the channel of its operand that it is."""
+    each = channels // groups
+    return [place % groups * each + place // groups for place in range(channels)]
+
+
 @dataclass(frozen=True, slots=True)
 class BlockAttrs(Attrs):
     """ONNX DepthToSpace and SpaceToDepth."""

@@ -1,4 +1,4 @@
-"""``layout.byte_lanes``: lanes of a blocked tensor of bytes gathered into another: shuffles, splits, slices of channels.
+"""``layout.byte_lanes``: lanes of blocked bytes gathered into another tensor: shuffles, splits, slices of channels.
 
 x is [N, x_blocks, S, L], y is [N, y_blocks, S, L], L the target's lanes and the parameter ``lanes``; ``x_gap`` and
 ``y_gap`` are the bytes between two images, for ranges of channels of larger tensors. A block of y is the sum of
