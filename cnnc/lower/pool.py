@@ -7,7 +7,8 @@ from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
 from cnnc.ops.pool import PoolAttrs
-from cnnc.ops.pool import pool_window as resolved_window
+from cnnc.ops.quantized import QLinearAveragePoolAttrs
+from cnnc.ops.window import window_of
 from cnnc.runtime.cpu import pool_plain_indices, pool_window
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
@@ -30,8 +31,8 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
 def pool_sizes(node: Node) -> dict[str, Dim]:
     """Size slots of a pool over the planes of its input."""
     x, y = node.input(0).type, node.output.type
-    assert isinstance(node.attrs, PoolAttrs)
-    window = resolved_window(node.attrs, x.shape)
+    assert isinstance(node.attrs, (PoolAttrs, QLinearAveragePoolAttrs))
+    window = window_of(node.attrs, x.shape[2:], node.attrs.kernel_shape)
     return pool_window.arguments(
         product(x.physical_shape[:2]),
         x.shape[2:],

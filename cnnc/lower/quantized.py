@@ -1,19 +1,16 @@
-"""Ops on bytes between the layers: element-wise ones, tables, pools."""
+"""Element-wise ops on bytes, between the layers."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from cnnc.dims import Dim, product
 from cnnc.ir import Node, Value
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.pool import pool_sizes
 from cnnc.lower.rules import LoweringRule
 from cnnc.lower.spatial import float_bits
 from cnnc.ops.byte_table import TABLE_OPS, byte_table
-from cnnc.ops.quantized_operands import BYTES, Elementwise, byte_elementwise, global_average_scale
+from cnnc.ops.quantized_operands import BYTES, Elementwise, byte_elementwise
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 
@@ -83,56 +80,9 @@ def _image_sizes(value: Value) -> dict[str, Dim]:
     return {"images": first, "count": product(shape[1:] if value.type.layout.is_blocked else shape)}
 
 
-def _average_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    scales = global_average_scale(node)
-    if isinstance(scales, str):
-        return scales
-    if not node.output.type.layout.is_blocked or node.input(0).type.layout != node.output.type.layout:
-        return "its input and its result are not blocked alike"
-    return None
-
-
-def _emit_average(node: Node, builder: ProgramBuilder) -> None:
-    scales = global_average_scale(node)
-    assert not isinstance(scales, str)
-    x, y = scales
-    type = node.input(0).type
-    positions = math.prod(int(size) for size in type.shape[2:] if isinstance(size, int))
-    # In the order in which the reference joins them.
-    factor = x.scale / (y.scale * np.float32(positions))
-    sizes: dict[str, Dim] = {"planes": product(type.physical_shape[:2]), "positions": positions}
-    sizes |= {"x_zero": x.zero, "factor": float_bits(float(factor)), "y_zero": y.zero, "y_least": _least(node)}
-    buffers = {"x": builder.argument(node.input(0)), "y": builder.result(node.output)}
-    variant = Variant.of("byte.global_average", lanes=type.layout.block, element=type.dtype.value)
-    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
-
-
-def _max_pool_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    x, y = node.input(0).type, node.output.type
-    if y.dtype not in BYTES:
-        return f"elements are {y.dtype.value}, not bytes"
-    if y.rank > 5:
-        return f"it has {y.rank - 2} spatial axes, at most 3 are supported"
-    if x.layout != y.layout:
-        return "its input and its result have different layouts"
-    return "it has indices as a second output" if len(node.outputs) > 1 else None
-
-
-def _emit_max_pool(node: Node, builder: ProgramBuilder) -> None:
-    x, y = node.input(0), node.output
-    buffers = {"x": builder.argument(x, gaps=True), "y": builder.result(y, gaps=True)}
-    sizes = pool_sizes(node) | {"image_planes": x.type.physical_shape[1]}
-    sizes |= {"x_gap": builder.gap(x), "y_gap": builder.gap(y)}
-    lanes = y.type.layout.block if y.type.layout.is_blocked else 1
-    variant = Variant.of("byte.max_pool", lanes=lanes, element=y.type.dtype.value)
-    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
-
-
 _ELEMENTWISE = LoweringRule("byte.elementwise", _elementwise_refusal, _emit_elementwise)
 
 RULES = {
     **dict.fromkeys(sorted(TABLE_OPS), (LoweringRule("byte.table", _table_refusal, _emit_table),)),
     **dict.fromkeys(("quantize_linear", "dequantize_linear", "q_linear_add", "q_linear_mul"), (_ELEMENTWISE,)),
-    "q_linear_global_average_pool": (LoweringRule("byte.global_average", _average_refusal, _emit_average),),
-    "max_pool": (LoweringRule("byte.max_pool", _max_pool_refusal, _emit_max_pool),),
 }

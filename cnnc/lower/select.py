@@ -25,6 +25,7 @@ from cnnc.lower import (
     quantized,
     quantized_conv,
     quantized_matrix,
+    quantized_pool,
     reduction,
     resize,
     views,
@@ -64,6 +65,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     quantized.RULES,
     quantized_conv.RULES,
     quantized_matrix.RULES,
+    quantized_pool.RULES,
     normalization.RULES,
     resize.RULES,
 )

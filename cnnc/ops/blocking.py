@@ -16,7 +16,7 @@ from cnnc.ops.byte_table import TABLE_OPS, byte_table
 from cnnc.ops.conv import GATE
 from cnnc.ops.elementwise_chain import CHAIN_OPS
 from cnnc.ops.quantized_layer import quantized_conv
-from cnnc.ops.quantized_operands import BYTES, byte_elementwise, global_average_scale
+from cnnc.ops.quantized_operands import BYTES, average_scales, byte_elementwise
 from cnnc.ops.resize import ResizeAttrs
 from cnnc.types import DType
 
@@ -131,8 +131,8 @@ def _byte_elementwise(node: Node) -> BlockedForm:
     return BlockedForm(Form.FOLLOW, found.data)
 
 
-def _byte_global_average(node: Node) -> BlockedForm:
-    scales = global_average_scale(node)
+def _byte_average(node: Node) -> BlockedForm:
+    scales = average_scales(node)
     return _plain(scales) if isinstance(scales, str) else BlockedForm(Form.FOLLOW, (0,))
 
 
@@ -242,7 +242,8 @@ _BYTE_OPS: Mapping[str, Callable[[Node], BlockedForm]] = {
     "dequantize_linear": _byte_elementwise,
     "q_linear_add": _byte_elementwise,
     "q_linear_mul": _byte_elementwise,
-    "q_linear_global_average_pool": _byte_global_average,
+    "q_linear_average_pool": _byte_average,
+    "q_linear_global_average_pool": _byte_average,
     "max_pool": _pool,
     "concat": _concat,
     "channel_shuffle": lambda node: BlockedForm(Form.REGROUP, (0,)),

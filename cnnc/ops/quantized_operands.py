@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from cnnc.ir import Node
+from cnnc.ops.quantized import QLinearAveragePoolAttrs
 from cnnc.runtime.cpu.byte_global_average import MOST_POSITIONS
 from cnnc.types import DType
 
@@ -163,14 +164,16 @@ _MAKERS = {
 }
 
 
-def global_average_scale(node: Node) -> tuple[Scale, Scale] | str:
-    """The scales of x and y of a q_linear_global_average_pool with one scale each, or why there is no kernel."""
+def average_scales(node: Node) -> tuple[Scale, Scale] | str:
+    """The scales of x and y of a q_linear average pool with one scale each, or why there is no kernel."""
     if getattr(node.attrs, "channels_last", 0):
         return "its channels come last"
     x, y = constant_scale(node, 1, node.output.type.dtype), constant_scale(node, 3, node.output.type.dtype)
     if isinstance(x, str) or isinstance(y, str):
         return x if isinstance(x, str) else str(y)
     sizes = node.input(0).type.shape[2:]
+    if isinstance(node.attrs, QLinearAveragePoolAttrs):
+        sizes = node.attrs.kernel_shape
     if prod(size if isinstance(size, int) else MOST_POSITIONS + 1 for size in sizes) > MOST_POSITIONS:
-        return "its positions are too many for sums of 32 bits, or their number is not known"
+        return "it adds up too many elements for sums of 32 bits, or their number is not known"
     return x, y

@@ -9,6 +9,7 @@ from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
     "arg_reduce": "cnnc.runtime.cpu.arg_reduce",
+    "byte.average_pool": "cnnc.runtime.cpu.byte_average_pool",
     "byte.elementwise": "cnnc.runtime.cpu.byte_elementwise",
     "byte.global_average": "cnnc.runtime.cpu.byte_global_average",
     "byte.max_pool": "cnnc.runtime.cpu.byte_max_pool",

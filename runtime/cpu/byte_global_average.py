@@ -1,8 +1,12 @@
 """``byte.global_average``: the mean over all positions of blocked bytes, requantized.
 
-x is [planes, S, L], y is [planes, L]: y = rint((sum of x - S * x_zero) * factor) + y_zero, saturated to ``y_least`` and
-255 more. ``factor`` are float32 bits. ``element``, the type of x and y, is u8 or i8. Sums are int32: S is below 2^23.
-Work item: a plane.
+x is [N, planes, S, L], y is [N, planes, L]:
+
+    y = rint((sum of x - S * x_zero) * factor) + y_zero,
+
+saturated to ``y_least`` and 255 more. ``factor`` are float32 bits. ``element``, the type of x and y, is u8 or i8. Sums
+are int32: S is below 2^23. ``x_gap`` are the bytes between two images, for ranges of channels of larger tensors. Work
+item: a plane.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ MOST_POSITIONS = 2**23 - 1
 
 
 def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    plane = sizes["planes"] * int(params["lanes"])
-    return Access("y", 0, plane, True), Access("x", 0, plane * sizes["positions"], False)
+    planes = sizes["images"] * sizes["planes"] * int(params["lanes"])
+    gaps = max(sizes["images"] - 1, 0) * sizes["x_gap"]
+    return Access("y", 0, planes, True), Access("x", 0, planes * sizes["positions"] + gaps if planes else 0, False)
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -38,10 +43,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     average = intrinsic(target, emit, 7)
 
     def byte_global_average(args: Any, begin: int, end: int, scratch: int) -> None:
-        y, x, positions = args[0], args[1], args[3]
+        y, x, planes, positions, x_gap = args[0], args[1], args[3], args[4], args[5]
         for plane in range(begin, end):
-            at = x + plane * positions * lanes
-            average(y + plane * lanes, at, positions, args[4], args[5], args[6], args[7])
+            at = x + plane * positions * lanes + plane // planes * x_gap
+            average(y + plane * lanes, at, positions, args[6], args[7], args[8], args[9])
 
     return byte_global_average
 
@@ -49,8 +54,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 KERNEL = KernelDef(
     name="byte.global_average",
     buffers=("y", "x"),
-    sizes=("planes", "positions", "x_zero", "factor", "y_zero", "y_least"),
+    sizes=("images", "planes", "positions", "x_gap", "x_zero", "factor", "y_zero", "y_least"),
     build=_build,
-    items=lambda sizes, params: sizes["planes"],
+    items=lambda sizes, params: sizes["images"] * sizes["planes"],
     footprint=_footprint,
 )

@@ -69,9 +69,14 @@ def average_pool(
     reaches beyond the padding.
     """
     window = resolve_window(x.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, bool(ceil_mode))
-    total = _sum_taps(widen(x), window)
+    total, counts = window_sums(widen(x), window, bool(count_include_pad))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (total / _counts(x.shape[2:], window, bool(count_include_pad)).astype(total.dtype)).astype(x.dtype)
+        return (total / counts.astype(total.dtype)).astype(x.dtype)
+
+
+def window_sums(x: Array, window: Window, count_include_pad: bool) -> tuple[Array, Array]:
+    """The sum of each window of x [N, C, spatial...], and the divisor of its mean [output...], int64."""
+    return _sum_taps(x, window), _counts(x.shape[2:], window, count_include_pad)
 
 
 def lp_pool(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cnnc.runtime.host.activation import sigmoid
 from cnnc.runtime.host.conv import correlate
-from cnnc.runtime.host.pool import average_pool
+from cnnc.runtime.host.pool import window_sums
 from cnnc.runtime.host.precision import widen
 from cnnc.runtime.host.quantization import along_axis, centered, round_to
 from cnnc.runtime.host.window import resolve_window
@@ -226,19 +226,17 @@ def q_linear_average_pool(
     pads: Sequence[int] = (),
     strides: Sequence[int] = (),
 ) -> Array:
-    """Quantized AveragePool (com.microsoft.QLinearAveragePool); padding counts as the zero point."""
+    """Quantized AveragePool (com.microsoft.QLinearAveragePool); padding counts as the zero point.
+
+    Sums are exact, and a window that is the whole image gives what the global pool gives.
+    """
     integers = centered(x, x_zero_point)
-    mean = average_pool(
-        np.moveaxis(integers, -1, 1) if channels_last else integers,
-        kernel_shape=kernel_shape,
-        auto_pad=auto_pad,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        dilations=dilations,
-        pads=pads,
-        strides=strides,
-    )
-    y = round_to(mean * (x_scale / y_scale).astype(np.float64), y_zero_point, x.dtype)
+    images = np.moveaxis(integers, -1, 1) if channels_last else integers
+    window = resolve_window(images.shape[2:], kernel_shape, strides, dilations, pads, auto_pad, bool(ceil_mode))
+    total, counts = window_sums(images, window, bool(count_include_pad))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a window in the padding altogether has no divisor
+        scale = widen(x_scale / (y_scale * counts.astype(y_scale.dtype)))
+        y = round_to(total.astype(scale.dtype) * scale, y_zero_point, x.dtype)
     return np.ascontiguousarray(np.moveaxis(y, 1, -1)) if channels_last else y
 
 

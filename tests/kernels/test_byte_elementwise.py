@@ -1,4 +1,4 @@
-"""Element-wise ops, global means and layouts of bytes: equal to the reference, bit for bit; every target."""
+"""Element-wise ops and layouts of bytes: equal to the reference, bit for bit; every target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from cnnc.lower.spatial import float_bits
 from cnnc.runtime.cpu import layout_conversion
 from cnnc.runtime.host.quantization import dequantize_linear, quantize_linear
-from cnnc.runtime.host.quantized import q_linear_add, q_linear_global_average_pool, q_linear_mul
+from cnnc.runtime.host.quantized import q_linear_add, q_linear_mul
 from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Target, Variant
 from tests.kernels.guarded import from_blocked, to_blocked
@@ -120,21 +120,6 @@ def test_add(target: Target, dtype: Any, zero: int, a_scale: float, b_scale: flo
     addend = np.float32(zero) + offset
     got = _run(target, "add", a, b, dtype, a_scale=a_scale, b_scale=b_scale, addend=addend, y_zero=zero)
     np.testing.assert_array_equal(got, expected)
-
-
-@ON_TARGETS
-@BYTES
-def test_global_average(target: Target, dtype: Any) -> None:
-    x, lanes = _bytes(dtype, 2, 19, 5, 7), target.lanes
-    x_scale, y_scale, x_zero, y_zero = np.float32(0.02), np.float32(0.013), np.asarray(5, dtype), np.asarray(9, dtype)
-    expected = q_linear_global_average_pool(x, np.asarray(x_scale), x_zero, np.asarray(y_scale), y_zero)
-    blocks = -(-19 // lanes)
-    sizes = {"planes": 2 * blocks, "positions": 35, "x_zero": 5, "y_zero": 9, "y_least": int(np.iinfo(dtype).min)}
-    sizes["factor"] = float_bits(float(x_scale / (y_scale * np.float32(35))))
-    variant = Variant.of("byte.global_average", lanes=lanes, element=NAMES[dtype])
-    y = poison((2, blocks, 1, 1, lanes), dtype)
-    got = run(variant, {"x": to_blocked(x, lanes, pad=77), "y": y}, sizes, target)["y"]
-    np.testing.assert_array_equal(from_blocked(got, 19), expected)
 
 
 @ON_TARGETS

@@ -96,6 +96,14 @@ def test_a_pool_of_plain_bytes_is_a_kernel(net: ByteNetwork) -> None:
     assert ops == ["max_pool"]
 
 
+@pytest.mark.parametrize("include_pad", [0, 1])
+def test_means(net: ByteNetwork, include_pad: int) -> None:
+    window = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "count_include_pad": include_pad}
+    pooled = net.op("q_linear_average_pool", [net.conv(net.x, 20), *net.pair(), *net.pair(0.03, 9)], **window)
+    ops = net.check(net.conv(concat(net, [net.conv(net.x, 9), pooled], [0.05, 0.05]), 9))
+    assert ops.count("convert_layout") == 2 and "concat" not in ops
+
+
 @pytest.mark.parametrize("shape", [(None, 20, 6, 7), (None, 20, 1, 1)])
 @pytest.mark.parametrize("op", ["q_linear_add", "q_linear_mul"])
 def test_sums_and_products(net: ByteNetwork, op: str, shape: tuple[int, ...]) -> None:
