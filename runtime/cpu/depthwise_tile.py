@@ -7,12 +7,13 @@ quad of one channel and three zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
+from cnnc.runtime.cpu.byte_epilogue import PIXELS, ByteOutput
 from cnnc.runtime.cpu.byte_products import add_quad_products, input_quads, weight_quads
 from cnnc.runtime.cpu.epilogue import Activation, emit_output
 from cnnc.runtime.cpu.requantization import Requantization
@@ -89,7 +90,10 @@ def emit_depthwise_tile(b: VectorBuilder, tile: DepthwiseTile, *values: ir.Value
                     column = b.ir.add(b.ir.mul(a["SW"], b.index(pixel)), b.ir.mul(tap, a["DW"]))
                     value = _load_column(b, tile, a, row, column, checked=tile.edge > 0)
                     b.set(sums[pixel], _multiply_add(b, tile, weight, value, b.get(sums[pixel])))
-    emit = (_byte_output if tile.is_of_bytes else _float_output)(b, tile, a)
+    if tile.is_of_bytes:
+        _store_bytes(b, tile, a, sums)
+        return
+    emit = _float_output(b, tile, a)
     for pixel, total in enumerate(sums):
         offset = pixel * tile.pixel_bytes(b)
         if not tile.partial:
@@ -106,9 +110,16 @@ def _float_output(b: VectorBuilder, tile: DepthwiseTile, a: dict[str, ir.Value])
     return lambda total, offset: emit_output(b, activation, total, a["y"], residual, offset)
 
 
-def _byte_output(b: VectorBuilder, tile: DepthwiseTile, a: dict[str, ir.Value]) -> Callable[[ir.Value, int], None]:
-    factors, target = b.load(a["slopes"]), Requantization(b, a["alpha"], a["beta"])
-    return lambda total, offset: b.store_bytes(target.stored(b.mul(b.to_float(total), factors)), a["y"], offset)
+def _store_bytes(b: VectorBuilder, tile: DepthwiseTile, a: dict[str, ir.Value], sums: Sequence[ir.Value]) -> None:
+    output = ByteOutput(b, b.load(a["slopes"]), Requantization(b, a["alpha"], a["beta"]))
+    if not tile.partial:
+        for first in range(0, tile.columns, PIXELS):
+            totals = [b.get(total) for total in sums[first : first + PIXELS]]
+            output.store_pixels(totals, a["y"], first * tile.pixel_bytes(b))
+        return
+    for pixel, total in enumerate(sums):
+        with b.when(b.ir.icmp_signed("<", b.index(pixel), a["columns_valid"])):
+            output.store(b.get(total), a["y"], pixel * tile.pixel_bytes(b))
 
 
 def _load_weights(b: VectorBuilder, tile: DepthwiseTile, address: ir.Value, offset: int | ir.Value) -> Any:

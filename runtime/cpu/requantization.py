@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
+from cnnc.runtime.cpu.byte_packing import nearest_integers, pack_bytes, packs_bytes
 from cnnc.runtime.cpu.vector import I32, VectorBuilder
 
 _MAGIC = 12582912.0
 """1.5 * 2^23: floats of this size are integers, so that adding it rounds, half to even, and the low bits of the sum are
 the integer."""
 _RANGE = 255
+_MOST = 2.0**30  # any number that saturates and that 32 bits hold
 
 
 class Requantization:
@@ -22,18 +26,17 @@ class Requantization:
     def __init__(self, b: VectorBuilder, zero_point: ir.Value, least: ir.Value, takes_nan: bool = False) -> None:
         self.b = b
         self.takes_nan = takes_nan
-        self.least = least
-        self.zero = zero_point
-        self.zero_point = b.splat(b.ir.trunc(zero_point, I32))
-        self.low, self.high = self._bounds(b.ir.sub(least, zero_point))
+        self.least = b.ir.trunc(least, I32)
+        self.zero = b.ir.trunc(zero_point, I32)
 
     def stored(self, real: ir.Value) -> ir.Value:
-        """The bytes of a vector of floats, as 32-bit integers."""
+        """The bytes of a vector of floats, as the low bits of 32-bit integers."""
         b = self.b
         if self.takes_nan:
             real = b.select(b.is_nan(real), b.zero(), real)
         # The bounds are integers: it is all the same whether rounding comes first.
-        return b.int_add(self._integers(b.clamp(real, self.low, self.high)), self.zero_point)
+        real = self._clamped(real, b.ir.sub(self.least, self.zero))
+        return b.int_add(b.bits(b.add(real, b.const(_MAGIC))), b.splat(self.zero))
 
     def rounded(self, shifted: ir.Value) -> ir.Value:
         """The same of floats that hold the zero point already: ties go where shifted - zero_point is even.
@@ -42,17 +45,19 @@ class Requantization:
         one: then ties go to odd integers.
         """
         b = self.b
-        odd = b.int_and(self.zero_point, b.int_const(1))
-        magic = b.add(b.const(_MAGIC), b.to_float(odd))
-        return self._integers(b.clamp(shifted, *self._bounds(self.least)), magic)
+        odd = b.ir.and_(self.zero, ir.Constant(I32, 1))
+        magic = b.add(b.const(_MAGIC), b.to_float(b.splat(odd)))
+        return b.int_sub(b.bits(b.add(self._clamped(shifted, self.least), magic)), b.splat(odd))
 
-    def _bounds(self, low: ir.Value) -> tuple[ir.Value, ir.Value]:
+    def packed(self, reals: Sequence[ir.Value]) -> ir.Value:
+        """The bytes of up to four vectors of floats, none of them NaN, one vector after the other."""
         b = self.b
-        high = b.ir.add(low, b.index(_RANGE))
-        return b.to_float(b.splat(b.ir.trunc(low, I32))), b.to_float(b.splat(b.ir.trunc(high, I32)))
+        if not packs_bytes(b):
+            return b.concatenated([b.ir.trunc(self.stored(real), b.bytes) for real in reals])
+        integers = [nearest_integers(b, b.at_most(real, b.const(_MOST))) for real in reals]
+        return pack_bytes(b, integers, self.zero, self.least)
 
-    def _integers(self, real: ir.Value, magic: ir.Value | None = None) -> ir.Value:
-        """Floats of at most 2^22 in magnitude, rounded."""
+    def _clamped(self, real: ir.Value, low: ir.Value) -> ir.Value:
         b = self.b
-        magic = b.const(_MAGIC) if magic is None else magic
-        return b.int_sub(b.bits(b.add(real, magic)), b.bits(magic))
+        high = b.ir.add(low, ir.Constant(I32, _RANGE))
+        return b.clamp(real, b.to_float(b.splat(low)), b.to_float(b.splat(high)))

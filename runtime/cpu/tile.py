@@ -10,7 +10,8 @@ after at most ``CHAIN`` products the partial sums are added to a second level, w
 and Stability of Numerical Algorithms, section 4.2: blocked summation). Sums of up to ``CHAIN`` products never touch it.
 
 *Wide* tiles add up in float64, where products of float32 are exact, and round once behind the bias. Tiles of *bytes*
-add up in int32, exactly, four input channels a step (``tile_arithmetic``), and end with a requantization.
+add up in int32, exactly, four input channels a step (``tile_arithmetic``), start from the bias, and end with a
+requantization (``byte_epilogue``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from cnnc.runtime.cpu.byte_epilogue import PIXELS, ByteOutput
 from cnnc.runtime.cpu.epilogue import Activation, emit_output
 from cnnc.runtime.cpu.requantization import Requantization
 from cnnc.runtime.cpu.tile_arithmetic import Arithmetic, FloatArithmetic, arithmetic
@@ -41,6 +43,7 @@ class Tile:
     then one vector a pixel, in which the inputs of the groups follow each other; every output lane reads its group's.
 
     ``element``: the type of the inputs: f32, or u8 or i8 for tiles of bytes, whose ``activation`` is ``requantize``.
+    Their columns, if there are several, lie one after the other in y.
 
     ``wide``: sums are float64, two registers each. ``half``: the last block is half a vector of output channels, packed
     without room for the other half, which is neither read nor written. ``ahead``: with every step a cache line is asked
@@ -117,7 +120,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     a = dict(zip(AHEAD_ARGS, values))
     if tile.ahead:
         a["ahead"] = b.variable(a["ahead"])
-    sums = empty_sums(b, tile)
+    sums = _byte_biases(b, tile, a) if tile.is_of_bytes else empty_sums(b, tile)
     levels = None if tile.wide or tile.is_of_bytes else TwoLevels(b, tile, sums)
     whole = (0, tile.rows), (0, tile.columns)
     with b.loop(a["entries"]) as entry:
@@ -155,11 +158,10 @@ def store_sums(b: VectorBuilder, a: Mapping[str, ir.Value], sums: Sums) -> None:
 
 def emit_results(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], sums: Sums) -> None:
     """Bias, residual, activation and store of the valid pixels; ``a`` are arguments of a tile by name."""
-    masks: list[ir.Value | None] = [None] * tile.blocks
-    if tile.masked:
-        masks = [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
-    widths = _widths(b, tile)
-    emit = (_byte_epilogue if tile.is_of_bytes else _float_epilogue)(tile, a, widths, masks)
+    if tile.is_of_bytes:
+        _emit_byte_results(b, tile, a, sums)
+        return
+    emit = _float_epilogue(tile, a, _widths(b, tile), _masks(b, tile, a))
     for row in range(tile.rows):
         with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
             for column in range(tile.columns):
@@ -194,22 +196,64 @@ def _float_epilogue(
     return emit
 
 
-def _byte_epilogue(
-    tile: Tile, a: Mapping[str, ir.Value], widths: Sequence[VectorBuilder], masks: Sequence[ir.Value | None]
-) -> _Epilogue:
-    vector_bytes = widths[0].target.vector_bytes
-    bias = [
-        widths[block].bits(_load(widths[block], a["bias"], mask, block * vector_bytes))
-        for block, mask in enumerate(masks)
+def _byte_biases(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value]) -> Sums:
+    """The sums that tiles of bytes start from."""
+    vector_bytes, masks = b.target.vector_bytes, _masks(b, tile, a)
+    biases = [
+        width.bits(_load(width, a["bias"], masks[block], block * vector_bytes))
+        for block, width in enumerate(_widths(b, tile))
     ]
-    factors = [_load(widths[block], a["slopes"], mask, block * vector_bytes) for block, mask in enumerate(masks)]
-    targets = [Requantization(width, a["alpha"], a["beta"]) for width in widths]
+    pixels = [(row, column) for row in range(tile.rows) for column in range(tile.columns)]
+    return {(pixel, block): b.variable(bias) for pixel in pixels for block, bias in enumerate(biases)}
 
-    def emit(block: int, total: ir.Value, place: ir.Value) -> None:
-        real = widths[block].mul(widths[block].to_float(widths[block].int_add(total, bias[block])), factors[block])
-        widths[block].store_bytes(targets[block].stored(real), a["y"], place, masks[block])
 
-    return emit
+def _emit_byte_results(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value], sums: Sums) -> None:
+    """As ``emit_results``, of sums that hold the bias; neighbouring pixels are stored together."""
+    widths, masks = _widths(b, tile), _masks(b, tile, a)
+    outputs = []
+    for block, (width, mask) in enumerate(zip(widths, masks)):
+        factors = _load(width, a["slopes"], mask, block * b.target.vector_bytes)
+        outputs.append(ByteOutput(width, factors, Requantization(width, a["alpha"], a["beta"]), mask))
+
+    def place(row: int, column: int, block: int) -> ir.Value:
+        offset = b.ir.add(b.ir.mul(a["y_row"], b.index(row)), b.ir.mul(a["y_pixel"], b.index(column)))
+        return b.ir.add(offset, b.ir.mul(a["y_block"], b.index(block)))
+
+    def store_each(row: int, columns: Sequence[int]) -> None:
+        for column in columns:
+            with b.when(b.ir.icmp_signed("<", b.index(column), a["columns_valid"])):
+                for block, output in enumerate(outputs):
+                    output.store(b.get(sums[(row, column), block]), a["y"], place(row, column, block))
+
+    def store_together(row: int, columns: Sequence[int]) -> None:
+        for block, output in enumerate(outputs):
+            totals = [b.get(sums[(row, column), block]) for column in columns]
+            if output.b.lanes == b.lanes:
+                output.store_pixels(totals, a["y"], place(row, columns[0], block))
+            else:
+                for column, total in zip(columns, totals):
+                    output.store(total, a["y"], place(row, column, block))
+
+    for row in range(tile.rows):
+        with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
+            for first in range(0, tile.columns, PIXELS):
+                columns = range(first, min(first + PIXELS, tile.columns))
+                if len(columns) == 1 or tile.masked:
+                    store_each(row, columns)
+                    continue
+                all_valid = b.ir.icmp_signed("<", b.index(columns[-1]), a["columns_valid"])
+                with b.choose(all_valid) as (whole, part):
+                    with whole:
+                        store_together(row, columns)
+                    with part:
+                        store_each(row, columns)
+
+
+def _masks(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value]) -> list[ir.Value | None]:
+    """The output lanes that exist, of each block; None: all of them."""
+    if not tile.masked:
+        return [None] * tile.blocks
+    return [b.tail_mask(b.ir.sub(a["lanes"], b.index(block * b.lanes))) for block in range(tile.blocks)]
 
 
 def _widths(b: VectorBuilder, tile: Tile) -> list[VectorBuilder]:

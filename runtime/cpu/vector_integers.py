@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
 from cnnc.runtime.cpu.vector_values import VectorValues
@@ -42,3 +44,16 @@ class VectorIntegers(VectorValues):
 
     def to_float(self, a: ir.Value) -> ir.Value:
         return self.ir.sitofp(a, self.vector)
+
+    def concatenated(self, vectors: Sequence[ir.Value]) -> ir.Value:
+        """Vectors of one type, one after the other."""
+        joined = vectors[0]
+        for vector in vectors[1:]:
+            size = joined.type.count + vector.type.count
+            # Both operands of a shuffle have one type.
+            lanes = [min(lane, vector.type.count - 1) for lane in range(joined.type.count)]
+            numbers = ir.Constant(ir.VectorType(ir.IntType(32), joined.type.count), lanes)
+            other = self.ir.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), numbers)
+            order = ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(size)))
+            joined = self.ir.shuffle_vector(joined, other, order)
+        return joined
