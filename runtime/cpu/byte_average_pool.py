@@ -7,7 +7,7 @@ of sum s, and a divisor d (n, or what ``include_pad`` adds),
     y = rint((s - n * x_zero) * (x_scale / (y_scale * d))) + y_zero,
 
 saturated to ``y_least`` and 255 more; scales are float32 bits, and so are all products and quotients. Sums are int32:
-those of the rows that a row of y covers make a line in scratch first. Work item: a row of y.
+those of the rows that a row of y covers make a line in scratch first. Work item: 8 rows of y.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from cnnc.runtime.cpu import pool_window
 from cnnc.runtime.kernel import KernelDef, Params, Target
 
 SIZES = (*pool_window.SIZES, "x_scale", "x_zero", "y_scale", "y_zero", "y_least")
+
+_ROWS = pool_window.ROWS
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -75,37 +77,42 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         # Windows inside the row: columns from ``inner_first`` to ``inner_stop``.
         inner_first = min((begin_w + stride_w - 1) // stride_w, out_w)
         inner_stop = max(min((width + begin_w - span) // stride_w + 1, out_w), inner_first)
+        groups = (out_h + _ROWS - 1) // _ROWS
         for item in range(begin, end):
-            rest, row = item // out_h, item % out_h
+            rest, first_row = item // groups, item % groups * _ROWS
             plane, slab = rest // out_d, rest % out_d
-            top, front = row * stride_h - begin_h, slab * stride_d - begin_d
+            front = slab * stride_d - begin_d
             d0, d1 = first_tap(front, dilation_d), tap_stop(front, dilation_d, kernel_d, depth)
-            h0, h1 = first_tap(top, dilation_h), tap_stop(top, dilation_h, kernel_h, height)
-            rows = max(d1 - d0, 0) * max(h1 - h0, 0)
-            counted = rows
-            if include_pad != 0:
-                counted = tap_stop(front, dilation_d, kernel_d, depth + end_d)
-                counted *= tap_stop(top, dilation_h, kernel_h, height + end_h)
             image = x + plane * depth * height * width * lanes + plane // image_planes * x_gap
-            out = y + plane // image_planes * y_gap + item * out_w * lanes
-            for tap in range(d0, d1):
-                above = (front + tap * dilation_d) * height + top + h0 * dilation_h
-                at, step = image + above * width * lanes, dilation_h * width * lanes
-                sum_rows(scratch, at, step, max(h1 - h0, 0), width, tap - d0)
-            column = 0
-            while column < out_w:
-                left = column * stride_w - begin_w
-                w0, w1 = first_tap(left, dilation_w), tap_stop(left, dilation_w, kernel_w, width)
-                taps = max(w1 - w0, 0) if rows > 0 else 0
-                divisor = counted * taps
+            slab_out = y + plane // image_planes * y_gap + rest * out_h * out_w * lanes
+            for row in range(first_row, min(first_row + _ROWS, out_h)):
+                top = row * stride_h - begin_h
+                h0, h1 = first_tap(top, dilation_h), tap_stop(top, dilation_h, kernel_h, height)
+                out = slab_out + row * out_w * lanes
+                rows = max(d1 - d0, 0) * max(h1 - h0, 0)
+                counted = rows
                 if include_pad != 0:
-                    divisor = counted * tap_stop(left, dilation_w, kernel_w, width + end_w)
-                count = inner_stop - column if inner_first <= column < inner_stop else 1
-                means(
-                    out + column * lanes, scratch + (left + w0 * dilation_w) * word, stride_w * word, dilation_w * word,
-                    taps, count, rows * taps, divisor, x_scale, x_zero, y_scale, y_zero, y_least,
-                )  # fmt: skip
-                column += count
+                    counted = tap_stop(front, dilation_d, kernel_d, depth + end_d)
+                    counted *= tap_stop(top, dilation_h, kernel_h, height + end_h)
+                for tap in range(d0, d1):
+                    above = (front + tap * dilation_d) * height + top + h0 * dilation_h
+                    at, step = image + above * width * lanes, dilation_h * width * lanes
+                    sum_rows(scratch, at, step, max(h1 - h0, 0), width, tap - d0)
+                column = 0
+                while column < out_w:
+                    left = column * stride_w - begin_w
+                    w0, w1 = first_tap(left, dilation_w), tap_stop(left, dilation_w, kernel_w, width)
+                    taps = max(w1 - w0, 0) if rows > 0 else 0
+                    divisor = counted * taps
+                    if include_pad != 0:
+                        divisor = counted * tap_stop(left, dilation_w, kernel_w, width + end_w)
+                    count = inner_stop - column if inner_first <= column < inner_stop else 1
+                    first = scratch + (left + w0 * dilation_w) * word
+                    means(
+                        out + column * lanes, first, stride_w * word, dilation_w * word,
+                        taps, count, rows * taps, divisor, x_scale, x_zero, y_scale, y_zero, y_least,
+                    )  # fmt: skip
+                    column += count
 
     return byte_average_pool
 
@@ -115,7 +122,7 @@ KERNEL = KernelDef(
     buffers=("y", "x"),
     sizes=SIZES,
     build=_build,
-    items=pool_window.items,
+    items=pool_window.row_group_items,
     footprint=lambda sizes, params: pool_window.accesses(sizes, int(params["lanes"]), element_bytes=1),
     scratch_bytes=lambda sizes, params: sizes["w"] * (4 * int(params["lanes"])),
 )

@@ -2,7 +2,7 @@
 
 x is [planes, D, H, W, L], y is [planes, OD, OH, OW, L], of the type ``element``, u8 or i8; L, the parameter ``lanes``,
 is the target's lanes for blocked tensors, with N times the blocks as planes, and 1 for plain ones. Windows:
-``pool_window``. A window that holds only padding gives the least value of the type. Work item: a row of y.
+``pool_window``. A window that holds only padding gives the least value of the type. Work item: 8 rows of y.
 
 The largest bytes of the rows that the windows of a row of y cover make a line in scratch, with the least value at its
 ends for padding: whole registers, whatever L is. Of it the columns are taken, as whole registers for stride 1 and by
@@ -18,6 +18,7 @@ from cnnc.dims import Dim, floor_div, maximum
 from cnnc.runtime.cpu import pool_window
 from cnnc.runtime.kernel import KernelDef, Params, Target
 
+_ROWS = pool_window.ROWS
 _LINE = 8192
 """Bytes of a line: it and what lies above it stay in the first-level cache. Wider windows get longer lines."""
 
@@ -48,37 +49,41 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         pixel, line = lanes(), scratch
         span = (kernel_w - 1) * dilation_w + 1
         strip = (max(_LINE // pixel, span) - span) // stride_w + 1
+        groups = (out_h + _ROWS - 1) // _ROWS
         for item in range(begin, end):
-            rest, row = item // out_h, item % out_h
+            rest, first_row = item // groups, item % groups * _ROWS
             plane, slab = rest // out_d, rest % out_d
-            top, front = row * stride_h - begin_h, slab * stride_d - begin_d
+            front = slab * stride_d - begin_d
             d0, d1 = first_tap(front, dilation_d), tap_stop(front, dilation_d, kernel_d, depth)
-            h0, h1 = first_tap(top, dilation_h), tap_stop(top, dilation_h, kernel_h, height)
             image = x + plane * depth * height * width * pixel + plane // image_planes * x_gap
-            out = y + plane // image_planes * y_gap + item * out_w * pixel
-            for strip_begin in range(0, out_w, strip):
-                count = min(strip_begin + strip, out_w) - strip_begin
-                # Pixel p of the line is column left + p of x.
-                left = strip_begin * stride_w - begin_w
-                length = (count - 1) * stride_w + span
-                low = min(max(-left, 0), length)
-                high = max(min(width - left, length), low) if d0 < d1 and h0 < h1 else low
-                fill(line, low * pixel)
-                fill(line + high * pixel, (length - high) * pixel)
-                into, inside = line + low * pixel, (high - low) * pixel
-                for tap in range(d0, d1):
-                    above = (front + tap * dilation_d) * height + top + h0 * dilation_h
-                    at, step = image + (above * width + left + low) * pixel, dilation_h * width * pixel
-                    if tap == d0:
-                        of_rows(into, at, step, max(h1 - h0, 0), inside)
-                        continue
-                    for tap_h in range(h1 - h0):
-                        widest(into, at + tap_h * step, inside)
-                result = out + strip_begin * pixel
-                if stride_w == 1:
-                    of_rows(result, line, dilation_w * pixel, kernel_w, count * pixel)
-                else:
-                    of_pixels(result, line, stride_w * pixel, dilation_w * pixel, kernel_w, count)
+            slab_out = y + plane // image_planes * y_gap + rest * out_h * out_w * pixel
+            for row in range(first_row, min(first_row + _ROWS, out_h)):
+                top = row * stride_h - begin_h
+                h0, h1 = first_tap(top, dilation_h), tap_stop(top, dilation_h, kernel_h, height)
+                out = slab_out + row * out_w * pixel
+                for strip_begin in range(0, out_w, strip):
+                    count = min(strip_begin + strip, out_w) - strip_begin
+                    # Pixel p of the line is column left + p of x.
+                    left = strip_begin * stride_w - begin_w
+                    length = (count - 1) * stride_w + span
+                    low = min(max(-left, 0), length)
+                    high = max(min(width - left, length), low) if d0 < d1 and h0 < h1 else low
+                    fill(line, low * pixel)
+                    fill(line + high * pixel, (length - high) * pixel)
+                    into, inside = line + low * pixel, (high - low) * pixel
+                    for tap in range(d0, d1):
+                        above = (front + tap * dilation_d) * height + top + h0 * dilation_h
+                        at, step = image + (above * width + left + low) * pixel, dilation_h * width * pixel
+                        if tap == d0:
+                            of_rows(into, at, step, max(h1 - h0, 0), inside)
+                            continue
+                        for tap_h in range(h1 - h0):
+                            widest(into, at + tap_h * step, inside)
+                    result = out + strip_begin * pixel
+                    if stride_w == 1:
+                        of_rows(result, line, dilation_w * pixel, kernel_w, count * pixel)
+                    else:
+                        of_pixels(result, line, stride_w * pixel, dilation_w * pixel, kernel_w, count)
 
     return byte_max_pool
 
@@ -88,7 +93,7 @@ KERNEL = KernelDef(
     buffers=("y", "x"),
     sizes=pool_window.SIZES,
     build=_build,
-    items=pool_window.items,
+    items=pool_window.row_group_items,
     footprint=lambda sizes, params: pool_window.accesses(sizes, int(params["lanes"]), element_bytes=1),
     scratch_bytes=_scratch_bytes,
 )

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnnc.dims import Dim, product
+from cnnc.dims import Dim, ceil_div, product
 from cnnc.runtime.kernel import Access, Params
 
+ROWS = 8
 _AXES = ("d", "h", "w")
 SIZES = (
     "planes",
@@ -67,6 +68,11 @@ def arguments(
 def items(sizes: Mapping[str, Dim], params: Params) -> Dim:
     """Rows of the result."""
     return sizes["planes"] * sizes["out_d"] * sizes["out_h"]
+
+
+def row_group_items(sizes: Mapping[str, Dim], params: Params) -> Dim:
+    """Groups of ``ROWS`` rows of the result: for kernels to which finding a row is as much work as computing it."""
+    return sizes["planes"] * sizes["out_d"] * ceil_div(sizes["out_h"], ROWS)
 
 
 def accesses(sizes: Mapping[str, int], lanes: int, index_bytes: int = 0, element_bytes: int = 4) -> tuple[Access, ...]:
