@@ -12,6 +12,7 @@ those of the rows that a row of y covers make a line in scratch first. Work item
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -24,24 +25,37 @@ _ROWS = pool_window.ROWS
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
+    from cnnc.runtime.cpu.byte_runs import by_taps
     from cnnc.runtime.cpu.requantization import Requantization
     from cnnc.runtime.cpu.vector import I32, intrinsic
 
     lanes, is_signed, word = target.lanes, params["element"] == "i8", target.vector_bytes
     first_tap, tap_stop = pool_window.tap_functions()
 
+    def summed(b: Any, load: Callable[[Any], Any], taps: Any, fixed: int | None) -> Any:
+        """The sum of ``load(tap)`` over ``taps`` taps, unrolled where their number is fixed."""
+        if fixed is not None:
+            return functools.reduce(b.int_add, [load(b.index(tap)) for tap in range(fixed)])
+        total = b.variable(b.int_const(0))
+        with b.loop(taps) as tap:
+            b.set(total, b.int_add(b.get(total), load(tap)))
+        return b.get(total)
+
     def emit_line(b: Any, line: Any, x: Any, step: Any, rows: Any, pixels: Any, adds: Any) -> None:
         """line[p] = the sum of pixel p of ``rows`` rows of x; added to what is there where ``adds`` is not 0."""
         keeps = b.ir.icmp_signed("!=", adds, b.index(0))
-        with b.loop(pixels) as pixel:
-            place = b.ir.mul(pixel, b.index(word))
-            total = b.variable(b.int_const(0))
-            with b.when(keeps):
-                b.set(total, b.load_integers(line, place))
-            with b.loop(rows) as row:
-                offset = b.ir.add(b.ir.mul(row, step), b.ir.mul(pixel, b.index(lanes)))
-                b.set(total, b.int_add(b.get(total), b.load_bytes(x, is_signed, offset)))
-            b.store(b.get(total), line, place)
+
+        def body(fixed: int | None) -> None:
+            with b.loop(pixels) as pixel:
+                place, start = b.ir.mul(pixel, b.index(word)), b.ir.mul(pixel, b.index(lanes))
+                total = b.variable(
+                    summed(b, lambda row: b.load_bytes(x, is_signed, b.ir.add(start, b.ir.mul(row, step))), rows, fixed)
+                )
+                with b.when(keeps):
+                    b.set(total, b.int_add(b.get(total), b.load_integers(line, place)))
+                b.store(b.get(total), line, place)
+
+        by_taps(b, rows, body)
 
     def emit_means(b: Any, y: Any, line: Any, stride: Any, step: Any, taps: Any, count: Any, *numbers: Any) -> None:
         """``count`` pixels of y from ``taps`` pixels of the line each, ``step`` bytes apart."""
@@ -51,14 +65,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         zeros = b.splat(b.ir.trunc(b.ir.mul(elements, x_zero), I32))
         whole = b.to_float(b.splat(b.ir.trunc(divisor, I32)))
         factor = b.div(b.float_bits(x_scale), b.mul(b.float_bits(y_scale), whole))
-        with b.loop(count) as number:
-            start = b.ir.mul(number, stride)
-            total = b.variable(b.int_const(0))
-            with b.loop(taps) as tap:
-                value = b.load_integers(line, b.ir.add(start, b.ir.mul(tap, step)))
-                b.set(total, b.int_add(b.get(total), value))
-            mean = b.mul(b.to_float(b.int_sub(b.get(total), zeros)), factor)
-            b.store_bytes(stored(mean), y, b.ir.mul(number, b.index(lanes)))
+
+        def body(fixed: int | None) -> None:
+            with b.loop(count) as number:
+                start = b.ir.mul(number, stride)
+                total = summed(b, lambda tap: b.load_integers(line, b.ir.add(start, b.ir.mul(tap, step))), taps, fixed)
+                mean = b.mul(b.to_float(b.int_sub(total, zeros)), factor)
+                b.store_bytes(stored(mean), y, b.ir.mul(number, b.index(lanes)))
+
+        by_taps(b, taps, body)
 
     sum_rows = intrinsic(target, emit_line, 6)
     means = intrinsic(target, emit_means, 13)

@@ -6,7 +6,8 @@ is the target's lanes for blocked tensors, with N times the blocks as planes, an
 
 The largest bytes of the rows that the windows of a row of y cover make a line in scratch, with the least value at its
 ends for padding: whole registers, whatever L is. Of it the columns are taken, as whole registers for stride 1 and by
-pixels for others.
+pixels for others. They straddle the registers that were stored, which CPUs cannot forward: so all lines of an item are
+made before the first is read.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from cnnc.runtime.cpu import pool_window
 from cnnc.runtime.kernel import KernelDef, Params, Target
 
 _ROWS = pool_window.ROWS
-_LINE = 8192
-"""Bytes of a line: it and what lies above it stay in the first-level cache. Wider windows get longer lines."""
+_LINE = 3072
+"""Bytes of a line: those of an item stay in the first-level cache. Wider windows get longer lines."""
 
 
 def _scratch_bytes(sizes: Mapping[str, Dim], params: Params) -> Dim:
     lanes = int(params["lanes"])
     span = (sizes["kernel_w"] - 1) * sizes["dilation_w"] + 1
-    return maximum(floor_div(_LINE, lanes), span) * lanes
+    return maximum(floor_div(_LINE, lanes), span) * (_ROWS * lanes)
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -46,9 +47,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         dilation_d, dilation_h, dilation_w = args[15], args[16], args[17]
         begin_d, begin_h, begin_w = args[18], args[19], args[20]
         image_planes, x_gap, y_gap = args[25], args[26], args[27]
-        pixel, line = lanes(), scratch
-        span = (kernel_w - 1) * dilation_w + 1
-        strip = (max(_LINE // pixel, span) - span) // stride_w + 1
+        pixel, span = lanes(), (kernel_w - 1) * dilation_w + 1
+        longest = max(_LINE // pixel, span)
+        pitch, strip = longest * pixel, (longest - span) // stride_w + 1
         groups = (out_h + _ROWS - 1) // _ROWS
         for item in range(begin, end):
             rest, first_row = item // groups, item % groups * _ROWS
@@ -57,15 +58,16 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             d0, d1 = first_tap(front, dilation_d), tap_stop(front, dilation_d, kernel_d, depth)
             image = x + plane * depth * height * width * pixel + plane // image_planes * x_gap
             slab_out = y + plane // image_planes * y_gap + rest * out_h * out_w * pixel
-            for row in range(first_row, min(first_row + _ROWS, out_h)):
-                top = row * stride_h - begin_h
-                h0, h1 = first_tap(top, dilation_h), tap_stop(top, dilation_h, kernel_h, height)
-                out = slab_out + row * out_w * pixel
-                for strip_begin in range(0, out_w, strip):
-                    count = min(strip_begin + strip, out_w) - strip_begin
-                    # Pixel p of the line is column left + p of x.
-                    left = strip_begin * stride_w - begin_w
-                    length = (count - 1) * stride_w + span
+            rows = min(_ROWS, out_h - first_row)
+            for strip_begin in range(0, out_w, strip):
+                count = min(strip_begin + strip, out_w) - strip_begin
+                # Pixel p of a line is column left + p of x.
+                left = strip_begin * stride_w - begin_w
+                length = (count - 1) * stride_w + span
+                for number in range(rows):
+                    line = scratch + number * pitch
+                    top = (first_row + number) * stride_h - begin_h
+                    h0, h1 = first_tap(top, dilation_h), tap_stop(top, dilation_h, kernel_h, height)
                     low = min(max(-left, 0), length)
                     high = max(min(width - left, length), low) if d0 < d1 and h0 < h1 else low
                     fill(line, low * pixel)
@@ -79,7 +81,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                             continue
                         for tap_h in range(h1 - h0):
                             widest(into, at + tap_h * step, inside)
-                    result = out + strip_begin * pixel
+                for number in range(rows):
+                    line = scratch + number * pitch
+                    result = slab_out + ((first_row + number) * out_w + strip_begin) * pixel
                     if stride_w == 1:
                         of_rows(result, line, dilation_w * pixel, kernel_w, count * pixel)
                     else:

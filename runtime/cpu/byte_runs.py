@@ -16,6 +16,22 @@ _UNROLLED = (3, 2)
 """Numbers of taps that have code of their own."""
 
 
+def by_taps(b: VectorBuilder, taps: ir.Value, body: Callable[[int | None], None]) -> None:
+    """``body(taps)`` for each number that has code of its own, else ``body(None)``."""
+
+    def branch(numbers: tuple[int, ...]) -> None:
+        if not numbers:
+            body(None)
+            return
+        with b.choose(b.ir.icmp_signed("==", taps, b.index(numbers[0]))) as (equal, other):
+            with equal:
+                body(numbers[0])
+            with other:
+                branch(numbers[1:])
+
+    branch(_UNROLLED)
+
+
 @dataclass(frozen=True, slots=True)
 class ByteRuns:
     """Functions for kernels; addresses, steps and sizes in bytes, sizes of whole pixels. Runs do not overlap.
@@ -62,21 +78,6 @@ def byte_runs(target: Target, pixel: int, signed: bool) -> ByteRuns:
                 step(b.ir.sub(size, full), whole)
             with short, b.loop(b.ir.udiv(rest, b.index(pixel))) as number:
                 step(b.ir.add(done, b.ir.mul(number, b.index(pixel))), unit)
-
-    def by_taps(b: VectorBuilder, taps: Any, body: Callable[[int | None], None]) -> None:
-        """``body(taps)`` for each number that has code of its own, else ``body(None)``."""
-
-        def branch(numbers: tuple[int, ...]) -> None:
-            if not numbers:
-                body(None)
-                return
-            with b.choose(b.ir.icmp_signed("==", taps, b.index(numbers[0]))) as (equal, other):
-                with equal:
-                    body(numbers[0])
-                with other:
-                    branch(numbers[1:])
-
-        branch(_UNROLLED)
 
     def largest(b: VectorBuilder, x: Any, step: Any, taps: Any, fixed: int | None, kind: Any, offset: Any) -> Any:
         if fixed is not None:
