@@ -89,6 +89,8 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
     tile_rows, tile_columns = constant(target, rows), constant(target, columns)
     tile_blocks, input_pixel = constant(target, blocks), constant(target, input_bytes)
     vector_bytes, output_pixel = constant(target, target.vector_bytes), constant(target, pixel_bytes(params))
+    # Of bytes, planes beyond the map hold their zero point; of floats they are left out.
+    fills_planes = constant(target, int(element_of(params) != "f32"))
     element, is_plain = constant(target, element_bytes(params)), constant(target, int(params["input_block"] == 1))
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
@@ -165,7 +167,8 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                 for block in range(first_block, last_block + 1):
                     for kd in range(KD):
                         z = depth * SD + kd * DD - PD
-                        if z < 0 or z >= D:
+                        is_beyond = z < 0 or z >= D
+                        if is_beyond and fills_planes() == 0:
                             continue
                         plane = slab + ((block - first_block) * KD + kd) * slab_plane + phase * pitch * INPUT_BYTES
                         source = x + image * x_gap + (((image * XB + block) * D + z) * H * W + left) * INPUT_BYTES
@@ -178,7 +181,7 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                                 continue
                             iy = row_begin * SH + row - PH
                             target_row = plane + row * slab_row
-                            if iy < 0 or iy >= H:
+                            if iy < 0 or iy >= H or is_beyond:
                                 fill_pixels(target_row, pitch, fill)
                                 continue
                             fill_pixels(target_row, low, fill)
@@ -203,7 +206,7 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                             z = depth * SD + kd * DD - PD
                             for ky in range(KH):
                                 for kx in range(KW):
-                                    if 0 <= z < D:
+                                    if 0 <= z < D or fills_planes() != 0:
                                         column = kx * DW % SW * pitch + kx * DW // SW
                                         entry = table + entries * 24
                                         offset = base + kd * slab_plane + ky * DH * slab_row + column * INPUT_BYTES

@@ -77,11 +77,11 @@ class ByteArithmetic:
         return weight_quads(b, b.load_integers(address, offset))
 
     def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
-        return b.load_word(address, offset)
+        word = b.load_word(address, offset)
+        return b.ir.xor(word, ir.Constant(word.type, _SIGN_BITS)) if self.signed else word
 
     def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
-        lanes = b.splat(word)
-        return input_quads(b, b.ir.xor(lanes, b.int_const(_SIGN_BITS)) if self.signed else lanes)
+        return input_quads(b, b.splat(word))
 
     def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
         return add_quad_products(b, weights, inputs, total)

@@ -67,6 +67,15 @@ def compiled(graph: Graph) -> tuple[CompiledModel, str, str]:
         ("conv.u8.blocked.depthwise", {"w_shape": (20, 1, 3, 3), "group": 20}),
         ("conv.u8.blocked.direct", {"w_shape": (20, 1, 3, 3), "group": 20, "x_zero": 9}),
         ("conv.u8.blocked.direct", {"weights": np.full((24, 20, 3, 3), 255, np.uint8), "w_zero": 128}),
+        ("conv.u8.blocked.direct", {"shape": (1, 20, 9), "w_shape": (24, 20, 3), "pads": (1, 1), "x_zero": 9}),
+        (
+            "conv.u8.blocked.direct",
+            {"shape": (1, 5, 4, 7, 5), "w_shape": (6, 5, 3, 3, 2), "pads": (1, 0, 1, 2, 1, 0), "x_zero": 9},
+        ),
+        (
+            "conv.u8.blocked.direct",
+            {"shape": (2, 5, 3, 4, 5), "w_shape": (6, 5, 2, 3, 3), "pads": (1,) * 6, "x_zero": 0, "dtype": DType.I8},
+        ),
         # Sums beyond int32, whose results are 255 for every input.
         ("conv.u8.blocked.direct", {"bias": 2**31 - 1000, "x_zero": 5}),
     ],
@@ -75,7 +84,7 @@ def compiled(graph: Graph) -> tuple[CompiledModel, str, str]:
 def test_kernels_equal_the_reference(kernel: str, case: dict[str, Any]) -> None:
     graph = quantized_conv(**case)
     dtype = DTYPES[case.get("dtype", DType.U8)]
-    x = np.random.default_rng(2).integers(0, 256, (1, 20, 9, 7)).astype(np.uint8).view(dtype)
+    x = np.random.default_rng(2).integers(0, 256, case.get("shape", (1, 20, 9, 7))).astype(np.uint8).view(dtype)
     expected = interp.run(graph, {"x": x})["y"]
     model, chosen, _ = compiled(graph)
     assert chosen == kernel
