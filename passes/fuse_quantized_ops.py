@@ -22,6 +22,9 @@ Fires when
    dequantize_linear and what computes with integers (``quantized_moves``): it then works on the integers;
 3. quantize_linear reads a dequantized tensor of equal scale, zero point and type: both go. Of others: requantize.
 
+4. only element-wise ops over one dequantized tensor of bytes and constants of one element end in a quantize_linear:
+   lookup, with a table of what they give for each byte (``quantized_functions``).
+
 Scales and zero points are constant, positive and float32; activations have one in all, weights one in all or one an
 output channel. A bias must be stored in steps of x_scale * w_scale.
 
@@ -39,6 +42,7 @@ from typing import ClassVar
 
 from cnnc.ir import Graph, Notes, rewrite
 from cnnc.passes.base import Pass
+from cnnc.passes.quantized_functions import FUNCTION_RULES
 from cnnc.passes.quantized_layers import LAYER_RULES
 from cnnc.passes.quantized_moves import MOVE_RULES
 from cnnc.passes.quantized_pointwise import POINTWISE_RULES
@@ -52,4 +56,4 @@ class FuseQuantizedOps(Pass):
     numerics: ClassVar[str] = "rounding"
 
     def run(self, graph: Graph, notes: Notes) -> bool:
-        return rewrite(graph, (*MOVE_RULES, *LAYER_RULES, *POINTWISE_RULES), notes) > 0
+        return rewrite(graph, (*MOVE_RULES, *LAYER_RULES, *POINTWISE_RULES, *FUNCTION_RULES), notes) > 0

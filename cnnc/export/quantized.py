@@ -49,6 +49,13 @@ def export_requantize(node: NodeWriter) -> None:
     _finish_quantized(node, _dequantized(node, 0), 3)
 
 
+def export_lookup(node: NodeWriter) -> None:
+    """Gather from the table: what is negative counts from its end, as bits do."""
+    x = node.input(0)
+    index = node.step("Cast", [x], TensorType(x.type.shape, DType.I32), to=DType.I32)
+    node.finish("Gather", [node.input(1), index], axis=0)
+
+
 def export_q_linear_binary(node: NodeWriter, *, op_type: str) -> None:
     """(A, scale, zero point, B, scale, zero point, C scale, C zero point)."""
     real = node.step(op_type, [_dequantized(node, 0), _dequantized(node, 3)], _real_type(node))
@@ -148,6 +155,7 @@ def _real_bias(
 
 
 EXPORTERS: Mapping[str, Exporter] = {
+    "lookup": export_lookup,
     "q_linear_add": partial(export_q_linear_binary, op_type="Add"),
     "q_linear_average_pool": export_q_linear_average_pool,
     "q_linear_concat": export_q_linear_concat,

@@ -57,19 +57,20 @@ def _table_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     table = byte_table(node)
     if isinstance(table, str):
         return table
-    same = node.input(0).type.layout == node.output.type.layout
+    same = node.input(table.position).type.layout == node.output.type.layout
     return None if same else "its operand and its result have different layouts"
 
 
 def _emit_table(node: Node, builder: ProgramBuilder) -> None:
     table = byte_table(node)
     assert not isinstance(table, str)
+    x = node.input(table.position)
     buffers: dict[str, BufferArg | int] = {
-        "x": builder.argument(node.input(0), gaps=True),
-        "table": BufferArg(builder.constant(table, f"{node.name}.table")),
+        "x": builder.argument(x, gaps=True),
+        "table": BufferArg(builder.constant(table.entries, f"{node.name}.table")),
     }
     buffers["y"] = builder.result(node.output, gaps=True)
-    sizes = _image_sizes(node.output) | {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output)}
+    sizes = _image_sizes(node.output) | {"x_gap": builder.gap(x), "y_gap": builder.gap(node.output)}
     builder.kernel_step(node, [builder.call(Variant.of("byte.table"), buffers, sizes)])
 
 
@@ -82,7 +83,10 @@ def _image_sizes(value: Value) -> dict[str, Dim]:
 
 _ELEMENTWISE = LoweringRule("byte.elementwise", _elementwise_refusal, _emit_elementwise)
 
+_TABLE = LoweringRule("byte.table", _table_refusal, _emit_table)
+
 RULES = {
-    **dict.fromkeys(sorted(TABLE_OPS), (LoweringRule("byte.table", _table_refusal, _emit_table),)),
-    **dict.fromkeys(("quantize_linear", "dequantize_linear", "q_linear_add", "q_linear_mul"), (_ELEMENTWISE,)),
+    **dict.fromkeys(sorted(TABLE_OPS), (_TABLE,)),
+    **dict.fromkeys(("quantize_linear", "dequantize_linear"), (_ELEMENTWISE,)),
+    **dict.fromkeys(("q_linear_add", "q_linear_mul"), (_TABLE, _ELEMENTWISE)),
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cnnc.ir import Node, Value
-from cnnc.ops.byte_table import TABLE_OPS, byte_table
+from cnnc.ops.byte_table import ByteTable, byte_table
 from cnnc.ops.conv import GATE
 from cnnc.ops.elementwise_chain import CHAIN_OPS
 from cnnc.ops.quantized_layer import quantized_conv
@@ -107,16 +107,12 @@ def _pool(node: Node) -> BlockedForm:
 
 
 def _of_bytes(node: Node) -> BlockedForm:
-    if node.op in TABLE_OPS:
-        return _byte_table(node)
+    table = byte_table(node)
+    if isinstance(table, ByteTable):
+        return BlockedForm(Form.FOLLOW, (table.position,))
     if node.op in _BYTE_OPS:
         return _BYTE_OPS[node.op](node)
     return _plain("its kernels for bytes read plain tensors")
-
-
-def _byte_table(node: Node) -> BlockedForm:
-    table = byte_table(node)
-    return _plain(table) if isinstance(table, str) else BlockedForm(Form.FOLLOW, (0,))
 
 
 def _quantized_conv(node: Node) -> BlockedForm:

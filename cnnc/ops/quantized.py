@@ -1,7 +1,8 @@
 """Ops on quantized tensors: ONNX's ConvInteger, QLinearConv and QLinearMatMul, and com.microsoft's QLinear family.
 
 ``q_linear_add`` and the rest of the com.microsoft ops take inputs and attributes as onnxruntime documents them;
-``q_linear_gemm`` is its QGemm. ``requantize`` is the IR's own: dequantize_linear and quantize_linear in one.
+``q_linear_gemm`` is its QGemm. The IR's own are ``requantize``, dequantize_linear and quantize_linear in one, and
+``lookup``, whatever function of one byte stands between them.
 """
 
 from __future__ import annotations
@@ -217,6 +218,15 @@ def _infer_unary(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
     return (TensorType(x.shape, x.dtype),)
 
 
+def _infer_lookup(attrs: Attrs, operands: Operands) -> tuple[TensorType, ...]:
+    x, table = operands.need(0), operands.need(1)
+    for name, fact in (("x", x), ("the table", table)):
+        require_dtype(fact, _BYTES, name)
+    if table.shape != (256,):
+        raise ModelError(f"the table must have 256 elements, got {table.type}")
+    return (TensorType(x.shape, table.dtype),)
+
+
 def _infer_concat(attrs: QLinearConcatAttrs, operands: Operands) -> tuple[TensorType, ...]:
     _scale("y", operands, 0)
     zero_point = operands.need(1)
@@ -275,6 +285,7 @@ OPS = (
     OpDef("q_linear_conv", _infer_q_linear_conv, attrs=QuantizedConvAttrs, inputs=(8, 9), macs=_conv_macs),
     OpDef("q_linear_matmul", _infer_mat_mul, inputs=(8, 8), macs=_mat_mul_macs),
     OpDef("q_linear_gemm", _infer_gemm, attrs=QLinearGemmAttrs, inputs=(9, 9), macs=_gemm_macs),
+    OpDef("lookup", _infer_lookup, inputs=(2, 2)),
     OpDef("requantize", _infer_requantize, inputs=(4, 5)),
     OpDef("q_linear_add", _infer_binary, inputs=(7, 8)),
     OpDef("q_linear_mul", _infer_binary, inputs=(7, 8)),

@@ -56,6 +56,7 @@ _FUNCTIONS: dict[str, str] = {
     **dict.fromkeys(("roi_align", "max_roi_pool", "non_max_suppression"), "detection"),
     **dict.fromkeys(("conv_integer", "q_linear_conv", "q_linear_matmul"), "quantized"),
     **dict.fromkeys(("q_linear_gemm", "q_linear_add", "q_linear_mul", "q_linear_concat", "requantize"), "quantized"),
+    "lookup": "quantized",
     **dict.fromkeys(("q_linear_leaky_relu", "q_linear_sigmoid"), "quantized"),
     **dict.fromkeys(("q_linear_average_pool", "q_linear_global_average_pool"), "quantized"),
 }

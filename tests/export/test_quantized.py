@@ -137,3 +137,11 @@ def test_a_bias_that_does_not_go_with_the_scales_is_refused() -> None:
     with pytest.raises(UnsupportedError) as caught:
         export_graph(sketch.graph)
     assert "not one element for each of its 5 scales" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_a_lookup_gathers_from_its_table(dtype: str) -> None:
+    sketch = Quantized()
+    x = sketch.input("N", 3, 256, dtype=DType.U8 if dtype == "uint8" else DType.I8)
+    table = sketch.const(np.random.default_rng(0).permutation(256).astype(np.uint8), dtype="uint8")
+    check(sketch, sketch.op("lookup", x, table), "Cast", "Gather", steps=0)

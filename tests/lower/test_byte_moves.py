@@ -141,3 +141,13 @@ def test_split_channels(net: ByteNetwork) -> None:
     pieces = [net.conv(split.outputs[0], 7), split.outputs[2], split.outputs[1]]
     ops = net.check(net.conv(concat(net, pieces, [0.05, 0.05, 0.05]), 9))
     assert ops.count("convert_layout") == 2 and "concat" not in ops
+
+
+@pytest.mark.parametrize("op", ["q_linear_add", "q_linear_mul"])
+@pytest.mark.parametrize("constant_first", [False, True])
+def test_a_sum_with_one_number_is_looked_up(net: ByteNetwork, op: str, constant_first: bool) -> None:
+    sides = [[net.conv(net.x, 20), *net.pair()], [net.const(77, np.uint8), *net.pair(0.04, 9)]]
+    operands = [*sides[constant_first], *sides[not constant_first], *net.pair(0.07, 41)]
+    y = net.op(op, operands)
+    model = net.check(net.conv(y, 9))
+    assert "convert_layout" not in model[1:-1]

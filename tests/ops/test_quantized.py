@@ -206,6 +206,13 @@ def test_scales_of_blocks_of_another_shape_are_refused(shape: tuple[int, ...], a
     assert part in str(caught.value)
 
 
+def test_a_table_is_looked_up_by_the_bits_of_a_byte() -> None:
+    table = np.arange(256).astype(np.uint8)[::-1].copy()
+    for dtype in (np.uint8, np.int8):
+        (ours,) = run_op("lookup", [np.arange(256).astype(np.uint8).view(dtype), table])
+        np.testing.assert_array_equal(ours, table)
+
+
 @pytest.mark.parametrize(
     ("name", "inputs", "attrs", "parts"),
     [

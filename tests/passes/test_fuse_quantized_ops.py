@@ -122,6 +122,42 @@ def test_unary(op: str, attrs: dict[str, Any]) -> None:
     assert fused(s.returns(s.quantize(y, 0.0371 if "pool" in op else 0.0473))).ops == (f"q_linear_{op}",)
 
 
+@pytest.mark.parametrize("op", ["hard_swish", "elu", "tanh", "silu", "prelu", "hard_swish_in_parts"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_functions_of_one_tensor_become_a_table(op: str, dtype: str) -> None:
+    s = QuantizedSketch()
+    stored = s.input("N", 256, dtype=DType.U8 if dtype == "uint8" else DType.I8)
+    x = s.dequantize(stored, 0.0371, 90, dtype)
+    made = {
+        "silu": lambda: s.op("mul", x, s.op("sigmoid", x)),
+        "prelu": lambda: s.op("prelu", x, s.const([[0.3]])),
+        "hard_swish_in_parts": lambda: s.op(
+            "div", s.op("mul", x, s.op("clip", s.op("add", x, s.const(3.0)), s.const(0.0), s.const(6.0))), s.const(6.0)
+        ),
+    }
+    y = made[op]() if op in made else s.op(op, x)
+    s.returns(s.quantize(y, 0.03, 20, dtype))
+    before = clone_graph(s.graph)
+    outcome = run_pass(s, PASS)
+    assert outcome.ops == ("lookup",)
+    feeds = {"x": np.arange(512).astype(np.uint8).view(dtype).reshape(2, 256)}
+    [expected], [got] = (interp.run(graph, feeds).values() for graph in (before, outcome.graph))
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_a_function_of_two_tensors_is_no_table() -> None:
+    s = QuantizedSketch()
+    y = s.op("mul", s.stored("N", 9), s.op("tanh", s.stored("N", 9, name="b")))
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("second tensor")
+
+
+def test_a_function_that_is_read_elsewhere_stays() -> None:
+    s = QuantizedSketch()
+    inner = s.op("tanh", s.stored("N", 9))
+    s.returns(s.quantize(s.op("elu", inner)), s.op("neg", inner))
+    assert run_pass(s, PASS).refused("read elsewhere")
+
+
 @pytest.mark.parametrize(("keepdims", "ops"), [(1, ()), (0, ("squeeze",))])
 def test_a_spatial_mean(keepdims: int, ops: tuple[str, ...]) -> None:
     s = QuantizedSketch()
