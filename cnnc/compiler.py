@@ -16,14 +16,20 @@ from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import print_apart
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
-from cnnc.lower.numerics import STRASSEN_CHOICES, WINOGRAD_CHOICES, Numerics, numerics_of_level
+from cnnc.lower.numerics import (
+    PRECISION_CHOICES,
+    STRASSEN_CHOICES,
+    WINOGRAD_CHOICES,
+    Numerics,
+    numerics_of_level,
+)
 from cnnc.lower.selection import Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
 from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable
-from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.jit.target import has_bfloat_products, host_target
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.session import InferenceSession
 from cnnc.tuning import KernelStopwatch, Tuning, known_machine, measure_graph, read_tuning, tuned_selection
@@ -48,6 +54,8 @@ class Options:
             or ``off``; at level 2 also ``f2`` or ``f4``: so many outputs along each axis, wherever it can be used.
         strassen: from level 2 on, 1x1 convolutions by Strassen's method: ``auto`` where it is faster and accurate
             enough, or ``off``; at level 2 also ``on``: wherever it can be used.
+        precision: ``f32``; or at level 2 ``bf16``, on a CPU with AVX512-BF16: convolutions multiply bfloat16 where that
+            is faster, matrix products read weights of bfloat16; tensors and sums stay float32.
     """
 
     level: int = 2
@@ -58,6 +66,7 @@ class Options:
     tuning: Tuning | None = None
     winograd: str = "auto"
     strassen: str = "auto"
+    precision: str = "f32"
 
     def __post_init__(self) -> None:
         if self.level not in (0, 1, 2, 3):
@@ -74,11 +83,15 @@ class Options:
             raise OptionError(f"strassen={self.strassen!r}", hint=f"use one of {', '.join(STRASSEN_CHOICES)}")
         if self.strassen == "on" and self.level != 2:
             raise OptionError(f"level {self.level} takes no strassen=on", hint="use level 2")
+        if self.precision not in PRECISION_CHOICES:
+            raise OptionError(f"precision={self.precision!r}", hint=f"use one of {', '.join(PRECISION_CHOICES)}")
+        if self.precision != "f32" and self.level != 2:
+            raise OptionError(f"level {self.level} takes no precision={self.precision}", hint="use level 2")
 
     @property
     def numerics(self) -> Numerics:
         """What kernels may do to the last bits."""
-        return numerics_of_level(self.level, self.winograd, self.strassen)
+        return numerics_of_level(self.level, self.winograd, self.strassen, self.precision)
 
 
 def compile(
@@ -92,24 +105,27 @@ def compile(
     tuning: Tuning | str | PathLike[str] | None = None,
     winograd: str = "auto",
     strassen: str = "auto",
+    precision: str = "f32",
     after_pass: passes.AfterPass | None = None,
 ) -> CompiledModel:
     """Compile a model for this CPU.
 
     Args:
         model: path or bytes of an ``.onnx`` or ``.cnnc`` file, an onnx ``ModelProto``, a ``dsl.Model``, or a ``Graph``.
-        level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd, strassen: see ``Options``.
+        level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd, strassen, precision: see
+            ``Options``.
         tuning: what ``tune`` gave or wrote, for level 3, which otherwise measures each layer once and caches the times.
         after_pass: called after every pass with the pass, the graph, and a report: time, whether it changed anything.
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, naming nodes.
-        OptionError: an option makes no sense, or ``tuning`` does not fit the kernels or this CPU.
+        OptionError: an option makes no sense, or it or ``tuning`` does not fit the kernels or this CPU.
         InternalError: a pass broke the graph; a bug of cnnc.
     """
     if tuning is not None and not isinstance(tuning, Tuning):
         tuning = read_tuning(tuning)
-    options = Options(level, dict(shapes or {}), check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen)
+    checks = check_passes, on_bad_pass, rewrite_limit
+    options = Options(level, dict(shapes or {}), *checks, tuning, winograd, strassen, precision)
     return compile_graph(read_graph(model, options.shapes), options, model=model, after_pass=after_pass)
 
 
@@ -159,8 +175,12 @@ def compile_graph(
         model: what the graph was read from, for ``CompiledModel.with_outputs``.
         after_pass: see ``compile``.
         measuring: at level 3, told of what is done: "kernels" or "layers", how many, of how many.
+
+    Raises:
+        OptionError: this CPU does not have what the precision needs.
     """
     target = host_target()
+    check_precision(options.precision, target)
     notes = Notes()
     snapshot = [clone_graph(graph)] if graph.stage == "optimised" else []
 
@@ -174,6 +194,21 @@ def compile_graph(
     selection, options = _select_kernels(graph, options, target, measuring)
     lowered = lower(graph, target, selection, options.numerics)
     return CompiledModel(graph, snapshot[-1], lowered, notes, options, target, model)
+
+
+def check_precision(precision: str, target: Target) -> None:
+    """Refuse a precision that the CPU does not compute in.
+
+    Raises:
+        OptionError: it is bf16, and the target has no products of bfloat16.
+    """
+    if precision == "bf16" and not has_bfloat_products(target):
+        raise OptionError(
+            f"precision bf16 needs a CPU with AVX512-BF16; this one is {target.cpu} "
+            f"({target.features or 'no extensions'})",
+            where="precision",
+            hint="leave the option out: float32 is as fast here",
+        )
 
 
 def _select_kernels(

@@ -16,7 +16,7 @@ import click
 from cnnc.cli.console import counting, note, print_json, print_table
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model
+from cnnc.cli.model_options import LEVEL, MODEL, PRECISION, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, write_text
 from cnnc.errors import OptionError
@@ -77,6 +77,7 @@ class EngineResult:
 @LEVEL
 @WINOGRAD
 @STRASSEN
+@PRECISION
 @SHAPES
 @click.pass_obj
 def command(
@@ -95,6 +96,7 @@ def command(
     level: int,
     winograd: str,
     strassen: str,
+    precision: str,
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
@@ -111,7 +113,9 @@ def command(
     counts = _thread_counts(threads)
     if json_file not in (None, "-"):
         check_writable(Path(json_file), "--json")
-    compiled = compile_model(CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen), evidence)
+    compiled = compile_model(
+        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision), evidence
+    )
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed, batch=batch)
     results: list[EngineResult] = []

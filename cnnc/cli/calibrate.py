@@ -43,5 +43,5 @@ def command(forget: bool, as_json: bool) -> None:
 def _text(name: str, value: float) -> str:
     if name.endswith("_bytes"):
         return byte_count(value)
-    unit = "GFLOP/s" if name == "flops" else "GB/s"
+    unit = "GFLOP/s" if name.endswith("flops") else "GB/s"
     return f"{value / 1e9:.1f} {unit}"

@@ -12,6 +12,7 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import (
     LEVEL,
     MODEL,
+    PRECISION,
     SHAPES,
     STRASSEN,
     TUNING,
@@ -46,6 +47,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @LEVEL
 @WINOGRAD
 @STRASSEN
+@PRECISION
 @TUNING
 @SHAPES
 @check_options
@@ -63,6 +65,7 @@ def command(
     level: int,
     winograd: str,
     strassen: str,
+    precision: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -74,7 +77,9 @@ def command(
     no_portable: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen)
+    request = CompileRequest(
+        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision
+    )
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
             known_pass(name, option)

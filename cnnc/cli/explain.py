@@ -14,6 +14,7 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import (
     LEVEL,
     MODEL,
+    PRECISION,
     SHAPES,
     STRASSEN,
     TUNING,
@@ -46,6 +47,7 @@ and rewrites were refused and why, and what runs on the host in NumPy.
 @LEVEL
 @WINOGRAD
 @STRASSEN
+@PRECISION
 @TUNING
 @SHAPES
 @check_options
@@ -58,6 +60,7 @@ def command(
     level: int,
     winograd: str,
     strassen: str,
+    precision: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -67,7 +70,9 @@ def command(
     as_json: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen)
+    request = CompileRequest(
+        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision
+    )
     report = _report(compile_model(request, evidence, kernels=False), wanted or "")
     if as_json:
         print_json(report)

@@ -10,7 +10,7 @@ import click
 from cnnc.cli.console import print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model
+from cnnc.cli.model_options import LEVEL, MODEL, PRECISION, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.errors import OptionError
@@ -46,6 +46,7 @@ _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 @LEVEL
 @WINOGRAD
 @STRASSEN
+@PRECISION
 @SHAPES
 @click.pass_obj
 def command(
@@ -64,6 +65,7 @@ def command(
     level: int,
     winograd: str,
     strassen: str,
+    precision: str,
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
@@ -76,7 +78,7 @@ def command(
         check_writable(output, "--output")
     names = read_labels(labels) if labels is not None else ()
     session = _session(
-        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen),
+        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision),
         evidence,
         capture,
         threads,

@@ -12,7 +12,17 @@ import click
 from cnnc.cli.console import note, print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model, load_graph
+from cnnc.cli.model_options import (
+    LEVEL,
+    MODEL,
+    PRECISION,
+    SHAPES,
+    STRASSEN,
+    WINOGRAD,
+    CompileRequest,
+    compile_model,
+    load_graph,
+)
 from cnnc.cli.model_source import ModelSource
 from cnnc.errors import OptionError
 
@@ -49,6 +59,7 @@ with onnxruntime's own error; --exact asks it at once. The exit code is 1 if an 
 @LEVEL
 @WINOGRAD
 @STRASSEN
+@PRECISION
 @SHAPES
 @click.pass_obj
 def command(
@@ -65,6 +76,7 @@ def command(
     level: int,
     winograd: str,
     strassen: str,
+    precision: str,
     shapes: tuple[str, ...],
 ) -> int:
     """See ``_HELP``."""
@@ -79,7 +91,7 @@ def command(
         from cnnc.cli.onnxruntime_reference import import_onnxruntime
 
         import_onnxruntime()
-    request = CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen)
+    request = CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision)
     compiled = compile_model(request, evidence)
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)

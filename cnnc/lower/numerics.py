@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 WINOGRAD_CHOICES = ("auto", "off", "f2", "f4")
 STRASSEN_CHOICES = ("auto", "off", "on")
+PRECISION_CHOICES = ("f32", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,14 @@ class Numerics:
         winograd: ``off``; ``f2`` or ``f4``: this variant wherever it can be; ``auto``: where it is faster and its error
             bound allows.
         strassen: ``off``; ``on``: wherever it can be; ``auto``: where it is faster and its error bound allows.
+        precision: ``f32``; ``bf16``: operands of convolutions may be rounded to bfloat16 where that is faster, and
+            weights of matrix products are stored so; sums and tensors are float32.
     """
 
     wide_sums: bool = False
     winograd: str = "auto"
     strassen: str = "auto"
+    precision: str = "f32"
 
     @property
     def sum_params(self) -> dict[str, int | str]:
@@ -30,11 +34,11 @@ class Numerics:
         return {"sums": "f64"} if self.wide_sums else {}
 
 
-def numerics_of_level(level: int, winograd: str = "auto", strassen: str = "auto") -> Numerics:
+def numerics_of_level(level: int, winograd: str = "auto", strassen: str = "auto", precision: str = "f32") -> Numerics:
     """Levels 0 and 1 keep results to float32 rounding: float64 sums, and neither Winograd's nor Strassen's method."""
     if level < 2:
         return Numerics(wide_sums=True, winograd="off", strassen="off")
-    return Numerics(winograd=winograd, strassen=strassen)
+    return Numerics(winograd=winograd, strassen=strassen, precision=precision)
 
 
 DEFAULT_NUMERICS = numerics_of_level(2)

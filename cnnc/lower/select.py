@@ -9,6 +9,7 @@ from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
 from cnnc.lower import (
     conv,
+    conv_bfloat,
     conv_grouped,
     conv_plain_input,
     conv_plain_winograd,
@@ -57,6 +58,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     conv_winograd.RULES,
     conv_plain_winograd.RULES,
     conv_strassen.RULES,
+    conv_bfloat.RULES,
     conv_transpose.RULES,
     matrix.RULES,
     elementwise.RULES,

@@ -10,9 +10,9 @@ from typing import Any
 
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.jit import cache
-from cnnc.runtime.jit.target import cpu_model, host_target
+from cnnc.runtime.jit.target import cpu_model, has_bfloat_products, host_target
 
-VERSION = 1
+VERSION = 2
 
 
 def calibrate() -> Machine:
@@ -26,6 +26,7 @@ def calibrate() -> Machine:
     sizes, rates = cache_sizes(), MemoryReader().levels()
     machine = Machine(
         flops=MachinePeak().flops(),
+        bf16_flops=MachinePeak("bf16").flops() if has_bfloat_products(host_target()) else USUAL_MACHINE.bf16_flops,
         l2_bandwidth=rates["L2"],
         l3_bandwidth=rates["L3"],
         memory_bandwidth=rates["DRAM"],
@@ -67,7 +68,7 @@ def machine_of_json(value: Any) -> Machine:
     rates = [value[name] for name in names]
     if not all(type(rate) in (int, float) and 0 < rate < math.inf for rate in rates):
         raise ValueError("a machine has a rate that is no positive number")
-    return Machine(*rates[:4], *map(int, rates[4:]))
+    return Machine(*rates[:5], *map(int, rates[5:]))
 
 
 def forget() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.runtime.cpu.conv_packing import PAIR
 from cnnc.runtime.jit.target import host_target, maps_blobs
 
 CHAINS = 12
@@ -23,11 +24,16 @@ FREE_SHARE = 0.85
 
 
 class MachinePeak:
-    """A compiled loop of multiply-adds, to be run whenever the peak is asked for."""
+    """A compiled loop of multiply-adds, to be run whenever the peak is asked for.
 
-    def __init__(self) -> None:
+    Args:
+        products: of what: f32, or bf16 on a CPU that has them.
+    """
+
+    def __init__(self, products: str = "f32") -> None:
         self._lanes = host_target().lanes
-        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(_compile_loop())
+        self._flops = 2 * self._lanes * (PAIR if products == "bf16" else 1)
+        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(_compile_loop(products))
 
     def flops(self) -> float:
         """FLOP/s of one thread: the best of five."""
@@ -57,7 +63,7 @@ class MachinePeak:
         arguments = (ctypes.c_int64 * 1)(address)
         begin = time.perf_counter()
         self._run(ctypes.addressof(arguments), 0, rounds, 0)
-        return rounds * CHAINS * self._lanes * 2 / (time.perf_counter() - begin)
+        return rounds * CHAINS * self._flops / (time.perf_counter() - begin)
 
 
 def free_cores_check(threads: int) -> Callable[[], bool] | None:
@@ -68,21 +74,23 @@ def free_cores_check(threads: int) -> Callable[[], bool] | None:
     return lambda: peak.scaling(threads) >= FREE_SHARE * threads
 
 
-def _compile_loop() -> int:
+def _compile_loop(products: str) -> int:
     """Address of the loop's code."""
+    from cnnc.runtime.cpu.tile_arithmetic import arithmetic
     from cnnc.runtime.cpu.vector import VectorBuilder, intrinsic
     from cnnc.runtime.jit.compile import compile_function
     from cnnc.runtime.jit.link import ENTRY_SYMBOL, link
     from cnnc.runtime.jit.memory import load_object, map_blob
 
     target = host_target()
+    step = arithmetic("f32", wide=False, products=products)
 
     def emit(b: VectorBuilder, address: Any, count: Any) -> None:
         sums = [b.variable(b.load(address)) for _ in range(CHAINS)]
-        factor = b.load(address)
+        factor = step.weights(b, address, 0)
         with b.loop(count):
             for total in sums:
-                b.set(total, b.fma(factor, factor, b.get(total)))
+                b.set(total, step.multiply_add(b, factor, factor, b.get(total)))
             b.clobber_memory()
         for number, total in enumerate(sums):
             b.store(b.get(total), address, number * target.vector_bytes)

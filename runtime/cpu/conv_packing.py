@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.runtime.cpu.tile_table import CHAIN
+from cnnc.types import DType
 
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
-    """``weights``: float32, per output tile [segment][KD][KH][KW][input lane][block][lane]; or int8, as the words that
-    [segment][KD][KH][KW][quad][block][lane][4] make up, a quad being four neighbouring input lanes.
+    """``weights``: float32, per output tile [segment][KD][KH][KW][input lane][block][lane]; or int8 or bfloat16, as the
+    words that [segment][KD][KH][KW][word][block][lane][step] make up, a word being 4 or 2 neighbouring input lanes.
 
     ``segments``: int64 rows of three. First one per output tile: (first segment, segments, offset into ``weights`` in
-    words of four bytes); then the segments: (channel block, first lane, lanes), or quads for lanes.
+    words of four bytes); then the segments: (channel block, first lane, lanes), or words for lanes.
     ``segment_count``: the most that one tile has.
     """
 
@@ -59,6 +60,36 @@ def pack_byte_weights(
     """As ``pack_weights``, for tiles that read a blocked input by quads; lanes of a quad without a channel weigh 0."""
     return _pack(np.asarray(w, np.int8), lanes, blocks, groups, input_lanes, lanes, tail_lanes, QUAD)
 
+
+def pack_bfloat_weights(
+    w: NDArray[Any],
+    lanes: int,
+    blocks: int,
+    groups: int = 1,
+    input_lanes: Sequence[int] | None = None,
+    tail_lanes: int = 0,
+) -> PackedWeights:
+    """As ``pack_weights``, rounded to bfloat16, for tiles that read a blocked input by pairs.
+
+    The channels of a group fill pairs of lanes: see ``fills_pairs``.
+    """
+    halves = np.asarray(w, np.float32).astype(DType.BF16.numpy).view(np.uint16)
+    return _pack(halves, lanes, blocks, groups, input_lanes, lanes, tail_lanes, PAIR)
+
+
+def fills_pairs(input_lanes: Sequence[int], groups: int = 1) -> bool:
+    """Whether no pair of neighbouring lanes holds a single channel, or channels of two groups.
+
+    The other lane would be multiplied by zero, but may hold an infinity or NaN.
+    """
+    if len(input_lanes) // groups % PAIR:
+        return False
+    firsts, seconds = np.asarray(input_lanes).reshape(-1, PAIR).T
+    return bool(np.all(firsts % PAIR == 0) and np.all(seconds == firsts + 1))
+
+
+PAIR = 2
+"""Input channels of a step of bfloat16."""
 
 QUAD = 4
 """Input channels of a step of bytes."""

@@ -1,9 +1,9 @@
-"""conv.f32.blocked.pointwise, conv.u8.blocked.pointwise: 1x1 convolution with stride 1 and no padding.
+"""conv.f32, conv.bf16 and conv.u8.blocked.pointwise: 1x1 convolution with stride 1 and no padding.
 
 It is a matrix product over flattened pixels.
 The register tile reads the blocked input in place. Only the last tile of an image, where fewer pixels than a tile are
 left, is copied to scratch first, so that nothing beyond the image is read. A variant with a prologue copies all pixels
-of a work item, transformed; its tiles read only the copy.
+of a work item, transformed; its tiles read only the copy. So does one that multiplies bfloat16, to round them.
 
 Work items go through a *slab* of pixels, all output channels of it, before the next: first the pixels of one tile of
 output channels, whose weights stay in the L1 cache.
@@ -20,13 +20,21 @@ from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inpla
 from cnnc.runtime.cpu.prologue import (
     PROLOGUE_BUFFERS,
     PROLOGUE_SIZES,
+    copies_input,
     gated_weights,
-    has_prologue,
+    gates_weights,
     input_copy,
-    is_gated,
+    panel_pixel_bytes,
     prologue_accesses,
 )
-from cnnc.runtime.cpu.tile_table import LINE_BYTES, element_bytes, element_of, has_wide_sums, pixel_bytes
+from cnnc.runtime.cpu.tile_table import (
+    LINE_BYTES,
+    element_bytes,
+    element_of,
+    has_wide_sums,
+    pixel_bytes,
+    products_of,
+)
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.pointwise"
@@ -42,13 +50,14 @@ come before the next slab. pixel_tiles, oc_tiles: tiles of one work item. segmen
 ``conv_packing`` gives them; residual and slopes are 0 where the variant has none.
 Variant parameters: columns (pixels of a tile), blocks, activation, residual (0 or 1), lanes, prologue (or none); and
 tail, if the last tile of output channels is smaller than the others: its half vectors of channels, for which its
-weights are packed."""
+weights are packed. With products = bf16 segments count pairs of input channels; the other parameters are those of
+``conv.f32.blocked.pointwise``."""
 
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
-    tiles = s["pixel_tiles"] if has_prologue(params) else 1
-    copied = s["XB"] * tiles * (int(params["columns"]) * pixel_bytes(params))
-    if is_gated(params):
+    tiles = s["pixel_tiles"] if copies_input(params) else 1
+    copied = s["XB"] * tiles * (int(params["columns"]) * panel_pixel_bytes(params))
+    if gates_weights(params):
         copied += s["XB"] * (int(params["lanes"]) ** 2 * int(params["blocks"]) * 4)
     return round_up(s["segment_count"] * 48, 64) + copied
 
@@ -72,7 +81,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     columns, blocks = int(params["columns"]), int(params["blocks"])
     tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes, block_bytes = constant(target, target.vector_bytes), constant(target, pixel_bytes(params))
-    input_bytes = constant(target, element_bytes(params))
+    panel_bytes, input_bytes = constant(target, panel_pixel_bytes(params)), constant(target, element_bytes(params))
     tail = int(params.get("tail", 0))
     has_tail = constant(target, int(tail > 0))
     tile_bytes = constant(target, blocks * target.vector_bytes)
@@ -83,13 +92,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             1,
             columns,
             -(-halves // 2),
-            pixel_bytes(params),
+            panel_pixel_bytes(params),
             str(params["activation"]),
             bool(params["residual"]),
             wide=has_wide_sums(params),
             half=halves % 2 == 1,
             ahead=True,
             element=element_of(params),
+            products=products_of(params),
         )
         return intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(AHEAD_ARGS))
 
@@ -100,11 +110,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         memory.store_index,
         input_copy(replace(target, vector_bytes=pixel_bytes(params)), params),
     )
-    transforms, gates = constant(target, int(has_prologue(params))), constant(target, int(is_gated(params)))
+    copies, gates = constant(target, int(copies_input(params))), constant(target, int(gates_weights(params)))
     gate_weights = gated_weights(target)
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         COLUMNS, BLOCKS, BYTES, LANES_BYTES = tile_columns(), tile_blocks(), block_bytes(), vector_bytes()
+        COPIED_BYTES = panel_bytes()
         x, weights, segments, bias = args[0], args[1], args[2], args[3]
         residual, slopes, y, input_scale, input_shift = args[4], args[5], args[6], args[7], args[8]
         XB, YB, pixels, segment_count = args[10], args[11], args[12], args[13]
@@ -114,7 +125,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
         table = scratch
         panel = scratch + (segment_count * 48 + 63) // 64 * 64
-        panel_row = (pixel_tiles if transforms() else 1) * COLUMNS * BYTES
+        panel_row = (pixel_tiles if copies() else 1) * COLUMNS * COPIED_BYTES
         gated = panel + XB * panel_row
         slab_pixels = slab_tiles * COLUMNS
         slabs = (pixels + slab_pixels - 1) // slab_pixels
@@ -122,7 +133,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         all_oc_tiles = (YB + BLOCKS - 1) // BLOCKS
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
         is_whole = end - begin == args[9] * slabs * oc_groups * groups
-        if is_whole and transforms() == 0:
+        if is_whole and copies() == 0:
             # One thread needs no small items.
             pixel_tiles, groups = slab_tiles, 1
             end = args[9] * slabs * oc_groups
@@ -146,7 +157,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 continue
             image_x = x + image * (XB * pixels * BYTES + x_gap)
             panel_begin = pixel_begin
-            if not transforms():
+            if not copies():
                 panel_begin += (pixel_end - pixel_begin) // COLUMNS * COLUMNS
             if panel_begin < pixel_end and image * pixels + panel_begin != copied:
                 copied = image * pixels + panel_begin
@@ -156,7 +167,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         image_x + (block * pixels + panel_begin) * BYTES,
                         BYTES,
                         pixel_end - panel_begin,
-                        input_scale + block * BYTES,
+                        input_scale + image * input_image + block * BYTES,
                         input_shift + block * BYTES,
                         input_alpha,
                         input_beta,
@@ -205,7 +216,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     part = (pixel - slab_begin) // COLUMNS
                     ahead = next_weights + (part * k * LINE_BYTES if part < BLOCKS else 0)
                     is_copied = pixel >= panel_begin
-                    tile_x = panel + (pixel - panel_begin) * BYTES if is_copied else image_x + pixel * BYTES
+                    tile_x = panel + (pixel - panel_begin) * COPIED_BYTES if is_copied else image_x + pixel * BYTES
                     tile_table = table + segment_count * 24 if is_copied else table
                     if is_tail:
                         run_tail(

@@ -11,11 +11,13 @@ class Machine:
 
     Attributes:
         flops: multiply-adds on registers, two operations each, a second.
+        bf16_flops: the same for products of bfloat16, where the CPU has them; elsewhere nothing depends on it.
         l2_bandwidth, l3_bandwidth, memory_bandwidth: bytes a second that loops of vector loads read.
         l2_bytes, l3_bytes: sizes of the caches.
     """
 
     flops: float
+    bf16_flops: float
     l2_bandwidth: float
     l3_bandwidth: float
     memory_bandwidth: float
@@ -25,6 +27,10 @@ class Machine:
     def fma_seconds(self, lanes: int) -> float:
         """Seconds of a multiply-add on vectors of ``lanes`` floats: the unit in which tilings count their costs."""
         return 2 * lanes / self.flops
+
+    def bf16_step_cost(self) -> float:
+        """Vector multiply-adds of float32 in the time of an instruction that adds two products of bfloat16 a lane."""
+        return 2 * self.flops / self.bf16_flops
 
     def l3_bytes_per_fma(self, lanes: int) -> float:
         """Bytes that the third-level cache gives in the time of a vector multiply-add."""
@@ -43,6 +49,7 @@ class Machine:
 
 USUAL_MACHINE = Machine(
     flops=115e9,
+    bf16_flops=230e9,
     l2_bandwidth=110e9,
     l3_bandwidth=95e9,
     memory_bandwidth=28e9,

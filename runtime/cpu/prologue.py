@@ -6,13 +6,16 @@ over memory. Padding is written as 0 afterwards: it is padding of the transforme
 
 Or it is x * gate, the gate having an element for each image and channel: squeeze-and-excite. As the gate is the same
 for all pixels, it multiplies the weights of an output tile instead, in scratch.
+
+Kernels with products of bfloat16 copy their input anyway, to round it; then a gate multiplies it on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cnnc.runtime.cpu.tile_table import has_bfloat_products, pixel_bytes
 from cnnc.runtime.kernel import Access, Params, Target
 
 PROLOGUE_BUFFERS = ("input_scale", "input_shift")
@@ -25,13 +28,28 @@ GATED = "gate"
 
 
 def is_gated(params: Params) -> bool:
-    """Whether a gate multiplies the weights."""
+    """Whether there is a gate."""
     return params.get("prologue") == GATED
 
 
 def has_prologue(params: Params) -> bool:
     """Whether the variant transforms its input as it copies it."""
     return "prologue" in params and not is_gated(params)
+
+
+def gates_weights(params: Params) -> bool:
+    """Whether the gate multiplies the weights, and not the input."""
+    return is_gated(params) and not has_bfloat_products(params)
+
+
+def copies_input(params: Params) -> bool:
+    """Whether the variant copies all of its input: transformed, or rounded to bfloat16."""
+    return has_prologue(params) or has_bfloat_products(params)
+
+
+def panel_pixel_bytes(params: Params) -> int:
+    """Bytes of a copied pixel in one channel block."""
+    return pixel_bytes(params) // 2 if has_bfloat_products(params) else pixel_bytes(params)
 
 
 def prologue_accesses(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -47,25 +65,33 @@ def prologue_accesses(s: Mapping[str, int], params: Params) -> tuple[Access, ...
 def input_copy(target: Target, params: Params) -> Any:
     """``copy(dst, src, src_step_bytes, count, scale, shift, alpha, beta)`` for Numba code.
 
-    Writes ``count`` vectors of one channel block, transformed, to consecutive places. ``scale`` and ``shift`` are the
-    addresses of the block's vectors, alpha and beta float bits; they are not read without a prologue.
+    Writes ``count`` vectors of one channel block, transformed, to consecutive places, rounded to bfloat16 where the
+    variant's products are. ``scale`` and ``shift`` are the addresses of the block's vectors, alpha and beta float bits;
+    they are not read without a prologue.
     """
+    from cnnc.runtime.cpu.bfloat_products import rounded
     from cnnc.runtime.cpu.epilogue import emit_activation
     from cnnc.runtime.cpu.vector import intrinsic
 
-    def transformed(b: Any, dst: Any, src: Any, step: Any, count: Any, *parameters: Any) -> None:
+    def transform(b: Any, parameters: Sequence[Any]) -> Callable[[Any], Any]:
+        if is_gated(params) and not gates_weights(params):
+            gate = b.load(parameters[0])
+            return lambda value: b.mul(value, gate)
+        if not has_prologue(params):
+            return lambda value: value
         scale, shift = b.load(parameters[0]), b.load(parameters[1])
         alpha, beta = b.float_bits(parameters[2]), b.float_bits(parameters[3])
-        with b.loop(count) as number:
-            value = b.fma(b.load(src, b.ir.mul(number, step)), scale, shift)
-            value = emit_activation(b, str(params["prologue"]), value, alpha, beta)
-            b.store(value, dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
+        return lambda value: emit_activation(b, str(params["prologue"]), b.fma(value, scale, shift), alpha, beta)
 
-    def plain(b: Any, dst: Any, src: Any, step: Any, count: Any, *parameters: Any) -> None:
+    def copy(b: Any, dst: Any, src: Any, step: Any, count: Any, *parameters: Any) -> None:
+        transformed = transform(b, parameters)
         with b.loop(count) as number:
-            b.store(b.load(src, b.ir.mul(number, step)), dst, b.ir.mul(number, b.index(b.target.vector_bytes)))
+            value = transformed(b.load(src, b.ir.mul(number, step)))
+            stored = rounded(b, value) if has_bfloat_products(params) else value
+            b.store(stored, dst, b.ir.mul(number, b.index(copied_bytes)))
 
-    return intrinsic(target, transformed if has_prologue(params) else plain, 8)
+    copied_bytes = target.vector_bytes // 2 if has_bfloat_products(params) else target.vector_bytes
+    return intrinsic(target, copy, 8)
 
 
 def gated_weights(target: Target) -> Any:

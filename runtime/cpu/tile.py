@@ -11,7 +11,8 @@ and Stability of Numerical Algorithms, section 4.2: blocked summation). Sums of 
 
 *Wide* tiles add up in float64, where products of float32 are exact, and round once behind the bias. Tiles of *bytes*
 add up in int32, exactly, four input channels a step (``tile_arithmetic``), start from the bias, and end with a
-requantization (``byte_epilogue``).
+requantization (``byte_epilogue``). Tiles of *bfloat16* take two input channels a step; their sums have one level, as
+the factors are rounded far more than the sums.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Tile:
     then one vector a pixel, in which the inputs of the groups follow each other; every output lane reads its group's.
 
     ``element``: the type of the inputs: f32, or u8 or i8 for tiles of bytes, whose ``activation`` is ``requantize``.
-    Their columns, if there are several, lie one after the other in y.
+    Their columns, if there are several, lie one after the other in y. ``products`` is bf16 where inputs and weights have
+    been rounded to it; the results are of ``element``.
 
     ``wide``: sums are float64, two registers each. ``half``: the last block is half a vector of output channels, packed
     without room for the other half, which is neither read nor written. ``ahead``: with every step a cache line is asked
@@ -64,14 +66,20 @@ class Tile:
     ahead: bool = False
     raw: bool = False
     element: str = "f32"
+    products: str = "f32"
 
     @property
     def arithmetic(self) -> Arithmetic:
-        return arithmetic(self.element, self.wide)
+        return arithmetic(self.element, self.wide, self.products)
 
     @property
     def is_of_bytes(self) -> bool:
         return self.element != "f32"
+
+    @property
+    def has_two_levels(self) -> bool:
+        """Whether long sums are added up in two levels."""
+        return not (self.wide or self.is_of_bytes or self.products == "bf16")
 
 
 _PREFETCH_BYTES = 2048
@@ -121,7 +129,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     if tile.ahead:
         a["ahead"] = b.variable(a["ahead"])
     sums = _byte_biases(b, tile, a) if tile.is_of_bytes else empty_sums(b, tile)
-    levels = None if tile.wide or tile.is_of_bytes else TwoLevels(b, tile, sums)
+    levels = TwoLevels(b, tile, sums) if tile.has_two_levels else None
     whole = (0, tile.rows), (0, tile.columns)
     with b.loop(a["entries"]) as entry:
         place = b.ir.add(a["table"], b.ir.mul(entry, b.index(ENTRY_BYTES)))

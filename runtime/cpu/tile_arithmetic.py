@@ -1,8 +1,9 @@
-"""What a register tile computes with: float32, float64 sums of float32 products, or bytes summed in int32.
+"""What a register tile computes with: float32, float64 sums of float32 products, bfloat16 summed in float32, or bytes
+summed in int32.
 
 A tile sums over *steps*: a word of 32 bits of input, broadcast to all output lanes, meets a vector of weights. For
-floats a step is one input channel. For bytes it is a *quad*: four neighbouring input channels, each output lane with
-four weights of its own. So the addresses of a tile are the same for all of them.
+floats a step is one input channel. For bfloat16 it is a *pair*, and for bytes a *quad* of neighbouring input channels,
+each output lane with two or four weights of its own. So the addresses of a tile are the same for all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from llvmlite import ir
 
+from cnnc.runtime.cpu.bfloat_products import add_pair_products
 from cnnc.runtime.cpu.byte_products import add_quad_products, input_quads, weight_quads
 from cnnc.runtime.cpu.vector import VectorBuilder
 
@@ -65,6 +67,26 @@ class FloatArithmetic:
 
 
 @dataclass(frozen=True, slots=True)
+class BFloatArithmetic:
+    """Pairs of bfloat16, summed in float32."""
+
+    def zero(self, b: VectorBuilder) -> ir.Value:
+        return b.zero()
+
+    def weights(self, b: VectorBuilder, address: ir.Value, offset: int) -> Factor:
+        return b.load_integers(address, offset)
+
+    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
+        return b.load_word(address, offset)
+
+    def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
+        return b.splat(word)
+
+    def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
+        return add_pair_products(b, weights, inputs, total)
+
+
+@dataclass(frozen=True, slots=True)
 class ByteArithmetic:
     """Quads of input bytes, uint8 or, if ``signed``, int8 counted from -128; weights are int8."""
 
@@ -90,6 +112,8 @@ class ByteArithmetic:
 _SIGN_BITS = -0x7F7F7F80  # 0x80808080 as int32: turning it over adds 128 to each int8
 
 
-def arithmetic(element: str, wide: bool) -> Arithmetic:
-    """The arithmetic for inputs of ``element``: f32, u8 or i8."""
+def arithmetic(element: str, wide: bool, products: str) -> Arithmetic:
+    """The arithmetic for inputs of ``element``: f32, u8 or i8; f32 as ``products``: f32 or bf16."""
+    if products == "bf16":
+        return BFloatArithmetic()
     return FloatArithmetic(wide) if element == "f32" else ByteArithmetic(element == "i8")

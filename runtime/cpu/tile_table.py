@@ -36,6 +36,17 @@ def has_wide_sums(params: Params) -> bool:
     return params.get("sums") == "f64"
 
 
+def products_of(params: Params) -> str:
+    """What a variant rounds its inputs to before it multiplies them: its parameter ``products``, bf16, or f32 where it
+    has none."""
+    return str(params.get("products", "f32"))
+
+
+def has_bfloat_products(params: Params) -> bool:
+    """Whether a variant multiplies bfloat16; it copies its inputs to round them."""
+    return products_of(params) == "bf16"
+
+
 def product_table_bytes(k: Dim) -> Dim:
     """Room for the table of one sum of ``k`` products."""
     return round_up(ceil_div(k, CHAIN) * ENTRY_BYTES, 64)

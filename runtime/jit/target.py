@@ -85,6 +85,11 @@ def has_byte_permutes(target: Target) -> bool:
     return "avx512vbmi" in target.features and target.vector_bytes == 64
 
 
+def has_bfloat_products(target: Target) -> bool:
+    """Whether two products of bfloat16 are added to a float32 lane in one instruction (AVX512-BF16)."""
+    return "avx512bf16" in target.features
+
+
 def is_x86(target: Target) -> bool:
     return target.triple.startswith("x86_64")
 

@@ -3,19 +3,32 @@
 import numpy as np
 import pytest
 
-from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
+from cnnc.runtime.cpu.conv_packing import fills_pairs, pack_bfloat_weights, pack_channels, pack_weights
 from cnnc.runtime.cpu.pointwise_tiling import tail_halves
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 from cnnc.types import Layout
 from tests.kernels import reference
+from tests.kernels.bfloat import needs_bfloat_products, rounded
 from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
 
 pytestmark = pytest.mark.jit
 
 
 def run_pointwise(
-    n, ic, oc, pixels, groups=1, blocks=1, tiles=(4, 2, 1), pieces=(), prelu=False, prologue="", has_tail=False, **run
+    n,
+    ic,
+    oc,
+    pixels,
+    groups=1,
+    blocks=1,
+    tiles=(4, 2, 1),
+    pieces=(),
+    prelu=False,
+    prologue="",
+    has_tail=False,
+    products="f32",
+    **run,
 ):
     rng = np.random.default_rng(ic * oc + pixels)
     lanes = host_target().lanes
@@ -29,15 +42,17 @@ def run_pointwise(
     if prologue == "gate":
         read = x * gate[:, :, None]
     elif prologue:
-        read = x * scale[:, None] + shift[:, None]
+        read = (x.astype(np.float64) * scale[:, None] + shift[:, None]).astype(np.float32)  # fused
         read = {"relu": np.maximum(read, 0), "clip": np.clip(read, -0.5, 0.75), "none": read}[prologue]
-    expected = reference.conv(read, w, (1,), (1,), (0, 0), groups) + other
+    factors = (rounded(read), rounded(w)) if products == "bf16" else (read, w)
+    expected = reference.conv(*factors, (1,), (1,), (0, 0), groups) + other
     expected = np.where(expected < 0, expected * slopes[:, None], expected) if prelu else np.maximum(expected, 0)
     where = Layout(lanes, pieces).lanes(ic)
     physical = np.full((n, Layout(lanes, pieces).physical_channels(ic), pixels), np.nan, np.float32)
     physical[:, where] = x
     tail = tail_halves(oc, blocks, lanes) if has_tail else 0
-    packed = pack_weights(w, lanes, blocks, groups, where, tail_lanes=tail * lanes // 2)
+    pack = pack_bfloat_weights if products == "bf16" else pack_weights
+    packed = pack(w, lanes, blocks, groups, where, tail_lanes=tail * lanes // 2)
     padded = -(-oc // (lanes * blocks)) * blocks - (blocks - -(-tail // 2) if tail else 0)
     sizes = {"N": n, "XB": physical.shape[1] // lanes, "YB": padded, "pixels": pixels}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
@@ -70,7 +85,9 @@ def run_pointwise(
         for name, values in (("input_scale", scale), ("input_shift", shift)):
             arrays[name] = np.full(physical.shape[1], np.nan, np.float32)
             arrays[name][where] = values
-    variant = Variant.of("conv.f32.blocked.pointwise", lanes=lanes, **options)
+    if products == "bf16":
+        options["products"] = products
+    variant = Variant.of(f"conv.{products}.blocked.pointwise", lanes=lanes, **options)
     got = from_blocked(run_kernel(variant, arrays, sizes, **run)["y"], oc)
     return got, expected, 1e-6 * np.sqrt(ic)
 
@@ -107,3 +124,51 @@ def test_any_split_gives_the_same_bits(tiles, prologue):
     whole, _, _ = run_pointwise(2, 24, 70, 40, prologue=prologue)
     split, _, _ = run_pointwise(2, 24, 70, 40, tiles=tiles, splits=3, prologue=prologue)
     assert np.array_equal(whole, split)
+
+
+BFLOAT_CASES = [
+    {"n": 1, "ic": 2, "oc": 1, "pixels": 1},
+    {"n": 2, "ic": 24, "oc": 19, "pixels": 13},
+    {"n": 1, "ic": 34, "oc": 70, "pixels": 49, "blocks": 2, "tiles": (3, 3, 2)},
+    {"n": 1, "ic": 40, "oc": 48, "pixels": 12, "groups": 4},
+    {"n": 1, "ic": 24, "oc": 16, "pixels": 35, "pieces": (4, 18, 2)},
+    {"n": 1, "ic": 22, "oc": 31, "pixels": 29, "prelu": True},
+    {"n": 2, "ic": 24, "oc": 70, "pixels": 13, "tiles": (1, 1, 3), "prologue": "relu"},
+    {"n": 1, "ic": 24, "oc": 80, "pixels": 49, "tiles": (3, 3, 2), "pieces": (4, 18, 2), "prologue": "clip"},
+    {"n": 3, "ic": 24, "oc": 20, "pixels": 15, "tiles": (3, 2, 1), "pieces": (4, 18, 2), "prologue": "gate"},
+    {"n": 2, "ic": 6, "oc": 3, "pixels": 7, "has_tail": True},
+    {"n": 2, "ic": 300, "oc": 24, "pixels": 13, "prelu": True, "has_tail": True},
+    {"n": 2, "ic": 10, "oc": 70, "pixels": 12, "blocks": 4, "has_tail": True, "prologue": "relu"},
+]
+
+
+@needs_bfloat_products
+@pytest.mark.parametrize("case", BFLOAT_CASES, ids=str)
+@pytest.mark.parametrize("at_start", [False, True])
+def test_bfloat_products_match_the_sum_of_rounded_factors(case, at_start):
+    got, expected, bound = run_pointwise(**case, products="bf16", at_start=at_start)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=bound)
+
+
+@needs_bfloat_products
+@pytest.mark.parametrize("prologue", ["", "relu", "gate"])
+@pytest.mark.parametrize("tiles", [(1, 1, 1), (3, 3, 4)])
+def test_any_split_of_bfloat_products_gives_the_same_bits(tiles, prologue):
+    whole, _, _ = run_pointwise(2, 24, 70, 40, prologue=prologue, products="bf16")
+    split, _, _ = run_pointwise(2, 24, 70, 40, tiles=tiles, splits=3, prologue=prologue, products="bf16")
+    assert np.array_equal(whole, split)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "groups", "fills"),
+    [
+        (range(6), 1, True),
+        (range(5), 1, False),
+        ((0, 1, 2, 16, 17, 18), 1, False),
+        ((0, 1, 16, 17), 1, True),
+        (range(6), 2, False),
+        (range(8), 2, True),
+    ],
+)
+def test_pairs_hold_channels_of_one_group_only(lanes, groups, fills):
+    assert fills_pairs(list(lanes), groups) is fills
