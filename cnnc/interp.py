@@ -1,7 +1,8 @@
 """The reference interpreter: runs any graph, node by node, on the ops' NumPy references.
 
 It is what a graph *means*. In float64 it is the truth that rounding errors are measured against: float32 inputs and
-constants are widened, and casts to float32 become casts to float64.
+constants are widened, and casts to float32 become casts to float64. With factors rounded to bfloat16 it gives the error
+that is in that precision itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def run(
     feeds: Mapping[str, Array],
     *,
     float64: bool = False,
+    precision: str = "f32",
     capture: Iterable[str] = (),
 ) -> dict[str, Array]:
     """Results by output name, and the values named in ``capture`` by value name.
@@ -33,19 +35,25 @@ def run(
         graph: any graph, in any stage.
         feeds: one array for every graph input, of its dtype and shape.
         float64: compute floats in float64 throughout.
+        precision: ``bf16`` rounds the factors of convolutions and matrix products to bfloat16, to nearest even.
         capture: names of intermediate values to return as well.
 
     Raises:
         InputError: a feed is missing, or its shape contradicts the input's type.
         InternalError: a reference returned another shape or dtype than type inference said.
     """
-    return _Run(graph, float64, tuple(capture)).execute(feeds)
+    return _Run(graph, float64, precision, tuple(capture)).execute(feeds)
+
+
+_PRODUCTS = frozenset({"conv", "gemm", "matmul"})
+"""Ops whose first two operands are rounded to the precision."""
 
 
 class _Run:
-    def __init__(self, graph: Graph, float64: bool, capture: tuple[str, ...]) -> None:
+    def __init__(self, graph: Graph, float64: bool, precision: str, capture: tuple[str, ...]) -> None:
         self.graph = graph
         self.float64 = float64
+        self.precision = precision
         self.capture = capture
         self.sizes: dict[str, int] = {}
         self.arrays: dict[Value, Array] = {}
@@ -89,6 +97,8 @@ class _Run:
         if self.float64:
             keywords = {key: _wider(value) for key, value in keywords.items()}
         with np.errstate(all="ignore"):
+            if self.precision == "bf16" and node.op in _PRODUCTS:
+                arrays = [*map(_rounded_to_bfloat, arrays[:2]), *arrays[2:]]
             result = host.function(node.op)(*arrays, **keywords)
         outputs = result if isinstance(result, tuple) else (result,)
         # Row-major, so that results depend on values alone: BLAS adds in another order for a transposed view.
@@ -129,6 +139,10 @@ class _Run:
         if value.producer is None:
             return InputError(f"input {value.name!r} is {value.type}, got {got}", where=self.graph.name)
         return InternalError(f"the reference of {value.producer!r} returned {got}; sizes {self.sizes}")
+
+
+def _rounded_to_bfloat(array: Array | None) -> Array | None:
+    return None if array is None else array.astype(np.float32).astype(DType.BF16.numpy).astype(array.dtype)
 
 
 def _wider(keyword: Any) -> Any:

@@ -37,7 +37,8 @@ _HELP = """Run MODEL in cnnc and in onnxruntime on the same inputs and compare t
 onnxruntime runs with its graph optimisations disabled. The error of an output is its largest absolute difference over
 the standard deviation of the reference; it may be 1e-4 at -O0 and -O1, 1e-3 at -O2 and -O3. Integers must be equal.
 If an output is further from onnxruntime, a float64 evaluation of the graph decides between the two, and the limit grows
-with onnxruntime's own error; --exact asks it at once. The exit code is 1 if an output is off.
+with onnxruntime's own error; --exact asks it at once. With --precision bf16 it also grows with the error that a
+float64 evaluation makes when it rounds the factors of all products to bfloat16. The exit code is 1 if an output is off.
 
 \b
   cnnc verify model.onnx                            seeded random inputs
@@ -187,14 +188,19 @@ class _Comparison:
         for name, array in reference.items():
             if name in truth and array.shape == truth[name].shape:
                 own[name] = errors_of(array, truth[name])[0]
+        if self.request.precision != "f32":
+            for name, array in self._float64(evidence, hidden, self.request.precision).items():
+                if array.shape == truth[name].shape:
+                    own[name] = max(own[name], errors_of(array, truth[name])[0])
         return self._checks(got, truth, own)
 
-    def _float64(self, evidence: Evidence, hidden: tuple[str, ...]) -> dict[str, Array]:
+    def _float64(self, evidence: Evidence, hidden: tuple[str, ...], precision: str = "f32") -> dict[str, Array]:
+        """The truth, or what of it is left when factors are rounded to ``precision``."""
         from cnnc import interp
 
         graph = load_graph(self.request.source, self.request.shapes, evidence)
-        with working("evaluating in float64"):
-            return interp.run(graph, self.feeds, float64=True, capture=hidden)
+        with working("evaluating in float64" if precision == "f32" else f"evaluating with factors of {precision}"):
+            return interp.run(graph, self.feeds, float64=True, precision=precision, capture=hidden)
 
     def _checks(
         self, got: Mapping[str, Array], reference: Mapping[str, Array], own: Mapping[str, float]

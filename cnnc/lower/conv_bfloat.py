@@ -15,17 +15,20 @@ from cnnc.lower.conv import (
     epilogue_params,
     input_lanes,
     packed_operands,
+    window_sizes,
 )
 from cnnc.lower.conv_prologue import prologue_buffers, prologue_params, prologue_sizes
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
-from cnnc.runtime.cpu.bfloat_tiling import rank_bfloat_pointwise_tilings
+from cnnc.runtime.cpu.bfloat_tiling import rank_bfloat_conv_tilings, rank_bfloat_pointwise_tilings
 from cnnc.runtime.cpu.conv_packing import PackedWeights, fills_pairs, pack_bfloat_weights
+from cnnc.runtime.cpu.conv_tiling import ConvTiling
 from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, tail_halves
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 
 POINTWISE = "conv.bf16.blocked.pointwise"
+DIRECT = "conv.bf16.blocked.direct"
 
 
 def _refusal(node: Node, builder: ProgramBuilder, takes_prologue: bool = False) -> str | None:
@@ -74,6 +77,31 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling
     _step(node, builder, POINTWISE, params, buffers, sizes)
 
 
+def _direct_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
+    shapes = conv_shapes(node)
+    return rank_bfloat_conv_tilings(
+        [typical(size) for size in shapes.result],
+        shapes.kernel,
+        shapes.strides,
+        shapes.dilations,
+        max(1, shapes.blocks_in // conv_attrs(node).group),
+        shapes.blocks_out,
+        shapes.lanes,
+        typical(node.output.type.shape[0], 1),
+        builder.machine,
+        count,
+    )
+
+
+def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
+    shapes = conv_shapes(node)
+    buffers, sizes = packed_operands(node, builder, shapes, _packed(node, tiling.blocks))
+    sizes |= window_sizes(shapes) | {"fill": 0}
+    sizes |= {"row_tiles": tiling.row_tiles, "column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
+    params: dict[str, int | str] = {"rows": tiling.rows, "columns": tiling.columns, "blocks": tiling.blocks}
+    _step(node, builder, DIRECT, params | {"input_block": shapes.lanes}, buffers, sizes)
+
+
 def _packed(node: Node, blocks: int, tail_lanes: int = 0) -> PackedWeights:
     weights = constant_array(node, 1)
     assert weights is not None
@@ -95,5 +123,8 @@ def _step(
 
 
 RULES = {
-    "conv": (TiledRule(POINTWISE, PointwiseTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise),),
+    "conv": (
+        TiledRule(POINTWISE, PointwiseTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise),
+        TiledRule(DIRECT, ConvTiling, _refusal, _direct_tilings, _emit_direct),
+    ),
 }

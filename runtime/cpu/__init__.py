@@ -23,6 +23,7 @@ _MODULES = {
     "conv.f32.blocked.strassen": "cnnc.runtime.cpu.conv_strassen",
     "conv.f32.blocked.winograd": "cnnc.runtime.cpu.conv_winograd",
     "conv_transpose.f32.blocked": "cnnc.runtime.cpu.conv_transpose",
+    "conv.bf16.blocked.direct": "cnnc.runtime.cpu.conv_direct_bfloat",
     "conv.bf16.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise_bfloat",
     "conv.u8.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise_bytes",
     "conv.u8.blocked.direct": "cnnc.runtime.cpu.conv_direct_bytes",

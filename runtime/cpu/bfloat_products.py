@@ -40,3 +40,10 @@ def rounded(b: VectorBuilder, value: ir.Value) -> ir.Value:
     name = f"llvm.x86.avx512bf16.cvtneps2bf16.{8 * b.target.vector_bytes}"
     stored = b.ir.call(b.declare(name, ir.FunctionType(halves, [b.vector])), [value])
     return b.ir.bitcast(stored, ir.VectorType(ir.IntType(16), b.lanes))
+
+
+def copy_rounded(b: VectorBuilder, dst: ir.Value, src: ir.Value, step: ir.Value, count: ir.Value) -> None:
+    """Write ``count`` vectors, ``step`` bytes apart, to consecutive places as bfloat16."""
+    with b.loop(count) as number:
+        value = rounded(b, b.load(src, b.ir.mul(number, step)))
+        b.store(value, dst, b.ir.mul(number, b.index(b.target.vector_bytes // 2)))

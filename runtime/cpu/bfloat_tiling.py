@@ -6,7 +6,10 @@ functions of sizes and of what the machine does in the time of one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cnnc.runtime.cpu.conv_packing import PAIR
+from cnnc.runtime.cpu.conv_tiling import ConvTiling, rank_conv_tilings
 from cnnc.runtime.cpu.machine import Machine
 from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, rank_pointwise_tilings
 
@@ -33,3 +36,31 @@ def rank_bfloat_pointwise_tilings(
 
     costs = [(cost(steps, tiling), tiling) for steps, tiling in ranked]
     return sorted(costs, key=lambda item: item[0])[:count]
+
+
+def rank_bfloat_conv_tilings(
+    output: Sequence[int],
+    window: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    ic_blocks: int,
+    oc_blocks: int,
+    lanes: int,
+    batch: int,
+    machine: Machine,
+    count: int = 1,
+) -> list[tuple[float, ConvTiling]]:
+    """Up to ``count`` tilings of ``conv.bf16.blocked.direct``; as ``rank_conv_tilings``."""
+    ranked = rank_conv_tilings(
+        output,
+        window,
+        stride,
+        dilation,
+        -(-ic_blocks // PAIR),
+        oc_blocks,
+        lanes,
+        batch=batch,
+        count=count,
+        copied_vector=PAIR * _ROUNDED_VECTOR,
+    )
+    return [(cost * machine.bf16_step_cost(), tiling) for cost, tiling in ranked]

@@ -1,9 +1,9 @@
-"""conv.f32.blocked.direct, conv.u8.blocked.direct: blocked output, any window, stride, dilation, padding and groups.
+"""conv.f32, conv.bf16 and conv.u8.blocked.direct: blocked output, any window, stride, dilation, padding and groups.
 
 A work item is a group of output rows and columns of one image times a group of output channels. It copies the input
 rows that it needs into scratch, with ``fill`` where the padding is and split into the phases of the horizontal stride
 (phase q holds the columns q, q+SW, ...), so that the register tile always walks unit-stride pixels and meets no border.
-The copy costs one pass over inputs that are used KH*KW*OC/lanes times.
+The copy costs one pass over inputs that are used KH*KW*OC/lanes times. It rounds them where products are of bfloat16.
 
 Weights are packed [OC tile][segment][KD][KH][KW][input lane][block][lane]: a *segment* is a run of input lanes of one
 channel block (of consecutive channels, if the input is plain). Segments hold exact channels only, so pad lanes are
@@ -21,7 +21,15 @@ from typing import Any
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
 from cnnc.frozen_dataclass import replace
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
-from cnnc.runtime.cpu.tile_table import element_bytes, element_of, has_wide_sums, pixel_bytes
+from cnnc.runtime.cpu.tile_table import (
+    copied_pixel_bytes,
+    element_bytes,
+    element_of,
+    has_bfloat_products,
+    has_wide_sums,
+    pixel_bytes,
+    products_of,
+)
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.direct"
@@ -37,7 +45,8 @@ SIZES = (
 segment_count: the most segments that one output tile has. segment_rows, weight_floats: sizes of the packed arrays.
 residual and slopes are 0 where the variant has none. fill: the 32 bits that padding is made of: zero, or four times the
 zero point of bytes. Variant parameters: rows, columns (pixels of a tile), blocks (of output channels of a tile),
-input_block (lanes or 1), activation, residual (0 or 1), lanes."""
+input_block (lanes or 1), activation, residual (0 or 1), lanes. With products = bf16, which needs a blocked input,
+segments count pairs of input channels."""
 
 
 def _table_bytes(s: Mapping[str, Dim]) -> Dim:
@@ -47,12 +56,17 @@ def _table_bytes(s: Mapping[str, Dim]) -> Dim:
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     rows = (s["row_tiles"] * int(params["rows"]) - 1) * s["SH"] + (s["KH"] - 1) * s["DH"] + 1
     pitch = s["column_tiles"] * int(params["columns"]) + floor_div((s["KW"] - 1) * s["DW"], s["SW"])
-    return _table_bytes(s) + s["XB"] * s["KD"] * rows * s["SW"] * pitch * _input_bytes(params)
+    return _table_bytes(s) + s["XB"] * s["KD"] * rows * s["SW"] * pitch * _slab_pixel_bytes(params)
 
 
 def _input_bytes(params: Params) -> int:
     """Of an input pixel in one channel block."""
     return int(params["input_block"]) * element_bytes(params)
+
+
+def _slab_pixel_bytes(params: Params) -> int:
+    """Of a copied pixel in one channel block."""
+    return copied_pixel_bytes(params) if has_bfloat_products(params) else _input_bytes(params)
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -69,25 +83,28 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 def build_direct(target: Target, params: Params, group: tuple[int, int] | None = None) -> Callable[..., Any]:
     """The kernel function; ``group`` as in ``Tile``."""
+    from cnnc.runtime.cpu.bfloat_products import copy_rounded
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     rows, columns, blocks = int(params["rows"]), int(params["columns"]), int(params["blocks"])
-    input_bytes = _input_bytes(params)
+    copied_bytes = _slab_pixel_bytes(params)
     tile = Tile(
         rows,
         columns,
         blocks,
-        input_bytes,
+        copied_bytes,
         str(params["activation"]),
         bool(params["residual"]),
         group=group,
         wide=has_wide_sums(params),
         element=element_of(params),
+        products=products_of(params),
     )
     tile_rows, tile_columns = constant(target, rows), constant(target, columns)
-    tile_blocks, input_pixel = constant(target, blocks), constant(target, input_bytes)
+    tile_blocks, slab_pixel = constant(target, blocks), constant(target, copied_bytes)
+    input_pixel = constant(target, _input_bytes(params))
     vector_bytes, output_pixel = constant(target, target.vector_bytes), constant(target, pixel_bytes(params))
     # Of bytes, planes beyond the map hold their zero point; of floats they are left out.
     fills_planes = constant(target, int(element_of(params) != "f32"))
@@ -95,13 +112,15 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
-    moves = memory_ops(replace(target, vector_bytes=pixel_bytes(params)))
+    moves = memory_ops(replace(target, vector_bytes=copied_bytes))
     copy_pixels = memory.copy_floats if params["input_block"] == 1 else moves.copy_vectors
+    if has_bfloat_products(params):
+        copy_pixels = intrinsic(target, copy_rounded, 4)
     fill_pixels = memory.fill_floats if params["input_block"] == 1 else moves.fill_vectors
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         ROWS, COLUMNS, BLOCKS = tile_rows(), tile_columns(), tile_blocks()
-        LANES_BYTES, INPUT_BYTES, BYTES = vector_bytes(), input_pixel(), output_pixel()
+        LANES_BYTES, INPUT_BYTES, SLAB_BYTES, BYTES = vector_bytes(), input_pixel(), slab_pixel(), output_pixel()
         PLAIN = is_plain() != 0
         x, weights, segments, bias, residual, slopes, y = (
             args[0], args[1], args[2], args[3], args[4], args[5], args[6],
@@ -122,7 +141,7 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
         oc_groups = (all_oc_tiles + oc_tiles - 1) // oc_tiles
         pitch = column_tiles * COLUMNS + (KW - 1) * DW // SW
         slab_rows = (row_tiles * ROWS - 1) * SH + (KH - 1) * DH + 1
-        slab_row = SW * pitch * INPUT_BYTES
+        slab_row = SW * pitch * SLAB_BYTES
         slab_plane = slab_rows * slab_row
         every_row = DH == 1 and KH >= SH
         x_lane = KD * slab_plane if PLAIN else 4
@@ -170,7 +189,7 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                         is_beyond = z < 0 or z >= D
                         if is_beyond and fills_planes() == 0:
                             continue
-                        plane = slab + ((block - first_block) * KD + kd) * slab_plane + phase * pitch * INPUT_BYTES
+                        plane = slab + ((block - first_block) * KD + kd) * slab_plane + phase * pitch * SLAB_BYTES
                         source = x + image * x_gap + (((image * XB + block) * D + z) * H * W + left) * INPUT_BYTES
                         for row in range(used_rows):
                             used = every_row
@@ -186,8 +205,8 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                                 continue
                             fill_pixels(target_row, low, fill)
                             source_row = source + (iy * W + low * SW) * INPUT_BYTES
-                            copy_pixels(target_row + low * INPUT_BYTES, source_row, SW * INPUT_BYTES, high - low)
-                            fill_pixels(target_row + high * INPUT_BYTES, pitch - high, fill)
+                            copy_pixels(target_row + low * SLAB_BYTES, source_row, SW * INPUT_BYTES, high - low)
+                            fill_pixels(target_row + high * SLAB_BYTES, pitch - high, fill)
 
             listed = -1
             entries = 0
@@ -209,7 +228,7 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                                     if 0 <= z < D or fills_planes() != 0:
                                         column = kx * DW % SW * pitch + kx * DW // SW
                                         entry = table + entries * 24
-                                        offset = base + kd * slab_plane + ky * DH * slab_row + column * INPUT_BYTES
+                                        offset = base + kd * slab_plane + ky * DH * slab_row + column * SLAB_BYTES
                                         store_index(entry, offset)
                                         store_index(entry + 8, weight_offset)
                                         store_index(entry + 16, count)
@@ -221,7 +240,7 @@ def build_direct(target: Target, params: Params, group: tuple[int, int] | None =
                     for column in range(column_begin, column_end, COLUMNS):
                         pixel = ((channel_block * OD + depth) * OH + row) * OW + column
                         run_tile(
-                            slab + (row - row_begin) * SH * slab_row + (column - column_begin) * INPUT_BYTES,
+                            slab + (row - row_begin) * SH * slab_row + (column - column_begin) * SLAB_BYTES,
                             SH * slab_row,
                             x_lane,
                             weights + load_index(head + 16) * 4,

@@ -24,11 +24,11 @@ from cnnc.runtime.cpu.prologue import (
     gated_weights,
     gates_weights,
     input_copy,
-    panel_pixel_bytes,
     prologue_accesses,
 )
 from cnnc.runtime.cpu.tile_table import (
     LINE_BYTES,
+    copied_pixel_bytes,
     element_bytes,
     element_of,
     has_wide_sums,
@@ -56,7 +56,7 @@ weights are packed. With products = bf16 segments count pairs of input channels;
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     tiles = s["pixel_tiles"] if copies_input(params) else 1
-    copied = s["XB"] * tiles * (int(params["columns"]) * panel_pixel_bytes(params))
+    copied = s["XB"] * tiles * (int(params["columns"]) * copied_pixel_bytes(params))
     if gates_weights(params):
         copied += s["XB"] * (int(params["lanes"]) ** 2 * int(params["blocks"]) * 4)
     return round_up(s["segment_count"] * 48, 64) + copied
@@ -81,7 +81,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     columns, blocks = int(params["columns"]), int(params["blocks"])
     tile_columns, tile_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes, block_bytes = constant(target, target.vector_bytes), constant(target, pixel_bytes(params))
-    panel_bytes, input_bytes = constant(target, panel_pixel_bytes(params)), constant(target, element_bytes(params))
+    panel_bytes, input_bytes = constant(target, copied_pixel_bytes(params)), constant(target, element_bytes(params))
     tail = int(params.get("tail", 0))
     has_tail = constant(target, int(tail > 0))
     tile_bytes = constant(target, blocks * target.vector_bytes)
@@ -92,7 +92,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             1,
             columns,
             -(-halves // 2),
-            panel_pixel_bytes(params),
+            copied_pixel_bytes(params),
             str(params["activation"]),
             bool(params["residual"]),
             wide=has_wide_sums(params),

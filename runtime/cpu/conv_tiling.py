@@ -116,11 +116,13 @@ def rank_conv_tilings(
     batch: int = 1,
     count: int = 1,
     wide: bool = False,
+    copied_vector: float = 1.0,
 ) -> list[tuple[float, ConvTiling]]:
     """Up to ``count`` tilings of ``conv.f32.blocked.direct``.
 
     Output, window, stride, dilation are (depth, height, width). ``ic_blocks`` counts the input blocks that one output
-    tile reads. Sizes unknown at compile time are given as hints. ``wide``: sums are float64.
+    tile reads. Sizes unknown at compile time are given as hints. ``wide``: sums are float64. ``copied_vector``: cost
+    of a vector of the copied input.
     """
     depth, height, width = (max(size, 1) for size in output)
     taps = window[0] * window[1] * window[2]
@@ -148,13 +150,14 @@ def rank_conv_tilings(
         fmas = taps * lanes * blocks
         while oc_tiles > 1 and spatial * -(-(oc_blocks // blocks) // oc_tiles) < _ITEMS:
             fewer = -(-oc_tiles // 2)
-            if fewer * fmas < _COPY_FMAS * min(stride[1], window[1]) * min(stride[2], window[2]):
+            if fewer * fmas < _COPY_FMAS * copied_vector * min(stride[1], window[1]) * min(stride[2], window[2]):
                 break
             oc_tiles = fewer
         items = spatial * -(-(oc_blocks // blocks) // oc_tiles)
         tiles = batch * depth * all_row_tiles * all_column_tiles * (oc_blocks // blocks)
         copies = items * slab_bytes(row_tiles, column_tiles) / (lanes * 4)
-        return copies + tiles * tile_edge(*tile), ConvTiling(*tile, row_tiles, column_tiles, oc_tiles)
+        edges = tiles * tile_edge(*tile)
+        return copies * copied_vector + edges, ConvTiling(*tile, row_tiles, column_tiles, oc_tiles)
 
     scale = batch * depth * oc_blocks * ic_blocks * input_block * taps
     return _ranked(_rank_tiles(height, width, oc_blocks, lanes, sum_registers(lanes, wide)), scale, tiling, count)

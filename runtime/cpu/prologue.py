@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cnnc.runtime.cpu.tile_table import has_bfloat_products, pixel_bytes
+from cnnc.runtime.cpu.tile_table import has_bfloat_products
 from cnnc.runtime.kernel import Access, Params, Target
 
 PROLOGUE_BUFFERS = ("input_scale", "input_shift")
@@ -45,11 +45,6 @@ def gates_weights(params: Params) -> bool:
 def copies_input(params: Params) -> bool:
     """Whether the variant copies all of its input: transformed, or rounded to bfloat16."""
     return has_prologue(params) or has_bfloat_products(params)
-
-
-def panel_pixel_bytes(params: Params) -> int:
-    """Bytes of a copied pixel in one channel block."""
-    return pixel_bytes(params) // 2 if has_bfloat_products(params) else pixel_bytes(params)
 
 
 def prologue_accesses(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:

@@ -44,8 +44,8 @@ class Tile:
     then one vector a pixel, in which the inputs of the groups follow each other; every output lane reads its group's.
 
     ``element``: the type of the inputs: f32, or u8 or i8 for tiles of bytes, whose ``activation`` is ``requantize``.
-    Their columns, if there are several, lie one after the other in y. ``products`` is bf16 where inputs and weights have
-    been rounded to it; the results are of ``element``.
+    Their columns, if there are several, lie one after the other in y. ``products`` is bf16 where inputs and weights
+    have been rounded to it; the results are of ``element``.
 
     ``wide``: sums are float64, two registers each. ``half``: the last block is half a vector of output channels, packed
     without room for the other half, which is neither read nor written. ``ahead``: with every step a cache line is asked

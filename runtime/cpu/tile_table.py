@@ -47,6 +47,11 @@ def has_bfloat_products(params: Params) -> bool:
     return products_of(params) == "bf16"
 
 
+def copied_pixel_bytes(params: Params) -> int:
+    """Bytes of a pixel in one channel block where the variant has copied it."""
+    return pixel_bytes(params) // 2 if has_bfloat_products(params) else pixel_bytes(params)
+
+
 def product_table_bytes(k: Dim) -> Dim:
     """Room for the table of one sum of ``k`` products."""
     return round_up(ceil_div(k, CHAIN) * ENTRY_BYTES, 64)

@@ -27,6 +27,14 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_precision_is_refused_without_the_cpu_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CNNC_TARGET", "sse")
+    result = cnnc("compile", LENET, "-o", tmp_path / "lenet.cnnc", "--precision", "bf16")
+    assert result.exit_code == 2
+    assert "precision bf16 needs a CPU with AVX512-BF16" in result.output
+    assert not (tmp_path / "lenet.cnnc").exists()
+
+
 def images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, 1, 28, 28)).astype(np.float32)
 

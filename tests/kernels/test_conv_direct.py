@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from cnnc.runtime.cpu.conv_packing import pack_channels, pack_weights
+from cnnc.runtime.cpu.conv_packing import pack_bfloat_weights, pack_channels, pack_weights
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 from tests.kernels import reference
+from tests.kernels.bfloat import needs_bfloat_products, rounded
 from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
 
 pytestmark = pytest.mark.jit
@@ -55,7 +56,16 @@ def _sizes(x_shape, w_shape, y_shape, stride, dilation, pads, lanes, packed, til
 
 
 def run_conv(
-    case, tiles=(2, 1, 1), activation="none", residual=False, blocks=1, plain=False, seed=0, poison=None, **run
+    case,
+    tiles=(2, 1, 1),
+    activation="none",
+    residual=False,
+    blocks=1,
+    plain=False,
+    seed=0,
+    poison=None,
+    products="f32",
+    **run,
 ):
     rng = np.random.default_rng(seed)
     rank = len(case["x"]) - 2
@@ -66,9 +76,13 @@ def run_conv(
         x[(0, 1, *poison)] = np.nan
     w = rng.standard_normal(case["w"], np.float32)
     bias = rng.standard_normal(w.shape[0], np.float32)
-    expected = reference.conv(x, w, stride, dilation, pads, groups) + bias.reshape(1, -1, *(1,) * rank)
+    factors = (rounded(x), rounded(w)) if products == "bf16" else (x, w)
+    expected = reference.conv(*factors, stride, dilation, pads, groups) + bias.reshape(1, -1, *(1,) * rank)
     lanes = host_target().lanes
-    packed = pack_weights(w, lanes, blocks, groups, input_block=1 if plain else None)
+    if products == "bf16":
+        packed = pack_bfloat_weights(w, lanes, blocks, groups)
+    else:
+        packed = pack_weights(w, lanes, blocks, groups, input_block=1 if plain else None)
     sizes = _sizes(x.shape, w.shape, expected.shape, stride, dilation, pads, lanes, packed, tiles)
     if plain:
         sizes["XB"] = x.shape[1]
@@ -89,7 +103,9 @@ def run_conv(
         "lanes": lanes,
         "input_block": 1 if plain else lanes,
     }
-    variant = Variant.of("conv.f32.blocked.direct", **options)
+    if products == "bf16":
+        options["products"] = products
+    variant = Variant.of(f"conv.{products}.blocked.direct", **options)
     got = from_blocked(run_kernel(variant, arrays, sizes, **run)["y"], w.shape[0])
     bound = 4e-7 * np.sqrt(w[0].size) * max(1.0, float(np.abs(expected).max()))
     return got, expected, bound
@@ -132,3 +148,37 @@ def test_infinite_and_nan_inputs_stay_in_their_window():
 def test_residual_and_clip():
     got, expected, bound = run_conv(CASES["3x3"], activation="clip", residual=True)
     np.testing.assert_allclose(got, np.clip(expected, -0.5, 1.5), rtol=0, atol=bound)
+
+
+BFLOAT_CASES = {
+    "one": {"x": (1, 2, 1, 1), "w": (1, 2, 1, 1)},
+    "3x3": {"x": (2, 18, 7, 9), "w": (33, 18, 3, 3), "pads": (1, 1, 1, 1)},
+    "stride2": {"x": (1, 22, 13, 14), "w": (20, 22, 3, 3), "stride": (2, 2), "pads": (1, 1, 1, 1)},
+    "1x1 stride2": {"x": (1, 30, 9, 9), "w": (16, 30, 1, 1), "stride": (2, 2)},
+    "dilated": {"x": (1, 16, 15, 17), "w": (16, 16, 3, 3), "dilation": (2, 3), "pads": (2, 3, 2, 3)},
+    "3-D": {"x": (1, 18, 5, 6, 7), "w": (16, 18, 3, 2, 3), "stride": (2, 1, 1), "pads": (1, 0, 1, 1, 1, 1)},
+    "groups of blocks": {"x": (1, 64, 5, 6), "w": (32, 32, 3, 3), "groups": 2, "pads": (1, 1, 1, 1)},
+    "groups of 4": {"x": (1, 24, 5, 6), "w": (24, 4, 3, 3), "groups": 6, "pads": (1, 1, 1, 1)},
+}
+
+
+@needs_bfloat_products
+@pytest.mark.parametrize("name", BFLOAT_CASES)
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("at_start", [False, True])
+def test_bfloat_products_match_the_sum_of_rounded_factors(name, blocks, at_start):
+    case = BFLOAT_CASES[name]
+    if blocks == 2 and case["w"][0] != 32:
+        pytest.skip("two blocks need two blocks of outputs")
+    got, expected, bound = run_conv(
+        case, blocks=blocks, activation="none", residual=True, products="bf16", at_start=at_start
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=bound)
+
+
+@needs_bfloat_products
+@pytest.mark.parametrize("tiles", [(1, 1, 1), (2, 2, 2)])
+def test_any_split_of_bfloat_products_gives_the_same_bits(tiles):
+    whole, _, _ = run_conv(BFLOAT_CASES["stride2"], products="bf16")
+    split, _, _ = run_conv(BFLOAT_CASES["stride2"], tiles=tiles, splits=3, products="bf16")
+    assert np.array_equal(whole, split)
