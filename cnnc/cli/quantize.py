@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnc.cli.console import byte_count, note, print_json, print_table, say, working
+from cnnc.cli.console import byte_count, print_json, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import image_options
 from cnnc.cli.model_options import MODEL, SHAPES, load_graph
@@ -32,6 +32,15 @@ Activations become unsigned bytes with one scale a tensor, weights signed bytes 
   cnnc quantize model.onnx --calib photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 -o model.int8.onnx
   cnnc quantize model.onnx --calib reader.py:make -o model.int8.cnnc a function that gives batches by input name
   cnnc quantize model.onnx --calib data.npz --method mse --per-tensor -o model.int8.onnx
+
+With --max-drop, layers stay in float until accuracy falls by no more than that on the --eval data and the model is
+fastest on this machine: never slower than the float model. --eval is an .npz with an array for every input and `labels`
+(top-1; without them, agreement with the float model), or a function score(run) of your own, where run gives the results
+of a batch by name.
+
+\b
+  cnnc quantize model.onnx --calib data.npz --max-drop 0.005 --eval labelled.npz -o model.int8.onnx
+  cnnc quantize model.onnx --calib data.npz --max-drop 0.01 --eval reader.py:score -o model.int8.onnx
 """
 
 
@@ -52,6 +61,14 @@ Activations become unsigned bytes with one scale a tensor, weights signed bytes 
 @click.option("--symmetric", is_flag=True, help="Ranges of activations lie evenly around 0.")
 @click.option("--exclude", multiple=True, metavar="TEXT", help="Nodes whose name contains this stay in float.")
 @click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Samples at a time.")
+@click.option(
+    "--max-drop", type=float, metavar="DROP", help="Leave layers in float that cost more accuracy, or are faster so."
+)
+@click.option("--eval", "evaluation_text", metavar="DATA", help="For --max-drop: an .npz, or reader.py:score.")
+@click.option("--threads", type=click.IntRange(min=1), help="For --max-drop: most threads of timed runs; default all.")
+@click.option(
+    "--external-data", is_flag=True, help="Put the weights into OUTPUT.data; models over 2 GB always have them there."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @SHAPES
 @click.pass_obj
@@ -67,44 +84,65 @@ def command(
     symmetric: bool,
     exclude: tuple[str, ...],
     batch: int,
+    max_drop: float | None,
+    evaluation_text: str | None,
+    threads: int | None,
+    external_data: bool,
     as_json: bool,
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
     from cnnc.cli.calibration_data import calibration_batches
-    from cnnc.quantization import Settings, quantize
+    from cnnc.cli.evaluation_data import evaluation_of
+    from cnnc.cli.quantize_report import Facts, file_bytes, report_json, show
+    from cnnc.quantization import Settings, calibrate, layer_reports, quantize_within, storage_of
     from cnnc.runtime.program import Port
 
     if output.suffix not in (".onnx", ".cnnc"):
         raise OptionError(f"{output} ends in neither .onnx nor .cnnc", where="--output", hint="name it model.int8.onnx")
     check_writable(output, "--output")
+    if external_data and output.suffix != ".onnx":
+        raise OptionError("only an ONNX file has external data", where="--external-data", hint="name the output .onnx")
+    if (evaluation_text is None) != (max_drop is None):
+        what = "--max-drop and --eval go together: the budget, and the data that it is measured on"
+        raise OptionError(what, where="--eval" if max_drop is None else "--max-drop", hint="give both")
     if isinstance(model, FileSource) and output.exists() and output.samefile(model.path):
         raise OptionError(f"{output} is the model itself", where="--output", hint="give another name with -o")
     settings = Settings(method, percentile, not per_tensor, symmetric, exclude=exclude)
     graph = load_graph(model, shapes, evidence)
     ports = [Port(value.name, index, value.type.shape, value.type.dtype) for index, value in enumerate(graph.inputs)]
     samples = calibration_batches(calib, ports, images, batch)
-    before = sum(value.array.nbytes for value in graph.constants if value.array is not None)
+    evaluation = None if evaluation_text is None else evaluation_of(evaluation_text, ports, images)
+    before = storage_of(graph)
     start = time.perf_counter()
     with working(f"calibrating {model.name}") as tell:
-        made = quantize(
-            graph, samples, settings, progress=lambda what, done: tell(f"{model.name}: {what}, batch {done}")
-        )
-    evidence.graph = made.graph
-    after = sum(value.array.nbytes for value in made.graph.constants if value.array is not None)
-    _write(made, output)
+
+        def progress(what: str, done: int) -> None:
+            tell(f"{model.name}: {what}, {done} done")
+
+        calibrated = calibrate(graph, samples, settings, progress=progress)
+        mixed = None
+        if evaluation is not None and max_drop is not None:
+            mixed = quantize_within(calibrated, samples, evaluation, max_drop, threads=threads, progress=progress)
+        made = calibrated.quantized() if mixed is None else mixed.quantized
+        evidence.graph = made.graph
+        tell(f"{model.name}: noise of layers")
+        layers = layer_reports(calibrated, made, samples, mixed)
+    _write(made, output, external_data=external_data)
+    before_file = file_bytes(model.path) if isinstance(model, FileSource) else None
+    facts = Facts(made, layers, mixed, before, storage_of(made.graph), before_file, file_bytes(output))
     if as_json:
-        print_json(_report(made, before, after))
+        print_json(report_json(facts))
         return
-    _show(made, exclude)
-    saved = 1 - after / before if before else 0.0
+    show(facts, exclude)
+    sizes = "" if before_file is None else f"{byte_count(before_file)} -> "
     say(
-        f"{output}: {made.layers} layers on integers, weights {byte_count(before)} -> {byte_count(after)} "
-        f"({saved:.0%} less), {time.perf_counter() - start:.1f} s"
+        f"{output}: {made.layers} layers on integers, file {sizes}{byte_count(facts.after_file)}, "
+        f"{time.perf_counter() - start:.1f} s"
     )
 
 
-def _write(made: Quantized, output: Path) -> None:
+def _write(made: Quantized, output: Path, *, external_data: bool) -> None:
     from cnnc.compiler import Options, compile_graph
     from cnnc.ir.clone import clone_graph
 
@@ -112,40 +150,10 @@ def _write(made: Quantized, output: Path) -> None:
         if output.suffix == ".onnx":
             from cnnc.export import export_model
 
-            export_model(made.graph, output)
+            export_model(made.graph, output, external_data=external_data)
             return
         from cnnc.cli.outputs import replacing
 
         compiled = compile_graph(clone_graph(made.graph), Options())
         with replacing(output) as temporary:
             compiled.save(temporary)
-
-
-def _report(made: Quantized, before: int, after: int) -> dict[str, object]:
-    return {
-        "layers": made.layers,
-        "float_layers": dict(made.excluded),
-        "weight_bytes": {"before": before, "after": after},
-        "activations": {
-            name: {
-                "low": low,
-                "high": high,
-                "scale": made.affines[name].scale,
-                "zero_point": made.affines[name].zero_point,
-            }
-            for name, (low, high) in made.ranges.items()
-        },
-    }
-
-
-def _show(made: Quantized, exclude: tuple[str, ...]) -> None:
-    rows = [
-        (name, f"{low:.4g}", f"{high:.4g}", f"{made.affines[name].scale:.4g}", made.affines[name].zero_point)
-        for name, (low, high) in made.ranges.items()
-    ]
-    print_table(["activation", "low>", "high>", "scale>", "zero point>"], rows)
-    for name, reason in made.excluded.items():
-        note(f"{name} stays in float: {reason}")
-    unused = [text for text in exclude if not any(repr(text) in reason for reason in made.excluded.values())]
-    if unused:
-        note(f"--exclude {', '.join(unused)} names no layer")

@@ -3,9 +3,32 @@
 ``placement`` says which tensors are stored as integers, ``calibration`` runs the model over samples and ``ranges``
 makes a range of what was seen, ``affine`` makes scale and zero point of a range, and ``insertion`` writes
 quantize_linear and dequantize_linear into the graph. ``quantizer`` joins them.
+
+``mixed_precision`` leaves layers in float: ``evaluation`` judges models, ``noise`` and ``layer_times`` measure layers,
+``neighbours`` says what lies between them, and ``assignment`` finds the best choice. ``report`` and ``storage`` tell
+what became of a model.
 """
 
-from cnnc.quantization.quantizer import Quantized, quantize
+from cnnc.quantization.api import quantize
+from cnnc.quantization.evaluation import Evaluation
+from cnnc.quantization.mixed_precision import Mixed, quantize_within
+from cnnc.quantization.quantizer import Calibrated, Quantized, calibrate
+from cnnc.quantization.report import LayerReport, layer_reports
 from cnnc.quantization.settings import METHODS, Settings
+from cnnc.quantization.storage import Storage, storage_of
 
-__all__ = ["METHODS", "Quantized", "Settings", "quantize"]
+__all__ = [
+    "METHODS",
+    "Calibrated",
+    "Evaluation",
+    "LayerReport",
+    "Mixed",
+    "Quantized",
+    "Settings",
+    "Storage",
+    "calibrate",
+    "layer_reports",
+    "quantize",
+    "quantize_within",
+    "storage_of",
+]

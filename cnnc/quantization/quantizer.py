@@ -1,4 +1,4 @@
-"""``quantize``: a float model and sample data become a model of integers."""
+"""A float model and sample data give a ``Calibrated`` model, of which any choice of layers can be quantized."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnnc.ir.clone import clone_graph
 from cnnc.quantization.affine import Affine, activation_affine
 from cnnc.quantization.calibration import Progress, activation_ranges
 from cnnc.quantization.insertion import insert_pairs
-from cnnc.quantization.placement import Placement, place
+from cnnc.quantization.placement import Placement, place, stored_result
 from cnnc.quantization.ranges import Range
 from cnnc.quantization.settings import Settings
 
@@ -34,13 +34,15 @@ class Quantized:
         graph: with quantize_linear and dequantize_linear; ``cnnc.compile`` and ``cnnc.export_onnx`` take it.
         ranges: of each activation on the samples, by name.
         affines: its scale and zero point.
-        excluded: layers that stayed in float, with the reason.
+        in_float: layers that stayed in float by the name of their result, with the reason.
+        excluded: the same by the name of their node.
         layers: how many layers multiply integers.
     """
 
     graph: Graph
     ranges: Mapping[str, Range]
     affines: Mapping[str, Affine]
+    in_float: Mapping[str, str]
     excluded: Mapping[str, str]
     layers: int
 
@@ -61,6 +63,11 @@ class Calibrated:
     ranges: Mapping[str, Range]
     settings: Settings
 
+    @property
+    def stored_results(self) -> dict[str, str]:
+        """Every layer that can compute on integers, by name of its result -> name of what is stored of that."""
+        return {node.output.name: stored_result(self.source, node).name for node in self.placement.chosen}
+
     def quantized(self, in_float: Mapping[str, str] | None = None) -> Quantized:
         """The model with all layers on integers but for some.
 
@@ -78,32 +85,9 @@ class Calibrated:
         graph.remove_unused_constants()
         # It holds ops that the first passes must see: for them it is as new as an imported one.
         graph.stage = "imported"
+        reasons = {node.output.name: reason for node, reason in placement.excluded.items()}
         excluded = {node.name: reason for node, reason in placement.excluded.items()}
-        return Quantized(graph, self.ranges, affines, excluded, len(placement.layers))
-
-
-def quantize(
-    model: Model,
-    samples: Iterable[Mapping[str, Array]] | Callable[[], Iterable[Mapping[str, Array]]],
-    settings: Settings | None = None,
-    *,
-    shapes: Mapping[str, Sequence[int | str]] | None = None,
-    progress: Progress = lambda what, done: None,
-) -> Quantized:
-    """Quantize a model: unsigned bytes for activations, signed bytes for weights, 32 bits for biases.
-
-    Args:
-        model, shapes: as for ``cnnc.compile``; a ``Graph`` stays as it is.
-        samples: batches to calibrate on: one array for every input. A function gives them anew each time; other
-            iterables are kept in memory.
-        settings: see ``Settings``.
-        progress: told of the pass under way and the batches done.
-
-    Raises:
-        ModelError, UnsupportedError: what is wrong with the model; a tensor that is infinite or NaN on the samples.
-        InputError: there are no samples, or they do not fit the inputs.
-    """
-    return calibrate(model, samples, settings, shapes=shapes, progress=progress).quantized()
+        return Quantized(graph, self.ranges, affines, reasons, excluded, len(placement.layers))
 
 
 def calibrate(
@@ -114,14 +98,17 @@ def calibrate(
     shapes: Mapping[str, Sequence[int | str]] | None = None,
     progress: Progress = lambda what, done: None,
 ) -> Calibrated:
-    """The first half of ``quantize``: bring the model into form, and find the range of every activation."""
+    """Bring the model into the form that is quantized, and find the range of every activation.
+
+    Arguments and errors are those of ``cnnc.quantize``.
+    """
     settings = settings or Settings()
     graph = read_graph(model, shapes)
     if isinstance(model, Graph):
         graph = clone_graph(graph)
     _clean(graph, settings)
     placement = place(graph, settings.exclude)
-    again = samples if callable(samples) else _kept(samples)
+    again = samples if callable(samples) else kept(samples)
     ranges = activation_ranges(graph, placement.activations, again, settings, progress)
     return Calibrated(graph, placement, ranges, settings)
 
@@ -131,6 +118,7 @@ def _clean(graph: Graph, settings: Settings) -> None:
     passes.PassManager(passes.parse_pipeline(pipeline)).run(graph, Notes())
 
 
-def _kept(samples: Iterable[Mapping[str, Array]]) -> Callable[[], Iterable[Mapping[str, Array]]]:
+def kept(samples: Iterable[Mapping[str, Array]]) -> Callable[[], Iterable[Mapping[str, Array]]]:
+    """Batches that are in memory from now on, to be given as often as asked for."""
     batches = list(samples)
     return lambda: batches
