@@ -9,7 +9,7 @@ from math import prod
 
 from cnnc.compiler import CompiledModel, Options, compile_graph
 from cnnc.dims import evaluate, symbols
-from cnnc.ir import Graph
+from cnnc.ir import Graph, Node
 from cnnc.ir.clone import clone_graph
 from cnnc.quantization.neighbours import FLOAT, Link, owners
 from cnnc.quantization.placement import INTEGER_OPS, place
@@ -63,7 +63,7 @@ def layer_times(calibrated: Calibrated, links: tuple[Link, ...], *, threads: int
     floats, integers = _profiles(models, inputs, sizes, threads)
     # A step that is run by itself takes so long at least.
     alone = min(seconds for _, seconds in (*floats, *integers))
-    unfused = {label for node in models[1].graph.nodes if node.op in INTEGER_OPS for label in node.loc}
+    unfused = {label for node in models[1].graph.nodes if _is_float_layer(node) for label in node.loc}
     kept = [item for item in integers if item[0].op not in _CONVERSIONS or item[0].label in unfused]
     machine = known_machine()
     passes = {
@@ -79,11 +79,15 @@ def layer_times(calibrated: Calibrated, links: tuple[Link, ...], *, threads: int
 def _labelled(calibrated: Calibrated) -> Calibrated:
     """The same, but that all nodes come from the layer that their time counts for: steps are labelled with that."""
     source = clone_graph(calibrated.source)
-    placement = place(source, calibrated.settings.exclude)
+    placement = place(source, in_float=calibrated.excluded)
     numbers = {node.output.name: number for number, node in enumerate(placement.chosen)}
     for node, owner in owners(source, placement.chosen).items():
         node.loc = (_label(numbers[owner]) if owner != FLOAT else "no layer",)
     return replace(calibrated, source=source, placement=placement)
+
+
+def _is_float_layer(node: Node) -> bool:
+    return node.op in INTEGER_OPS and node.output.type.dtype is DType.F32
 
 
 def _label(number: int) -> str:

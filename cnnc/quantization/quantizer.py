@@ -68,6 +68,11 @@ class Calibrated:
         """Every layer that can compute on integers, by name of its result -> name of what is stored of that."""
         return {node.output.name: stored_result(self.source, node).name for node in self.placement.chosen}
 
+    @property
+    def excluded(self) -> dict[str, str]:
+        """Layers that always stay in float by name of their result, with the reason."""
+        return {node.output.name: reason for node, reason in self.placement.excluded.items()}
+
     def quantized(self, in_float: Mapping[str, str] | None = None) -> Quantized:
         """The model with all layers on integers but for some.
 
@@ -75,7 +80,7 @@ class Calibrated:
             in_float: layers that stay in float by the name of their result, with the reason.
         """
         graph = clone_graph(self.source)
-        placement = place(graph, self.settings.exclude, in_float)
+        placement = place(graph, in_float={**self.excluded, **(in_float or {})})
         affines = {
             name: activation_affine(*range, symmetric=self.settings.symmetric) for name, range in self.ranges.items()
         }
