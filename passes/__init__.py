@@ -39,6 +39,11 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
         "at every level: integer arithmetic is what a quantized model means; before its weights fold to floats",
     ),
     (0, "lower-quantized-concat", "behind the pass that makes them; before constants fold, which pieces may be"),
+    (
+        0,
+        "split-quantized-weights",
+        "behind the pass that makes integer layers; before layouts, so that kernels know the copies as channels",
+    ),
     (0, "fold-constants", "again: the dequantized weights of what is left in floats"),
     (0, "resolve-auto-pad", "before anything that reads pads; kernels only know numbers"),
     (0, "fold-shapes", "shape arithmetic becomes expressions, which need no kernel and follow the input's size"),

@@ -60,6 +60,7 @@ _NAMES = (
     "resolve-auto-pad",
     "simplify-division",
     "simplify-power",
+    "split-quantized-weights",
     "widen-half",
 )
 """Every pass, in alphabetical order."""
