@@ -58,6 +58,7 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "eliminate-concat-slices", "before concats are placed; a slice that reads a piece needs no copy"),
     (1, "merge-channel-moves", "after slices of concats, which need no move at all"),
     (1, "merge-common-subexpressions", "before patterns, whose guard would see two readers where there is one value"),
+    (1, "merge-byte-functions", "after equal nodes are one, which are read by fewer then"),
     (1, "canonicalize-operands", "before patterns that ask for constants of one element, or one a channel"),
     (1, "recognize-clip", "before the activations that are spelled with a clip; bounds are constants by now"),
     (1, "recognize-softplus", "before mish, which is spelled with it"),

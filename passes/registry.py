@@ -40,6 +40,7 @@ _NAMES = (
     "lower-batch-norm",
     "lower-quantized-concat",
     "mark-optimised",
+    "merge-byte-functions",
     "merge-channel-moves",
     "merge-common-subexpressions",
     "move-pointwise-conv",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from cnnc.ir import Array, Node
+from cnnc.ir import Array, Node, Value
 from cnnc.ops.quantized_operands import BYTES
 from cnnc.runtime import host
+from cnnc.types import DType
 
 TABLE_OPS = frozenset({"clip", "lookup", "q_linear_leaky_relu", "q_linear_sigmoid", "requantize"})
-"""Ops that work element by element, with all operands but the first constant."""
+"""Ops that work element by element on their first operand."""
 
-_BINARY = frozenset({"q_linear_add", "q_linear_mul"})
-_BITS = np.arange(256, dtype=np.uint8)
+PAIR_OPS = frozenset({"q_linear_add", "q_linear_mul"})
+"""Ops that do so on two operands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +27,54 @@ class ByteTable:
     entries: Array
 
 
-def byte_table(node: Node) -> ByteTable | str:
-    """What ``node`` gives for each byte, where that is all it does; or why not.
+def byte_operands(node: Node) -> tuple[int, ...] | str:
+    """Positions of the computed operands of a node on bytes, all of the result's shape; or why it is none such.
 
-    A sum or product is a function of one byte if its other operand is a constant of one element.
+    All that it reads besides is constant, and a constant that stands for a tensor has one element.
     """
-    position = 0
-    if node.op in _BINARY and node.input(0).array is not None:
-        position = 3
-    if node.op not in TABLE_OPS | _BINARY:
-        return f"{node.op} is no function of one byte"
-    x, y = node.input(position), node.output
-    for value in (x, y):
+    if node.op not in TABLE_OPS | PAIR_OPS:
+        return f"{node.op} does not work byte by byte"
+    data = (0, 3) if node.op in PAIR_OPS else (0,)
+    for position, value in enumerate(node.inputs):
+        if value is not None and position not in data and value.array is None:
+            return f"%{value.name} is not constant"
+    for value in (*(node.input(position) for position in data), node.output):
         if value.type.dtype not in BYTES:
             return f"%{value.name} has {value.type.dtype.value}, not bytes"
-    if x.type.shape != y.type.shape:
-        return f"%{x.name} broadcasts"
+    found = []
+    for position in data:
+        value = node.input(position)
+        if value.type.shape == node.output.type.shape and value.array is None:
+            found.append(position)
+        elif value.array is None or value.array.size != 1:
+            return f"%{value.name} broadcasts"
+    return tuple(found)
+
+
+def apply_to_bytes(node: Node, known: Mapping[Value, Array]) -> Array:
+    """What a node of ``byte_operands`` gives for ``known`` computed operands, of any one shape."""
     operands: list[Array | None] = []
-    for index, operand in enumerate(node.inputs):
-        array = None if operand is None else operand.array
-        if index != position and operand is not None and array is None:
-            return f"%{operand.name} is not constant"
-        if node.op in _BINARY and array is not None and array.size != 1:
-            return f"%{node.input(index).name} has more than one element"
-        operands.append(array if array is None or array.size > 1 else array.reshape(()))
-    operands[position] = _BITS.view(x.type.dtype.numpy)
-    entries: Array = host.function(node.op)(*operands, **node.attrs.keywords())
-    return ByteTable(position, entries)
+    for value in node.inputs:
+        if value is None or value in known:
+            operands.append(None if value is None else known[value])
+            continue
+        assert value.array is not None
+        operands.append(value.array.reshape(()) if value.array.size == 1 else value.array)
+    result: Array = host.function(node.op)(*operands, **node.attrs.keywords())
+    return result
+
+
+def every_byte(dtype: DType) -> Array:
+    """All values of a type of one byte, in the order of their bits."""
+    return np.arange(256, dtype=np.uint8).view(dtype.numpy)
+
+
+def byte_table(node: Node) -> ByteTable | str:
+    """What ``node`` gives for each byte, where it is a function of one; or why it is not."""
+    data = byte_operands(node)
+    if isinstance(data, str):
+        return data
+    if len({node.input(position) for position in data}) != 1:
+        return "it reads two tensors"
+    x = node.input(data[0])
+    return ByteTable(data[0], apply_to_bytes(node, {x: every_byte(x.type.dtype)}))

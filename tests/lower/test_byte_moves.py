@@ -151,3 +151,11 @@ def test_a_sum_with_one_number_is_looked_up(net: ByteNetwork, op: str, constant_
     y = net.op(op, operands)
     model = net.check(net.conv(y, 9))
     assert "convert_layout" not in model[1:-1]
+
+
+def test_a_swish_in_two_ops_is_one_lookup(net: ByteNetwork) -> None:
+    x = net.conv(net.x, 20)
+    gate = net.op("q_linear_sigmoid", [x, *net.pair(), *net.pair(1 / 256, 0)])
+    y = net.op("q_linear_mul", [x, *net.pair(), gate, *net.pair(1 / 256, 0), *net.pair(0.04, 9)])
+    ops = net.check(net.conv(y, 9))
+    assert ops.count("lookup") == 1 and "q_linear_mul" not in ops
