@@ -14,18 +14,18 @@ from cnnc.cli.input_options import image_options
 from cnnc.cli.model_options import MODEL, SHAPES, load_graph
 from cnnc.cli.model_source import FileSource, ModelSource
 from cnnc.cli.outputs import check_writable
+from cnnc.cli.quantization_options import quantization_options
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
     from cnnc.cli.images import ImageSettings
-    from cnnc.quantization import Quantized
-
-_METHODS = ("minmax", "average", "percentile", "entropy", "mse")
+    from cnnc.quantization import Quantized, Settings
 
 _HELP = """Quantize MODEL to 8-bit integers by the ranges that its activations have on sample data, and write it as ONNX
 (QuantizeLinear and DequantizeLinear, which onnxruntime and others run too) or compiled, as .cnnc.
 
-Activations become unsigned bytes with one scale a tensor, weights signed bytes with one scale an output channel.
+Activations become unsigned bytes with one scale a tensor, weights signed bytes with one scale an output channel,
+rounded so that the results of their layers on the data stay what they are.
 
 \b
   cnnc quantize model.onnx --calib data.npz -o model.int8.onnx       an array for each input, samples along axis 0
@@ -49,17 +49,7 @@ of a batch by name.
 @click.option("--calib", required=True, metavar="DATA", help="An .npz, a folder, or reader.py:make.")
 @image_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx or .cnnc to write.")
-@click.option(
-    "--method",
-    type=click.Choice(_METHODS),
-    default="minmax",
-    show_default=True,
-    help="How the range of an activation is taken from the samples.",
-)
-@click.option("--percentile", type=float, default=99.99, show_default=True, help="For that method: percent in range.")
-@click.option("--per-tensor", is_flag=True, help="One scale for each weight tensor, instead of one a channel.")
-@click.option("--symmetric", is_flag=True, help="Ranges of activations lie evenly around 0.")
-@click.option("--exclude", multiple=True, metavar="TEXT", help="Nodes whose name contains this stay in float.")
+@quantization_options
 @click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Samples at a time.")
 @click.option(
     "--max-drop", type=float, metavar="DROP", help="Leave layers in float that cost more accuracy, or are faster so."
@@ -78,11 +68,7 @@ def command(
     calib: str,
     images: ImageSettings,
     output: Path,
-    method: str,
-    percentile: float,
-    per_tensor: bool,
-    symmetric: bool,
-    exclude: tuple[str, ...],
+    settings: Settings,
     batch: int,
     max_drop: float | None,
     evaluation_text: str | None,
@@ -95,7 +81,7 @@ def command(
     from cnnc.cli.calibration_data import calibration_batches
     from cnnc.cli.evaluation_data import evaluation_of
     from cnnc.cli.quantize_report import Facts, file_bytes, report_json, show
-    from cnnc.quantization import Settings, calibrate, layer_reports, quantize_within, storage_of
+    from cnnc.quantization import calibrate, layer_reports, quantize_within, storage_of
     from cnnc.runtime.program import Port
 
     if output.suffix not in (".onnx", ".cnnc"):
@@ -108,7 +94,6 @@ def command(
         raise OptionError(what, where="--eval" if max_drop is None else "--max-drop", hint="give both")
     if isinstance(model, FileSource) and output.exists() and output.samefile(model.path):
         raise OptionError(f"{output} is the model itself", where="--output", hint="give another name with -o")
-    settings = Settings(method, percentile, not per_tensor, symmetric, exclude=exclude)
     graph = load_graph(model, shapes, evidence)
     ports = [Port(value.name, index, value.type.shape, value.type.dtype) for index, value in enumerate(graph.inputs)]
     samples = calibration_batches(calib, ports, images, batch)
@@ -134,7 +119,7 @@ def command(
     if as_json:
         print_json(report_json(facts))
         return
-    show(facts, exclude)
+    show(facts, settings.exclude)
     sizes = "" if before_file is None else f"{byte_count(before_file)} -> "
     say(
         f"{output}: {made.layers} layers on integers, file {sizes}{byte_count(facts.after_file)}, "

@@ -1,8 +1,10 @@
 """Quantization: a float model becomes one of 8-bit integers, by ranges that were seen on sample data.
 
-``placement`` says which tensors are stored as integers, ``calibration`` runs the model over samples and ``ranges``
-makes a range of what was seen, ``affine`` makes scale and zero point of a range, and ``insertion`` writes
-quantize_linear and dequantize_linear into the graph. ``quantizer`` joins them.
+``placement`` says which tensors are stored as integers. ``calibration`` runs the model over samples, ``ranges`` makes a
+range of what was seen and ``affine`` scale and zero point of a range. ``stored_weights`` makes integers of a layer's
+weights by what the layer reads on the samples (``layer_rows``, ``input_moments``), with a file for each step:
+``weight_clipping``, ``rounding``, ``batch_norm_reestimation``, ``bias_correction``; ``equalisation`` comes before all
+of them. ``insertion`` writes quantize_linear and dequantize_linear into the graph. ``quantizer`` joins them.
 
 ``mixed_precision`` leaves layers in float: ``evaluation`` judges models, ``noise`` and ``layer_times`` measure layers,
 ``neighbours`` says what lies between them, and ``assignment`` finds the best choice. ``report`` and ``storage`` tell
@@ -14,11 +16,12 @@ from cnnc.quantization.evaluation import Evaluation
 from cnnc.quantization.mixed_precision import Mixed, quantize_within
 from cnnc.quantization.quantizer import Calibrated, Quantized, calibrate
 from cnnc.quantization.report import LayerReport, layer_reports
-from cnnc.quantization.settings import METHODS, Settings
+from cnnc.quantization.settings import METHODS, ROUNDINGS, Settings
 from cnnc.quantization.storage import Storage, storage_of
 
 __all__ = [
     "METHODS",
+    "ROUNDINGS",
     "Calibrated",
     "Evaluation",
     "LayerReport",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from cnnc.compiler import CompiledModel, compile_graph
 from cnnc.compiler import Options as CompileOptions
@@ -33,22 +33,19 @@ def activation_ranges(
         ModelError: a tensor is infinite or NaN on the samples.
     """
     names = [value.name for value in values]
-    model = _observed(graph, names)
+    observed = Observed(graph, names)
     extremes = {name: Extremes() for name in names}
     count = 0
-    for batch in samples():
-        arrays = _run(model, batch, names)
+    for count, arrays in enumerate(observed.batches(samples), start=1):
         for name, seen in extremes.items():
             seen.see(arrays[name], name)
-        count += 1
         progress("extremes", count)
     if not count:
         raise InputError("there are no samples to calibrate on", hint="give at least one batch")
     histograms: dict[str, Histogram] = {}
     if needs_histogram(settings):
         histograms = {name: Histogram(seen.range) for name, seen in extremes.items()}
-        for index, batch in enumerate(samples(), start=1):
-            arrays = _run(model, batch, names)
+        for index, arrays in enumerate(observed.batches(samples), start=1):
             for name, histogram in histograms.items():
                 histogram.see(arrays[name])
             progress("histograms", index)
@@ -60,14 +57,20 @@ def activation_ranges(
     }
 
 
-def _observed(graph: Graph, names: Sequence[str]) -> CompiledModel:
-    """The model with these values as outputs. Graph inputs are seen as they are fed."""
-    graph = clone_graph(graph)
-    inner = [name for name in names if graph.value(name).producer is not None]
-    graph.set_outputs([graph.value(name) for name in inner], inner)
-    graph.stage = "imported"
-    return compile_graph(graph, CompileOptions(1))
+class Observed:
+    """A float model whose inner values can be looked at."""
 
+    def __init__(self, graph: Graph, names: Sequence[str]) -> None:
+        """Compile ``graph``, which stays as it is, to give the values of these names."""
+        self.names = names
+        graph = clone_graph(graph)
+        inner = [name for name in names if graph.value(name).producer is not None]
+        graph.set_outputs([graph.value(name) for name in inner], inner)
+        graph.stage = "imported"
+        self.model: CompiledModel = compile_graph(graph, CompileOptions(1))
 
-def _run(model: CompiledModel, batch: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
-    return {**{name: array for name, array in batch.items() if name in names}, **model.run(dict(batch))}
+    def batches(self, samples: Samples) -> Iterator[dict[str, Array]]:
+        """The values on each batch. Graph inputs are given as they are fed."""
+        for batch in samples():
+            fed = {name: array for name, array in batch.items() if name in self.names}
+            yield {**fed, **self.model.run(dict(batch))}

@@ -8,23 +8,29 @@ import numpy as np
 
 from cnnc.ir import Array, Graph, Node, Value
 from cnnc.ops.quantization import DequantizeLinearAttrs, QuantizeLinearAttrs
-from cnnc.quantization.affine import Affine, store_bias, store_weights, weight_scales
+from cnnc.quantization.affine import Affine, store_bias
+from cnnc.quantization.layer_rows import channel_axis
 from cnnc.quantization.placement import Placement
-from cnnc.quantization.settings import Settings
+from cnnc.quantization.stored_weights import StoredWeights
 
 
-def insert_pairs(graph: Graph, placement: Placement, affines: Mapping[str, Affine], settings: Settings) -> None:
+def insert_pairs(
+    graph: Graph, placement: Placement, affines: Mapping[str, Affine], weights: Mapping[str, StoredWeights]
+) -> None:
     """Store activations, weights and biases of the placement as integers; the graph is rewritten in place.
 
     Args:
         affines: scale and zero point by the name of each of ``placement.activations``.
+        weights: of each layer, by the name of its result; there are none where they are computed.
     """
     scales: dict[Value, float] = {}
     for value in (*placement.activations, *placement.moved):
         affine = affines[placement.moved.get(value, value).name]
         scales[_store_activation(graph, value, affine)] = affine.scale
     for layer in placement.layers:
-        _store_layer(graph, layer, scales[layer.input(0)], settings)
+        stored = weights.get(layer.output.name)
+        if stored is not None:
+            _store_layer(graph, layer, scales[layer.input(0)], stored)
 
 
 def _store_activation(graph: Graph, value: Value, affine: Affine) -> Value:
@@ -62,21 +68,32 @@ def _store_activation(graph: Graph, value: Value, affine: Affine) -> Value:
     return restored
 
 
-def _store_layer(graph: Graph, layer: Node, input_scale: float, settings: Settings) -> None:
+def _store_layer(graph: Graph, layer: Node, input_scale: float, stored: StoredWeights) -> None:
     """Weights as signed bytes, the bias in steps of the products."""
-    weights = layer.input(1)
-    if weights.array is None:
-        return
-    channel_axis = _channel_axis(layer)
-    axis = channel_axis if settings.per_channel else None
-    scales = weight_scales(weights.array, axis)
-    restored = _restore(graph, layer, store_weights(weights.array, scales, axis), scales, channel_axis, weights.name)
+    name = layer.input(1).name
+    restored = _restore(graph, layer, stored.weights, stored.scales, channel_axis(layer), name)
     graph.set_input(layer, 1, restored)
-    bias = layer.optional(2)
-    if bias is None or bias.array is None:
+    if stored.bias is None:
         return
-    steps = np.multiply(scales, np.float32(input_scale), dtype=np.float32)
-    graph.set_input(layer, 2, _restore(graph, layer, store_bias(bias.array, steps), steps, 0, bias.name))
+    bias = layer.optional(2)
+    steps = np.multiply(stored.scales, np.float32(input_scale), dtype=np.float32)
+    name = f"{name}.bias" if bias is None else bias.name
+    restored = _restore(graph, layer, store_bias(stored.bias, steps), steps, 0, name)
+    if bias is None:
+        _add_bias(graph, layer, restored)
+    else:
+        graph.set_input(layer, 2, restored)
+
+
+def _add_bias(graph: Graph, layer: Node, bias: Value) -> None:
+    """The layer with a bias that it did not have, under its old name."""
+    old = layer.output
+    name = old.name
+    operands = [layer.input(0), layer.input(1), bias]
+    made = graph.add_node(layer.op, operands, layer.attrs, loc=layer.loc, before=layer).output
+    graph.replace_uses(old, made)
+    graph.remove_node(layer)
+    graph.rename(made, name)
 
 
 def _restore(graph: Graph, layer: Node, stored: Array, scales: Array, axis: int, name: str) -> Value:
@@ -91,12 +108,3 @@ def _restore(graph: Graph, layer: Node, stored: Array, scales: Array, axis: int,
         loc=layer.loc,
         before=layer,
     ).output
-
-
-def _channel_axis(layer: Node) -> int:
-    """The axis of output channels in a layer's weights."""
-    if layer.op == "conv":
-        return 0
-    if layer.op == "gemm":
-        return 0 if getattr(layer.attrs, "transB", 0) else 1
-    return layer.input(1).type.rank - 1

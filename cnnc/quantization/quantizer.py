@@ -11,10 +11,15 @@ from cnnc.ir import Array, Graph, Notes
 from cnnc.ir.clone import clone_graph
 from cnnc.quantization.affine import Affine, activation_affine
 from cnnc.quantization.calibration import Progress, activation_ranges
+from cnnc.quantization.equalisation import equalise
+from cnnc.quantization.first_and_last import first_layers, last_layers
+from cnnc.quantization.input_moments import input_moments
 from cnnc.quantization.insertion import insert_pairs
+from cnnc.quantization.layer_rows import has_rows
 from cnnc.quantization.placement import Placement, place, stored_result
 from cnnc.quantization.ranges import Range
 from cnnc.quantization.settings import Settings
+from cnnc.quantization.stored_weights import StoredWeights, stored_weights
 
 _CLEAN = (
     "decompose-ops,widen-half,fold-constants,eliminate-no-ops,resolve-auto-pad,fold-shapes,eliminate-dead-code,"
@@ -55,12 +60,14 @@ class Calibrated:
         source: the float graph in the form that is quantized; it is never written.
         placement: of ``source``, with all layers that the settings allow.
         ranges: by name of each of the placement's activations.
-        settings: how it was calibrated, and how weights are stored.
+        weights: of each layer, by the name of its result.
+        settings: how it was calibrated.
     """
 
     source: Graph
     placement: Placement
     ranges: Mapping[str, Range]
+    weights: Mapping[str, StoredWeights]
     settings: Settings
 
     @property
@@ -86,7 +93,7 @@ class Calibrated:
         }
         # What only moves elements has a range of its own where its source stays in float.
         moved = {value.name: affines[source.name] for value, source in self.placement.moved.items()}
-        insert_pairs(graph, placement, {**moved, **affines}, self.settings)
+        insert_pairs(graph, placement, {**moved, **affines}, self.weights)
         graph.remove_unused_constants()
         # It holds ops that the first passes must see: for them it is as new as an imported one.
         graph.stage = "imported"
@@ -103,24 +110,42 @@ def calibrate(
     shapes: Mapping[str, Sequence[int | str]] | None = None,
     progress: Progress = lambda what, done: None,
 ) -> Calibrated:
-    """Bring the model into the form that is quantized, and find the range of every activation.
+    """Bring the model into the form that is quantized, find the range of every activation, and store the weights.
 
     Arguments and errors are those of ``cnnc.quantize``.
     """
     settings = settings or Settings()
+    again = samples if callable(samples) else kept(samples)
+    graph = _float_graph(model, shapes, settings)
+    if settings.equalises:
+        equalise(graph, again, progress)
+    placement = place(graph, settings.exclude, _ends(graph, settings))
+    ranges = activation_ranges(graph, placement.activations, again, settings, progress)
+    judged = [layer for layer in placement.layers if has_rows(layer)] if settings.judges_inputs else []
+    moments = input_moments(graph, judged, again, progress)
+    weights = {
+        layer.output.name: stored_weights(layer, moments.get(layer.output.name), settings)
+        for layer in placement.layers
+        if layer.input(1).array is not None
+    }
+    return Calibrated(graph, placement, ranges, weights, settings)
+
+
+def _float_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None, settings: Settings) -> Graph:
+    """A graph of its own, in the form that ``placement`` knows."""
     graph = read_graph(model, shapes)
     if isinstance(model, Graph):
         graph = clone_graph(graph)
-    _clean(graph, settings)
-    placement = place(graph, settings.exclude)
-    again = samples if callable(samples) else kept(samples)
-    ranges = activation_ranges(graph, placement.activations, again, settings, progress)
-    return Calibrated(graph, placement, ranges, settings)
-
-
-def _clean(graph: Graph, settings: Settings) -> None:
     pipeline = f"{_CLEAN},{_FOLD}" if settings.fold_batch_norm else _CLEAN
     passes.PassManager(passes.parse_pipeline(pipeline)).run(graph, Notes())
+    return graph
+
+
+def _ends(graph: Graph, settings: Settings) -> dict[str, str]:
+    """Layers that the settings keep in float, by the name of their result, with the reason."""
+    first = dict.fromkeys(first_layers(graph) if settings.keep_first else (), "it reads the model's input")
+    last = dict.fromkeys(last_layers(graph) if settings.keep_last else (), "it gives the model's result")
+    return {**first, **last}
 
 
 def kept(samples: Iterable[Mapping[str, Array]]) -> Callable[[], Iterable[Mapping[str, Array]]]:

@@ -173,3 +173,22 @@ def test_external_data_is_for_onnx(data: Path) -> None:
     result = cnnc("quantize", LENET, "--calib", data / "data.npz", "-o", data / "out.cnnc", "--external-data")
     assert result.exit_code == 2
     assert "only an ONNX file has external data" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--per-tensor", "--no-equalise"],
+        ["--rounding", "nearest", "--keep-range", "--keep-bias"],
+        ["--equalise", "--reestimate-batch-norm"],
+    ],
+)
+def test_steps_are_chosen_by_options(data: Path, options: list[str]) -> None:
+    target = data / "out.onnx"
+    assert answer("quantize", LENET, "--calib", data / "data.npz", "-o", target, "--json", *options)["layers"] == 5
+
+
+def test_ends_stay_in_float(data: Path) -> None:
+    target = data / "out.onnx"
+    ends = ["--keep-first", "--keep-last"]
+    assert answer("quantize", LENET, "--calib", data / "data.npz", "-o", target, "--json", *ends)["layers"] == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_samples_may_be_a_function() -> None:
         yield from batches(2)
 
     made = quantize(MODEL, samples, Settings(method="mse"))
-    assert len(calls) == 2
+    assert len(calls) == 3  # extremes, histograms, moments
     assert made.ranges == quantize(MODEL, batches(2), Settings(method="mse")).ranges
 
 
@@ -92,6 +93,61 @@ def test_excluded_layers_stay_in_float() -> None:
     made = quantize(MODEL, batches(), Settings(exclude=("conv1",)))
     assert made.layers == 4
     assert any("excluded by 'conv1'" in reason for reason in made.excluded.values())
+
+
+def test_ends_stay_in_float() -> None:
+    made = quantize(MODEL, batches(), Settings(keep_first=True, keep_last=True))
+    assert made.layers == 3
+    assert set(made.excluded.values()) == {
+        "it reads the model's input",
+        "it gives the model's result",
+    }
+
+
+STEPS = [
+    {"rounding": "nearest"},
+    {"correct_bias": False},
+    {"reestimate_batch_norm": True},
+    {"rounding": "nearest", "clip_weights": False, "correct_bias": False},
+]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=[", ".join(step) for step in STEPS])
+def test_every_step_can_be_chosen(step: dict[str, Any]) -> None:
+    made = quantize(MODEL, batches(), Settings(**step))
+    feeds = batches()[0]
+    wanted = interp.run(MODEL.graph(), feeds)["output"]
+    got = interp.run(made.graph, feeds)["output"]
+    assert np.abs(got - wanted).max() < 0.25 * np.ptp(wanted)
+    other = quantize(MODEL, batches())
+    one, another = (
+        np.concatenate(
+            [value.array.reshape(-1) for value in graph.constants if value.array.dtype in (np.int8, np.float32)]
+        )
+        for graph in (made.graph, other.graph)
+    )
+    assert (one != another).any()
+
+
+@pytest.mark.jit
+def test_a_layer_without_bias_gets_one_and_stays_on_integers() -> None:
+    class Plain(dsl.Module):
+        def __init__(self) -> None:
+            self.conv = dsl.Conv2d(3, 4, 3, bias=False)
+
+        def forward(self, x: dsl.Tensor) -> dsl.Tensor:
+            return dsl.relu(self.conv(x))
+
+    model = dsl.model(Plain(), (4, 3, 10, 10))
+    made = quantize(model, batches())
+    [layer] = [node for node in made.graph.nodes if node.op == "conv"]
+    assert layer.optional(2) is not None
+    verify(made.graph)
+    compiled = cnnc.compile(made.graph)
+    assert "q_linear_conv" in ops(compiled.graph)
+    one = quantize(model, batches(), Settings(correct_bias=False))
+    [layer] = [node for node in one.graph.nodes if node.op == "conv"]
+    assert layer.optional(2) is None
 
 
 def test_a_graph_that_is_given_stays_as_it_is() -> None:

@@ -1,0 +1,71 @@
+"""Which integer a weight becomes: the nearest one, or the one with which the layer's result is nearest (GPTQ).
+
+Rounding a weight up or down changes the result of its layer, and other weights of the same row can make up for most of
+that where their inputs are correlated. The error to be made small is D C D^T for the error D of a row and the moments C
+of its inputs. ``gptq`` rounds inputs one after the other and each time moves the weights that are still to come to
+where they balance the error best:
+
+    e = (w[k] - q[k]) / U[k, k]        w[j] -= e * U[k, j]  for j > k        U^T U = C^-1, U upper triangular
+
+Source: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, ICLR 2023,
+after Hassibi and Stork, Optimal Brain Surgeon, 1993. The aim, a layer's result instead of its weights, is that of Nagel
+et al., Up or Down? Adaptive Rounding for Post-Training Quantization, ICML 2020.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnc.quantization.affine import WEIGHT_LIMIT
+
+DAMPING = 0.01
+"""Share of the inputs' mean moment that is added to each: weights move less for what few samples say."""
+
+_PANEL = 128
+"""Inputs that are rounded before their errors reach the ones behind, as one matrix product."""
+
+Float64 = NDArray[np.float64]
+
+
+def nearest(rows: Float64, scales: Float64) -> Float64:
+    """Steps of the weights [G, O, K], rounded half to even; ``scales`` [G, O, 1]."""
+    stored: Float64 = np.clip(np.rint(rows / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+    return stored
+
+
+def gptq(rows: Float64, scales: Float64, moments: Float64) -> Float64:
+    """Steps of the weights [G, O, K] by the moments [G, K, K] of their inputs; ``scales`` [G, O, 1].
+
+    Inputs of large power come first, while there are many weights left to balance their errors. Where no input has any
+    power the weights do not matter, and become the nearest steps.
+    """
+    power = np.diagonal(moments, axis1=1, axis2=2)
+    order = np.argsort(-power, axis=1, kind="stable")
+    group = np.arange(len(rows))[:, None]
+    damping = DAMPING * power.mean(axis=1)
+    damping[damping <= 0] = 1.0
+    damped = moments[group[:, :, None], order[:, :, None], order[:, None, :]]
+    damped = damped + damping[:, None, None] * np.eye(rows.shape[2])
+    stored = _in_order(rows[group[:, :, None], np.arange(rows.shape[1])[:, None], order[:, None, :]], scales, damped)
+    back = np.argsort(order, axis=1, kind="stable")
+    restored: Float64 = np.take_along_axis(stored, back[:, None, :], axis=2)
+    return restored
+
+
+def _in_order(rows: Float64, scales: Float64, moments: Float64) -> Float64:
+    """Round inputs from the first to the last; ``rows`` is overwritten."""
+    upper = np.linalg.cholesky(np.linalg.inv(moments)).transpose(0, 2, 1)
+    stored = np.empty_like(rows)
+    size = rows.shape[2]
+    for begin in range(0, size, _PANEL):
+        end = min(begin + _PANEL, size)
+        errors = np.empty((*rows.shape[:2], end - begin))
+        for k in range(begin, end):
+            weight = rows[:, :, k : k + 1]
+            stored[:, :, k : k + 1] = nearest(weight, scales)
+            error = (weight - stored[:, :, k : k + 1] * scales) / upper[:, k, k, None, None]
+            rows[:, :, k + 1 : end] -= error * upper[:, None, k, k + 1 : end]
+            errors[:, :, k - begin] = error[:, :, 0]
+        rows[:, :, end:] -= errors @ upper[:, begin:end, end:]
+    return stored
