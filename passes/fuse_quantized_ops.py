@@ -26,7 +26,8 @@ Fires when
    lookup, with a table of what they give for each byte (``quantized_functions``).
 
 Scales and zero points are constant, positive and float32; activations have one in all, weights one in all or one an
-output channel. A bias must be stored in steps of x_scale * w_scale.
+output channel. A bias that is not stored in steps of x_scale * w_scale is rounded to them, if that moves the result by
+1/64 of its step at most.
 
 Must not fire when the float value is read elsewhere, is a graph output, or an operand is not quantized: what the float
 arithmetic between would round cannot be told from integers.

@@ -6,34 +6,57 @@ from typing import Any
 
 import numpy as np
 
-from cnnc.ir import ANY, Match, Op, Patch, Rule, Value
+from cnnc.ir import ANY, Match, Op, Patch, Rule, Value, known_array
 from cnnc.ops.quantized import QLinearGemmAttrs, QuantizedConvAttrs
 from cnnc.passes.quantized_operand import Float64, Quantized, read_operand, read_result
 from cnnc.types import DType
 
 _BYTES = (DType.I8, DType.U8)
+_INT32 = np.iinfo(np.int32)
 
 BIAS_SCALE_TOLERANCE = 1e-6
 """Relative: a bias is stored in steps of x_scale * w_scale, which its own float32 scale holds but for rounding."""
 
+LARGEST_BIAS_ERROR = 1 / 64
+"""Of a step of the result: what rounding a bias to steps of the sums may add, which are much finer mostly."""
 
-def _read_bias(value: Value | None, steps: Float64) -> Value | str | None:
-    """The int32 bias behind ``value``, whose scale must be ``steps``; None where the layer has none."""
+
+def _read_bias(value: Value | None, steps: Float64, y: Quantized, patch: Patch) -> Value | str | None:
+    """The bias behind ``value`` as int32 in steps of ``steps``; None where the layer has none.
+
+    One that is stored so is taken as it is; of other constants, floats or in other steps, the nearest steps.
+    """
     if value is None:
         return None
     bias = read_operand(value, axis=value.type.rank - 1)
     if isinstance(bias, str):
-        return f"the bias {bias}"
-    if bias.dtype is not DType.I32:
-        return f"the bias is stored as {bias.dtype.value}, not as i32"
-    if bias.zero_point is not None and bias.zero_point.fact.array is not None and bias.zero_point.fact.array.any():
-        return "the bias has a zero point"
+        array = known_array(value)
+        if array is None or array.dtype != np.float32 or not np.isfinite(array).all():
+            return f"the bias {bias}"
+        return _in_steps(value, array.astype(np.float64), steps, y, patch)
+    stored = known_array(bias.stored)
+    zero_point = None if bias.zero_point is None else known_array(bias.zero_point)
     scales = bias.scales
-    if scales.size not in (1, steps.size) and steps.size != 1:
+    if stored is None:
+        return "the bias is computed"
+    fits = scales.size in (1, steps.size) or steps.size == 1
+    if not fits:
         return f"the bias has {scales.size} scales for {steps.size} of the weights"
-    if not np.allclose(scales, steps, rtol=BIAS_SCALE_TOLERANCE, atol=0):
-        return "the bias is stored in other steps than the product of the scales of input and weights"
-    return bias.stored
+    is_plain = bias.dtype is DType.I32 and (zero_point is None or not zero_point.any())
+    if is_plain and np.allclose(scales, steps, rtol=BIAS_SCALE_TOLERANCE, atol=0):
+        return bias.stored
+    zeros = 0.0 if zero_point is None else zero_point.reshape(-1).astype(np.float64)
+    return _in_steps(bias.stored, (stored.astype(np.float64) - zeros) * scales, steps, y, patch)
+
+
+def _in_steps(value: Value, real: Float64, steps: Float64, y: Quantized, patch: Patch) -> Value | str:
+    """``real`` in whole ``steps``, along its last axis."""
+    counted = np.rint(real / steps)
+    if np.abs(counted * steps - real).max(initial=0) > LARGEST_BIAS_ERROR * y.scales[0]:
+        return "the bias is not near whole steps of the product of the scales of input and weights"
+    if np.abs(counted).max(initial=0) > _INT32.max:
+        return "the bias is beyond int32 in steps of the product of the scales of input and weights"
+    return patch.constant(counted.astype(np.int32), f"{value.name}.stored")
 
 
 def _read_sides(found: Match, weights_axis: int | None) -> tuple[Quantized, Quantized, Quantized] | str:
@@ -58,7 +81,7 @@ def _apply_conv(found: Match, patch: Patch) -> str | None:
     if isinstance(sides, str):
         return sides
     x, w, y = sides
-    bias = _read_bias(conv.optional(2), x.scales * w.scales)
+    bias = _read_bias(conv.optional(2), x.scales * w.scales, y, patch)
     if isinstance(bias, str):
         return bias
     keywords = {name: getattr(attrs, name) for name in QuantizedConvAttrs.__dataclass_fields__}
@@ -80,7 +103,7 @@ def _apply_gemm(found: Match, patch: Patch) -> str | None:
     if isinstance(sides, str):
         return sides
     a, b, y = sides
-    bias = _read_bias(given, a.scales * b.scales * attrs.alpha)
+    bias = _read_bias(given, a.scales * b.scales * attrs.alpha, y, patch)
     if isinstance(bias, str):
         return bias
     flags = QLinearGemmAttrs(attrs.alpha, attrs.transA, attrs.transB)

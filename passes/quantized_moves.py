@@ -18,7 +18,7 @@ from cnnc.passes.quantized_operand import Quantized, is_dequantized, read_operan
 
 _MOVES = (
     "reshape|flatten|squeeze|unsqueeze|transpose|expand|tile|slice|gather|depth_to_space|space_to_depth|channel_shuffle"
-    "|max_pool|global_max_pool|resize"
+    "|max_pool|global_max_pool|resize|pad"
 )
 _CLAMPS = "relu|clip"
 _CARRIERS = frozenset(f"{_MOVES}|{_CLAMPS}".split("|"))
@@ -37,6 +37,26 @@ def _only_moves(node: Node) -> str | None:
     ):
         return f"resize {node.name!r} interpolates"
     return None
+
+
+def _operands(move: Node, side: Quantized, patch: Patch) -> list[Value | None] | str:
+    """The operands of ``move`` behind its data, as it needs them to work on integers of ``side``; or why it cannot.
+
+    What a constant pad adds is a number like the data: it must be one that is stored exactly, as zero always is.
+    """
+    others = list(move.inputs[1:])
+    if move.op != "pad" or getattr(move.attrs, "mode", "constant") != "constant":
+        return others
+    given = move.optional(2)
+    array = np.zeros(1) if given is None else known_array(given)
+    if array is None or array.size != 1:
+        return f"what pad {move.name!r} adds is computed"
+    number = float(array.reshape(-1)[0])
+    stored = _stored_bound(number, side) if np.isfinite(number) else side.offset
+    if (stored - side.offset) * float(side.scales[0]) != number:
+        return f"pad {move.name!r} adds {number:g}, which is not stored exactly"
+    others[1:2] = [_bound(stored, side, patch, f"{move.name}.value")]
+    return others
 
 
 def _comes_from_integers(value: Value) -> bool:
@@ -67,8 +87,11 @@ def _raise_above_move(found: Match, patch: Patch) -> str | None:
     reason = _only_moves(move)
     if reason is not None:
         return reason
+    others = _operands(move, y, patch)
+    if isinstance(others, str):
+        return others
     stored = _quantize(found, move.input(0), patch)
-    patch.replace(found.root.output, patch.node(move.op, [stored, *move.inputs[1:]], move.attrs, loc=found.loc))
+    patch.replace(found.root.output, patch.node(move.op, [stored, *others], move.attrs, loc=found.loc))
     return None
 
 
@@ -126,7 +149,10 @@ def _lower_below_move(found: Match, patch: Patch) -> str | None:
         bound = _bound(x.offset, x, patch, f"{move.name}.min")
         made: tuple[Value, ...] = (patch.node("clip", [x.stored, bound], loc=move.loc),)
     else:
-        made = patch.node_outputs(move.op, [x.stored, *move.inputs[1:]], move.attrs, loc=move.loc, outputs=many)
+        others = _operands(move, x, patch)
+        if isinstance(others, str):
+            return others
+        made = patch.node_outputs(move.op, [x.stored, *others], move.attrs, loc=move.loc, outputs=many)
     for old, stored in zip(move.outputs, made):
         real = patch.node("dequantize_linear", [stored, *x.node.inputs[1:]], x.node.attrs, loc=x.node.loc)
         patch.replace(old, real)

@@ -43,7 +43,7 @@ def _parts(wide: Array) -> list[Array]:
     parts: list[Array] = []
     while not parts or wide.any():
         parts.append(np.clip(wide, _INT8.min, _INT8.max).astype(np.int8))
-        wide = wide - parts[-1]
+        wide = np.subtract(wide, parts[-1])
     return parts
 
 

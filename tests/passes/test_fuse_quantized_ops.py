@@ -245,16 +245,64 @@ def test_operands_that_are_not_quantized_stay() -> None:
     s = QuantizedSketch()
     y = s.op("conv", s.stored("N", 4, 7, 5), s.normal(8, 4, 1, 1))
     assert run_pass(s.returns(s.quantize(y)), PASS).refused("no dequantized tensor")
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_a_bias_of_floats_is_rounded_to_steps_of_the_sums(axis: int | None) -> None:
     s = QuantizedSketch()
-    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0], s.normal(8))
-    assert run_pass(s.returns(s.quantize(y)), PASS).refused("the bias")
+    w, scales = s.weights(8, 4, 1, 1, axis=axis)
+    steps = np.broadcast_to(scales * np.float32(0.0371), 8).astype(np.float32)
+    y = s.op("conv", s.stored("N", 4, 7, 5), w, s.const(steps * np.arange(-400, 400, 100, np.float32), "bias"))
+    outcome = fused(s.returns(s.quantize(y)))
+    assert outcome.ops == ("q_linear_conv",)
+    (node,) = outcome.graph.nodes
+    np.testing.assert_array_equal(node.input(8).array, np.arange(-400, 400, 100))
 
 
-def test_a_bias_in_other_steps_stays() -> None:
+def test_a_bias_in_other_steps_is_rounded_to_those_of_the_sums() -> None:
     s = QuantizedSketch()
     w, scales = s.weights(8, 4, 1, 1)
-    y = s.op("conv", s.stored("N", 4, 7, 5), w, s.bias(8, scales))
-    assert run_pass(s.returns(s.quantize(y)), PASS).refused("other steps")
+    y = s.op("conv", s.stored("N", 4, 7, 5), w, s.bias(8, scales * np.float32(0.0371 * 16)))
+    assert fused(s.returns(s.quantize(y))).ops == ("q_linear_conv",)
+
+
+def test_a_bias_between_coarse_steps_stays() -> None:
+    s = QuantizedSketch()
+    w, scales = s.weights(8, 4, 1, 1)
+    y = s.op("conv", s.stored("N", 4, 7, 5), w, s.const(np.full(8, 0.0371 * float(scales) / 2), "bias"))
+    assert run_pass(s.returns(s.quantize(y, 0.0371 * float(scales))), PASS).refused("not near whole steps")
+
+
+def test_a_bias_beyond_int32_stays() -> None:
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0], s.const(np.full(8, 1e9), "bias"))
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("beyond int32")
+
+
+def test_a_computed_bias_stays() -> None:
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 1, 1)[0], s.input(8, name="bias"))
+    q = s.quantize(y)
+    assert run_pass(s.returns(q), PASS).refused("the bias %bias is no dequantized tensor")
+
+
+@pytest.mark.parametrize(("number", "mode"), [(None, "constant"), (0.0371 * 5, "constant"), (None, "reflect")])
+def test_a_pad_works_on_integers(number: float | None, mode: str) -> None:
+    s = QuantizedSketch()
+    value = None if number is None else s.const(np.float32(0.0371) * np.float32(5))
+    y = s.op("pad", s.stored("N", 4, 7, 5), s.ints(0, 0, 1, 2, 0, 0, 2, 1), value, mode=mode)
+    y = s.op("conv", y, s.weights(8, 4, 3, 3)[0])
+    if number is None:
+        assert fused(s.returns(s.quantize(y))).ops == ("pad", "q_linear_conv")
+    else:
+        assert run_pass(s.returns(s.quantize(y)), PASS).refused("not stored exactly")
+
+
+def test_quantize_rises_above_a_pad() -> None:
+    s = QuantizedSketch()
+    y = s.op("conv", s.stored("N", 4, 7, 5), s.weights(8, 4, 3, 3)[0])
+    y = s.op("pad", y, s.ints(0, 0, 1, 2, 0, 0, 2, 1), s.const(0.5))
+    assert fused(s.returns(s.quantize(y, 0.25))).ops == ("q_linear_conv", "pad")
 
 
 def test_weights_with_a_scale_for_each_input_channel_stay() -> None:
