@@ -13,6 +13,7 @@ from cnnc.lower.pool import pool_sizes
 from cnnc.lower.rules import LoweringRule
 from cnnc.lower.spatial import float_bits
 from cnnc.ops.quantized_operands import BYTES, average_scales
+from cnnc.runtime.cpu import byte_max_filter
 from cnnc.runtime.kernel import Variant
 
 
@@ -32,6 +33,26 @@ def _max_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     if x.layout != y.layout:
         return "its input and its result have different layouts"
     return "it has indices as a second output" if len(node.outputs) > 1 else None
+
+
+def _filter_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = _max_refusal(node, builder)
+    if reason is not None:
+        return reason
+    x, y = node.input(0).type, node.output.type
+    strides = getattr(node.attrs, "strides", ())
+    if any(stride != 1 for stride in strides) or x.shape != y.shape:
+        return "its result has another size than its input"
+    return None if y.rank in (3, 4) else f"it has {y.rank - 2} spatial axes, not 1 or 2"
+
+
+def _emit_filter(node: Node, builder: ProgramBuilder) -> None:
+    x, y = node.input(0), node.output
+    buffers = {"x": builder.argument(x, gaps=True), "y": builder.result(y, gaps=True)}
+    sizes = _window_sizes(node, builder)
+    lanes = y.type.layout.block if y.type.layout.is_blocked else 1
+    variant = Variant.of("byte.max_filter", lanes=lanes, element=y.type.dtype.value)
+    builder.kernel_step(node, [builder.call(variant, buffers, {name: sizes[name] for name in byte_max_filter.SIZES})])
 
 
 def _emit_max(node: Node, builder: ProgramBuilder) -> None:
@@ -85,7 +106,10 @@ def _least(node: Node) -> int:
 
 
 RULES = {
-    "max_pool": (LoweringRule("byte.max_pool", _max_refusal, _emit_max),),
+    "max_pool": (
+        LoweringRule("byte.max_filter", _filter_refusal, _emit_filter),
+        LoweringRule("byte.max_pool", _max_refusal, _emit_max),
+    ),
     "q_linear_average_pool": (LoweringRule("byte.average_pool", _average_refusal, _emit_average),),
     "q_linear_global_average_pool": (LoweringRule("byte.global_average", _average_refusal, _emit_global_average),),
 }

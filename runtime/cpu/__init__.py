@@ -12,6 +12,7 @@ _MODULES = {
     "byte.average_pool": "cnnc.runtime.cpu.byte_average_pool",
     "byte.elementwise": "cnnc.runtime.cpu.byte_elementwise",
     "byte.global_average": "cnnc.runtime.cpu.byte_global_average",
+    "byte.max_filter": "cnnc.runtime.cpu.byte_max_filter",
     "byte.max_pool": "cnnc.runtime.cpu.byte_max_pool",
     "byte.table": "cnnc.runtime.cpu.byte_table",
     "conv.f32.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise",

@@ -89,3 +89,37 @@ def test_ranges_of_channels() -> None:
     images = np.stack([got[:count], got[count + lanes :]]).reshape(2, 1, *expected.shape[2:], lanes)
     np.testing.assert_array_equal(from_blocked(images, lanes), expected)
     np.testing.assert_array_equal(got[count : count + lanes], y[:lanes])
+
+
+@ON_TARGETS
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("lanes", [0, 1])
+@pytest.mark.parametrize(
+    ("spatial", "kernel", "dilations", "pads"),
+    [
+        ((7, 6), (3, 3), (1, 1), (1, 1, 1, 1)),
+        ((33, 14), (3, 3), (1, 1), (1, 1, 1, 1)),
+        ((18, 9), (5, 4), (1, 2), (0, 5, 4, 1)),
+        ((17, 3), (2, 5), (3, 1), (3, 2, 0, 2)),
+        ((2, 2), (5, 5), (1, 1), (2, 2, 2, 2)),
+        ((3, 70), (1, 1), (1, 1), (0, 0, 0, 0)),
+        ((1, 29), (1, 9), (1, 1), (0, 4, 0, 4)),
+    ],
+    ids=str,
+)
+def test_filters(target: Target, dtype: Any, lanes: int, spatial: Any, kernel: Any, dilations: Any, pads: Any) -> None:
+    x, expected, _ = _case(dtype, 21, (spatial, kernel, (1, 1), dilations, pads))
+    assert expected.shape == x.shape
+    lanes = lanes or target.lanes
+    blocks, (x_gap, y_gap) = -(-21 // lanes), (3 * lanes, lanes)
+    sizes = {"planes": 2 * blocks, "image_planes": blocks, "x_gap": x_gap, "y_gap": y_gap}
+    for axis, name in enumerate("hw"):
+        sizes |= {name: spatial[axis], f"kernel_{name}": kernel[axis]}
+        sizes |= {f"dilation_{name}": dilations[axis], f"begin_{name}": pads[axis]}
+    rows = to_blocked(x, lanes, pad=77).reshape(2, -1)
+    source = np.concatenate([rows[0], np.full(x_gap, 99, dtype), rows[1]])
+    size = rows.shape[1]
+    variant = Variant.of("byte.max_filter", lanes=lanes, element=NAMES[dtype])
+    got = run(variant, {"x": source, "y": poison((2 * size + y_gap,), dtype)}, sizes, target)["y"]
+    images = np.stack([got[:size], got[size + y_gap :]]).reshape(2, blocks, *spatial, lanes)
+    np.testing.assert_array_equal(from_blocked(images, 21), expected)

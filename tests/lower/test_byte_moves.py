@@ -91,9 +91,9 @@ def test_a_pool_reads_and_writes_ranges_of_channels(net: ByteNetwork) -> None:
     assert "concat" not in ops and ops.count("max_pool") == 2
 
 
-def test_a_pool_of_plain_bytes_is_a_kernel(net: ByteNetwork) -> None:
-    ops = net.check(net.op("max_pool", [net.x], kernel_shape=(2, 3), strides=(2, 1)))
-    assert ops == ["max_pool"]
+@pytest.mark.parametrize("window", [{"strides": (2, 1)}, {"pads": (0, 1, 1, 1)}], ids=str)
+def test_a_pool_of_plain_bytes_is_a_kernel(net: ByteNetwork, window: dict[str, Any]) -> None:
+    assert net.check(net.op("max_pool", [net.x], kernel_shape=(2, 3), **window)) == ["max_pool"]
 
 
 @pytest.mark.parametrize("include_pad", [0, 1])
