@@ -15,13 +15,12 @@ After::
     %y = clip(%q, %y_zero)                               not there if y_zero is the least of its type
 
 Fires when
-1. conv, gemm, matmul (``quantized_layers``), add, mul, concat, mean over the spatial axes, average_pool,
-   global_average_pool, leaky_relu or sigmoid (``quantized_pointwise``) reads dequantized tensors alone and is read by
-   one quantize_linear: q_linear_conv, q_linear_gemm, ...;
+1. conv, gemm, matmul (``quantized_layers``), conv_transpose (``quantized_conv_transpose``), add, mul, concat, mean
+   over the spatial axes, average_pool, global_average_pool, leaky_relu or sigmoid (``quantized_pointwise``) reads
+   dequantized tensors alone and is read by one quantize_linear: q_linear_conv, q_linear_gemm, ...;
 2. an op that only moves, picks or clamps values stands between such an op and its quantize_linear, or between a
    dequantize_linear and what computes with integers (``quantized_moves``): it then works on the integers;
-3. quantize_linear reads a dequantized tensor of equal scale, zero point and type: both go. Of others: requantize.
-
+3. quantize_linear reads a dequantized tensor of equal scale, zero point and type: both go. Of others: requantize;
 4. only element-wise ops over one dequantized tensor of bytes and constants of one element end in a quantize_linear:
    lookup, with a table of what they give for each byte (``quantized_functions``).
 
@@ -43,6 +42,7 @@ from typing import ClassVar
 
 from cnnc.ir import Graph, Notes, rewrite
 from cnnc.passes.base import Pass
+from cnnc.passes.quantized_conv_transpose import CONV_TRANSPOSE_RULES
 from cnnc.passes.quantized_functions import FUNCTION_RULES
 from cnnc.passes.quantized_layers import LAYER_RULES
 from cnnc.passes.quantized_moves import MOVE_RULES
@@ -57,4 +57,7 @@ class FuseQuantizedOps(Pass):
     numerics: ClassVar[str] = "rounding"
 
     def run(self, graph: Graph, notes: Notes) -> bool:
-        return rewrite(graph, (*MOVE_RULES, *LAYER_RULES, *POINTWISE_RULES, *FUNCTION_RULES), notes) > 0
+        return (
+            rewrite(graph, (*MOVE_RULES, *LAYER_RULES, *CONV_TRANSPOSE_RULES, *POINTWISE_RULES, *FUNCTION_RULES), notes)
+            > 0
+        )

@@ -21,7 +21,7 @@ LARGEST_BIAS_ERROR = 1 / 64
 """Of a step of the result: what rounding a bias to steps of the sums may add, which are much finer mostly."""
 
 
-def _read_bias(value: Value | None, steps: Float64, y: Quantized, patch: Patch) -> Value | str | None:
+def read_bias(value: Value | None, steps: Float64, y: Quantized, patch: Patch) -> Value | str | None:
     """The bias behind ``value`` as int32 in steps of ``steps``; None where the layer has none.
 
     One that is stored so is taken as it is; of other constants, floats or in other steps, the nearest steps.
@@ -59,7 +59,7 @@ def _in_steps(value: Value, real: Float64, steps: Float64, y: Quantized, patch: 
     return patch.constant(counted.astype(np.int32), f"{value.name}.stored")
 
 
-def _read_sides(found: Match, weights_axis: int | None) -> tuple[Quantized, Quantized, Quantized] | str:
+def read_sides(found: Match, weights_axis: int | None) -> tuple[Quantized, Quantized, Quantized] | str:
     """Input, weights and result of the layer, or why one of them is not quantized as the integer op needs it."""
     layer = found.node("layer")
     x, w, y = read_operand(layer.input(0)), read_operand(layer.input(1), axis=weights_axis), read_result(found.root)
@@ -77,11 +77,11 @@ def _apply_conv(found: Match, patch: Patch) -> str | None:
     attrs: Any = conv.attrs
     if not attrs.activation.is_identity or conv.optional(3) is not None:
         return f"conv {conv.name!r} has an epilogue already"
-    sides = _read_sides(found, weights_axis=0)
+    sides = read_sides(found, weights_axis=0)
     if isinstance(sides, str):
         return sides
     x, w, y = sides
-    bias = _read_bias(conv.optional(2), x.scales * w.scales, y, patch)
+    bias = read_bias(conv.optional(2), x.scales * w.scales, y, patch)
     if isinstance(bias, str):
         return bias
     keywords = {name: getattr(attrs, name) for name in QuantizedConvAttrs.__dataclass_fields__}
@@ -99,11 +99,11 @@ def _apply_gemm(found: Match, patch: Patch) -> str | None:
     given = gemm.optional(2)
     if given is not None and attrs.beta != 1:
         return f"gemm {gemm.name!r} multiplies its bias by {attrs.beta:g}"
-    sides = _read_sides(found, weights_axis=0 if attrs.transB else 1)
+    sides = read_sides(found, weights_axis=0 if attrs.transB else 1)
     if isinstance(sides, str):
         return sides
     a, b, y = sides
-    bias = _read_bias(given, a.scales * b.scales * attrs.alpha, y, patch)
+    bias = read_bias(given, a.scales * b.scales * attrs.alpha, y, patch)
     if isinstance(bias, str):
         return bias
     flags = QLinearGemmAttrs(attrs.alpha, attrs.transA, attrs.transB)
@@ -114,7 +114,7 @@ def _apply_gemm(found: Match, patch: Patch) -> str | None:
 
 def _apply_matmul(found: Match, patch: Patch) -> str | None:
     product = found.node("layer")
-    sides = _read_sides(found, weights_axis=1 if product.input(1).type.rank == 2 else None)
+    sides = read_sides(found, weights_axis=1 if product.input(1).type.rank == 2 else None)
     if isinstance(sides, str):
         return sides
     a, b, y = sides

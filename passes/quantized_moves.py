@@ -23,7 +23,7 @@ _MOVES = (
 _CLAMPS = "relu|clip"
 _CARRIERS = frozenset(f"{_MOVES}|{_CLAMPS}".split("|"))
 _INTEGER_OPS = _CARRIERS | frozenset(
-    "quantize_linear|conv|gemm|matmul|add|mul|concat|split|reduce_mean|average_pool|global_average_pool|leaky_relu"
+    "quantize_linear|conv|conv_transpose|gemm|matmul|add|mul|concat|split|reduce_mean|average_pool|global_average_pool|leaky_relu"
     "|sigmoid".split("|")
 )
 """What reads integers once DQ has reached it."""

@@ -75,6 +75,36 @@ def test_conv(axis: int | None, group: int, biased: bool) -> None:
     assert fused(s.returns(s.quantize(y))).ops == ("q_linear_conv",)
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize(
+    ("size", "kernel", "attrs"),
+    [
+        ((5,), (3,), {"strides": (2,)}),
+        ((5, 4), (2, 2), {"strides": (2, 2)}),
+        ((5, 4), (4, 3), {"strides": (2, 3), "pads": (1, 2, 1, 0), "output_padding": (1, 2)}),
+        ((5, 4), (3, 3), {"strides": (3, 1), "dilations": (2, 3), "pads": (4, 0, 1, 3)}),
+        ((5, 4), (2, 1), {"strides": (3, 2), "pads": (0, 0, 2, 0)}),
+        ((5, 4), (3, 3), {"pads": (1, 1, 1, 1)}),
+        ((3, 4), (3, 3), {"strides": (2, 2), "output_shape": (6, 8), "auto_pad": "SAME_UPPER"}),
+        ((3, 2, 4), (2, 3, 2), {"strides": (2, 1, 2), "pads": (1, 0, 0, 0, 1, 1)}),
+    ],
+)
+def test_conv_transpose(size: Any, kernel: Any, attrs: dict[str, Any], group: int, per_channel: bool) -> None:
+    s = QuantizedSketch()
+    w, scales = s.weights(4, 6 // group, *kernel, axis=1 if per_channel else None)
+    steps = np.tile(scales.reshape(-1), group if per_channel else 1) * np.float32(0.0371)
+    y = s.op("conv_transpose", s.stored("N", 4, *size), w, s.bias(6, steps), group=group, **attrs)
+    ops = fused(s.returns(s.quantize(y))).ops
+    assert ops[0] == "q_linear_conv" and set(ops[1:]) <= {"reshape", "transpose", "slice"}
+
+
+def test_a_conv_transpose_of_unknown_size_stays() -> None:
+    s = QuantizedSketch()
+    y = s.op("conv_transpose", s.stored("N", 4, "H", 5), s.weights(4, 6, 2, 2)[0])
+    assert run_pass(s.returns(s.quantize(y)), PASS).refused("not known before run time")
+
+
 @pytest.mark.parametrize("trans", [0, 1])
 @pytest.mark.parametrize("per_column", [False, True])
 def test_gemm(trans: int, per_column: bool) -> None:
