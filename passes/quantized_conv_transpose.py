@@ -79,7 +79,8 @@ def _phase_weights(w: Array, zero_points: Array, group: int, axes: list[_Axis]) 
     for tap in itertools.product(*(range(axis.kernel) for axis in axes)):
         places = [axis.place(number) for axis, number in zip(axes, tap)]
         phase, place = zip(*places)
-        made[(slice(None), *phase, slice(None), *place)] = by_output[(slice(None), slice(None), *tap)]
+        target: tuple[Any, ...] = (slice(None), *phase, slice(None), *place)
+        made[target] = by_output[(slice(None), slice(None), *tap)]
     return made.reshape(outputs * prod(strides), ic // group, *taps)
 
 
@@ -121,7 +122,7 @@ def _apply(found: Match, patch: Patch) -> str | None:
     outputs = attrs.group * stored.shape[1]
     zeros = np.zeros(1, stored.dtype) if zero_point is None else np.tile(zero_point.reshape(-1), repeats)
     zeros = np.broadcast_to(zeros, (outputs,))
-    scales = np.broadcast_to(np.tile(np.reshape(known_array(w.scale), -1), repeats), (outputs,))
+    scales = np.broadcast_to(np.tile(w.scales.astype(np.float32), repeats), (outputs,))
     phases = prod(axis.stride for axis in axes)
 
     def spread(array: Array, name: str) -> Value:
