@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ from cnnc.lower.spatial import activation_bits, float_bits, typical
 from cnnc.ops.activation import IDENTITY, Activation
 from cnnc.ops.linear import GemmAttrs
 from cnnc.runtime.cpu.activation import ACTIVATIONS
+from cnnc.runtime.cpu.conv_packing import PAIR
 from cnnc.runtime.cpu.elementwise_tape import broadcast_strides
-from cnnc.runtime.cpu.gemm import pack_gemm
-from cnnc.runtime.cpu.gemm_tiling import GemmTiling, rank_gemm_tilings
+from cnnc.runtime.cpu.gemm import pack_bfloat_gemm, pack_gemm
+from cnnc.runtime.cpu.gemm_tiling import GemmTiling, rank_bfloat_gemm_tilings, rank_gemm_tilings
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
@@ -142,19 +143,34 @@ def _constant_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequen
 
 
 def _emit_constant(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
-    described = _describe(node)
-    lanes = builder.target.lanes
+    described, weights = _describe(node), _weights(node)
+    packed = pack_gemm(weights, builder.target.lanes, tiling.blocks, described.scale)
+    steps = {"K": weights.shape[0], "a_column": described.a.column}
+    _emit_packed(node, builder, tiling, "gemm.f32", packed, steps, builder.numerics.sum_params)
+
+
+def _weights(node: Node) -> Array:
+    """The constant matrix, [K, N]."""
     weights = node.input(1).array
     assert weights is not None
-    if isinstance(node.attrs, GemmAttrs) and node.attrs.transB:
-        weights = weights.T
-    depth, columns = weights.shape
-    a = described.a
-    packed = pack_gemm(weights, lanes, tiling.blocks, described.scale)
+    return weights.T if isinstance(node.attrs, GemmAttrs) and node.attrs.transB else weights
+
+
+def _emit_packed(
+    node: Node,
+    builder: ProgramBuilder,
+    tiling: GemmTiling,
+    kernel: str,
+    packed: Array,
+    steps: Mapping[str, Dim],
+    params: Mapping[str, int | str],
+) -> None:
+    """The step of ``kernel`` with packed weights; ``steps``: K and a_column."""
+    described, lanes, columns = _describe(node), builder.target.lanes, _columns(node)
     bias = _row_bias(node, columns)
     assert not isinstance(bias, str)
     bias = np.zeros(columns, np.float32) if bias is None else bias
-    sizes: dict[str, Dim] = {"M": _rows(node), "N": columns, "K": depth, "a_row": a.row, "a_column": a.column}
+    sizes: dict[str, Dim] = {"M": _rows(node), "N": columns, "a_row": described.a.row, **steps}
     sizes |= {"y_row": columns, "m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
     buffers: dict[str, BufferArg | int] = {
         "a": builder.argument(node.input(0)),
@@ -165,15 +181,46 @@ def _emit_constant(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> N
     }
     buffers["y"] = builder.result(node.output)
     variant = Variant.of(
-        "gemm.f32",
+        kernel,
         rows=tiling.rows,
         blocks=tiling.blocks,
         activation=described.activation.kind,
         residual=0,
         lanes=lanes,
-        **builder.numerics.sum_params,
+        **params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes | activation_bits(described.activation))])
+
+
+# ---- constant weights of bfloat16 -----------------------------------------------------------------------------------
+
+_FEW_ROWS = 8
+"""Rows of A up to which a product waits for its weights from memory: 64 bytes take as long as so many multiply-adds."""
+
+
+def _bfloat_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    if builder.numerics.precision != "bf16":
+        return "the precision is f32"
+    reason = _constant_refusal(node, builder)
+    if reason is not None:
+        return reason
+    if typical(_rows(node), 1) > _FEW_ROWS:
+        return f"it has more than {_FEW_ROWS} rows: computing takes the time, not reading the weights"
+    if _weights(node).shape[0] % PAIR:
+        return "its inner size is odd"
+    return None if _describe(node).a.column == 1 else "its first operand is transposed"
+
+
+def _bfloat_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, GemmTiling]]:
+    depth, columns = _weights(node).shape
+    return rank_bfloat_gemm_tilings(typical(_rows(node), 1), columns, depth, builder.target.lanes, count)
+
+
+def _emit_bfloat(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
+    weights = _weights(node)
+    packed = pack_bfloat_gemm(weights, builder.target.lanes, tiling.blocks, _describe(node).scale)
+    steps = {"K": weights.shape[0] // PAIR, "a_column": PAIR}
+    _emit_packed(node, builder, tiling, "gemm.bf16", packed, steps, {"products": "bf16_weights"})
 
 
 # ---- two run-time matrices ------------------------------------------------------------------------------------------
@@ -232,6 +279,7 @@ def _emit_general(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> No
 
 
 _RULES = (
+    TiledRule("gemm.bf16", GemmTiling, _bfloat_refusal, _bfloat_tilings, _emit_bfloat),
     TiledRule("gemm.f32", GemmTiling, _constant_refusal, _constant_tilings, _emit_constant),
     TiledRule("matmul.f32", GemmTiling, _general_refusal, _general_tilings, _emit_general),
 )

@@ -34,6 +34,7 @@ _MODULES = {
     "copy.strided": "cnnc.runtime.cpu.copy_strided",
     "elementwise.tape": "cnnc.runtime.cpu.elementwise_tape",
     "gather": "cnnc.runtime.cpu.gather",
+    "gemm.bf16": "cnnc.runtime.cpu.gemm_bfloat",
     "gemm.f32": "cnnc.runtime.cpu.gemm",
     "gemm.u8": "cnnc.runtime.cpu.gemm_bytes",
     "layout.blocked_lanes": "cnnc.runtime.cpu.layout_blocked_lanes",

@@ -12,6 +12,8 @@ from llvmlite import ir
 from cnnc.runtime.cpu.conv_packing import PAIR
 from cnnc.runtime.cpu.vector import VectorBuilder
 
+_UPPER_HALF = -0x10000  # 0xffff0000 as int32
+
 
 class _BFloat(ir.Type):  # type: ignore[misc]
     """LLVM's bfloat, which llvmlite has no class for."""
@@ -32,6 +34,11 @@ def add_pair_products(b: VectorBuilder, weights: ir.Value, inputs: ir.Value, tot
     name = f"llvm.x86.avx512bf16.dpbf16ps.{8 * b.target.vector_bytes}"
     function = b.declare(name, ir.FunctionType(b.vector, [b.vector, pairs, pairs]))
     return b.ir.call(function, [total, b.ir.bitcast(weights, pairs), b.ir.bitcast(inputs, pairs)])
+
+
+def widened_pairs(b: VectorBuilder, words: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """The lower and the upper numbers of 32-bit lanes, as float32; any CPU does it."""
+    return b.from_bits(b.shift_left(words, 16)), b.from_bits(b.int_and(words, b.int_const(_UPPER_HALF)))
 
 
 def rounded(b: VectorBuilder, value: ir.Value) -> ir.Value:

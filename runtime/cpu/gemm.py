@@ -1,4 +1,4 @@
-"""gemm.f32 and gemm.u8: Y[M, N] = act(A @ B + bias + residual) with constant B, packed in vectors along N.
+"""gemm.f32, gemm.bf16 and gemm.u8: Y[M, N] = act(A @ B + bias + residual) with constant B, packed in vectors along N.
 
 The register tile reads A in place, by rows of any stride. With M = 1 it streams B once, at the bandwidth of memory.
 """
@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cpu.conv_packing import QUAD
-from cnnc.runtime.cpu.tile_table import element_bytes, element_of, has_wide_sums, product_table_bytes
+from cnnc.runtime.cpu.conv_packing import PAIR, QUAD
+from cnnc.runtime.cpu.tile_table import element_bytes, element_of, has_wide_sums, product_table_bytes, products_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+from cnnc.types import DType
 
 NAME = "gemm.f32"
 BUFFERS = ("a", "b", "bias", "residual", "slopes", "y")
 SIZES = ("M", "N", "K", "a_row", "a_column", "y_row", "m_tiles", "n_tiles", "alpha", "beta")
 """a_row, a_column, y_row: strides in elements; y's columns are adjacent, and residual lies as y does. m_tiles,
-n_tiles: tiles of one work item. Of bytes, A is read by words of four: K, a_row and a_column count words. bias and
-slopes hold N floats; residual and slopes are 0 where the variant has none. Variant parameters: rows (of A of a tile),
-blocks, activation, residual (0 or 1), lanes."""
+n_tiles: tiles of one work item. Of bytes, A is read by words of four: K, a_row and a_column count words. With weights
+of bfloat16 it is read by pairs: K counts pairs, a_column lies between them. bias and slopes hold N floats; residual and
+slopes are 0 where the variant has none. Variant parameters: rows (of A of a tile), blocks, activation, residual (0 or
+1), lanes."""
 
 
 def pack_gemm(b: NDArray[Any], lanes: int, blocks: int, scale: float = 1.0) -> NDArray[np.float32]:
@@ -37,17 +39,33 @@ def pack_gemm(b: NDArray[Any], lanes: int, blocks: int, scale: float = 1.0) -> N
 
 def pack_byte_gemm(b: NDArray[np.int8], lanes: int, blocks: int) -> NDArray[np.int32]:
     """As ``pack_gemm``, with words of four bytes along K: [N tile][K / 4][blocks * lanes], K a multiple of four."""
+    return _pack_words(b, lanes, blocks, QUAD)
+
+
+def pack_bfloat_gemm(b: NDArray[Any], lanes: int, blocks: int, scale: float = 1.0) -> NDArray[np.int32]:
+    """As ``pack_gemm``, rounded to bfloat16, with pairs along K: [N tile][K / 2][blocks * lanes], K even."""
+    scaled = np.asarray(b, np.float32) * np.float32(scale)
+    return _pack_words(scaled.astype(DType.BF16.numpy).view(np.uint16), lanes, blocks, PAIR)
+
+
+def _pack_words(b: NDArray[Any], lanes: int, blocks: int, step: int) -> NDArray[np.int32]:
+    """``b`` with ``step`` neighbours along K in each word."""
     k, n = b.shape
-    words = np.ascontiguousarray(b.reshape(k // QUAD, QUAD, n).transpose(0, 2, 1)).view(np.int32).reshape(-1, n)
+    words = np.ascontiguousarray(b.reshape(k // step, step, n).transpose(0, 2, 1)).view(np.int32).reshape(-1, n)
     width = lanes * blocks
     tiles = -(-n // width)
-    padded = np.zeros((k // QUAD, tiles * width), np.int32)
+    padded = np.zeros((k // step, tiles * width), np.int32)
     padded[:, :n] = words
     return np.ascontiguousarray(np.swapaxes(padded.reshape(-1, tiles, width), 0, 1))
 
 
 def _width(params: Params) -> int:
     return int(params["lanes"]) * int(params["blocks"])
+
+
+def _step_words(params: Params) -> int:
+    """Words of A of a step."""
+    return PAIR if products_of(params) == "bf16_weights" else 1
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -63,7 +81,7 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     if not s["M"] or not s["N"]:
         return ()
     y_bytes = ((s["M"] - 1) * s["y_row"] + s["N"]) * element_bytes(params)
-    a_floats = (s["M"] - 1) * s["a_row"] + (s["K"] - 1) * s["a_column"] + 1
+    a_floats = (s["M"] - 1) * s["a_row"] + (s["K"] - 1) * s["a_column"] + _step_words(params)
     n_tiles = -(-s["N"] // _width(params))
     accesses = [
         Access("a", 0, a_floats * 4 if s["K"] else 0, False),
@@ -96,6 +114,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         clamped=True,
         wide=has_wide_sums(params),
         element=element_of(params),
+        products=products_of(params),
     )
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     list_products = product_table(target)

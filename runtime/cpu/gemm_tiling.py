@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _PANEL_BYTES = 256 << 10  # rows of A of one work item: a quarter of a usual L2 cache
 _ITEMS = 16
+_MOST_RANKED = 1000  # tilings, of which all are ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,13 @@ def rank_gemm_tilings(
         (cost * k + packing, _with_items(m, n_blocks, k, rows, -negative, packs_b))
         for cost, negative, rows in sorted(choices)[:count]
     ]
+
+
+def rank_bfloat_gemm_tilings(m: int, n: int, k: int, lanes: int, count: int = 1) -> list[tuple[float, GemmTiling]]:
+    """Up to ``count`` tilings of ``gemm.bf16``, whose vectors of weights are two once they are widened."""
+    ranked = rank_gemm_tilings(m, n, k, lanes, count=_MOST_RANKED)
+    registers = 30 if lanes == 16 else 14
+    return [(cost, tile) for cost, tile in ranked if (tile.rows + 2) * tile.blocks <= registers][:count]
 
 
 def _with_items(m: int, n_blocks: int, k: int, rows: int, blocks: int, packs_b: bool) -> GemmTiling:

@@ -45,7 +45,7 @@ class Tile:
 
     ``element``: the type of the inputs: f32, or u8 or i8 for tiles of bytes, whose ``activation`` is ``requantize``.
     Their columns, if there are several, lie one after the other in y. ``products`` is bf16 where inputs and weights
-    have been rounded to it; the results are of ``element``.
+    have been rounded to it, bf16_weights where only weights have; the results are of ``element``.
 
     ``wide``: sums are float64, two registers each. ``half``: the last block is half a vector of output channels, packed
     without room for the other half, which is neither read nor written. ``ahead``: with every step a cache line is asked
@@ -79,7 +79,7 @@ class Tile:
     @property
     def has_two_levels(self) -> bool:
         """Whether long sums are added up in two levels."""
-        return not (self.wide or self.is_of_bytes or self.products == "bf16")
+        return not (self.wide or self.is_of_bytes) and self.products == "f32"
 
 
 _PREFETCH_BYTES = 2048

@@ -3,7 +3,8 @@ summed in int32.
 
 A tile sums over *steps*: a word of 32 bits of input, broadcast to all output lanes, meets a vector of weights. For
 floats a step is one input channel. For bfloat16 it is a *pair*, and for bytes a *quad* of neighbouring input channels,
-each output lane with two or four weights of its own. So the addresses of a tile are the same for all of them.
+each output lane with two or four weights of its own. So the addresses of a tile are the same for all of them. Where
+only the weights are bfloat16, a step's input is two words.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from typing import Any, Protocol
 
 from llvmlite import ir
 
-from cnnc.runtime.cpu.bfloat_products import add_pair_products
+from cnnc.runtime.cpu.bfloat_products import add_pair_products, widened_pairs
 from cnnc.runtime.cpu.byte_products import add_quad_products, input_quads, weight_quads
 from cnnc.runtime.cpu.vector import VectorBuilder
 
 Factor = Any
 """A factor of a step's products, as ``multiply_add`` takes it: a vector, or ``Quads``."""
+
+
+Word = Any
+"""A step's input as it lies in memory: a scalar, or two."""
 
 
 class Arithmetic(Protocol):
@@ -30,10 +35,10 @@ class Arithmetic(Protocol):
     def weights(self, b: VectorBuilder, address: ir.Value, offset: int) -> Factor:
         """A step's weights of all lanes."""
 
-    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
+    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> Word:
         """A step's input."""
 
-    def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
+    def broadcast(self, b: VectorBuilder, word: Word) -> Factor:
         """A step's input for all lanes."""
 
     def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
@@ -87,6 +92,28 @@ class BFloatArithmetic:
 
 
 @dataclass(frozen=True, slots=True)
+class BFloatWeightArithmetic:
+    """Pairs of float32 and of bfloat16 weights, which are exact in float32; products and sums are float32."""
+
+    def zero(self, b: VectorBuilder) -> ir.Value:
+        return b.zero()
+
+    def weights(self, b: VectorBuilder, address: ir.Value, offset: int) -> Factor:
+        return widened_pairs(b, b.load_integers(address, offset))
+
+    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> Word:
+        return b.load_scalar(address, offset), b.load_scalar(address, offset + 4)
+
+    def broadcast(self, b: VectorBuilder, word: Word) -> Factor:
+        return tuple(map(b.splat, word))
+
+    def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
+        for weight, value in zip(weights, inputs, strict=True):
+            total = b.fma(weight, value, total)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
 class ByteArithmetic:
     """Quads of input bytes, uint8 or, if ``signed``, int8 counted from -128; weights are int8."""
 
@@ -113,7 +140,9 @@ _SIGN_BITS = -0x7F7F7F80  # 0x80808080 as int32: turning it over adds 128 to eac
 
 
 def arithmetic(element: str, wide: bool, products: str) -> Arithmetic:
-    """The arithmetic for inputs of ``element``: f32, u8 or i8; f32 as ``products``: f32 or bf16."""
+    """The arithmetic for inputs of ``element``: f32, u8 or i8; for f32, ``products`` as ``products_of`` gives it."""
     if products == "bf16":
         return BFloatArithmetic()
+    if products == "bf16_weights":
+        return BFloatWeightArithmetic()
     return FloatArithmetic(wide) if element == "f32" else ByteArithmetic(element == "i8")

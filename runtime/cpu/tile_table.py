@@ -37,8 +37,8 @@ def has_wide_sums(params: Params) -> bool:
 
 
 def products_of(params: Params) -> str:
-    """What a variant rounds its inputs to before it multiplies them: its parameter ``products``, bf16, or f32 where it
-    has none."""
+    """What a variant multiplies: its parameter ``products``, f32 where it has none. bf16: inputs and weights are
+    rounded to bfloat16; bf16_weights: only weights are."""
     return str(params.get("products", "f32"))
 
 

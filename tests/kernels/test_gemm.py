@@ -3,30 +3,38 @@
 import numpy as np
 import pytest
 
-from cnnc.runtime.cpu.gemm import pack_gemm
+from cnnc.runtime.cpu.gemm import pack_bfloat_gemm, pack_gemm
 from cnnc.runtime.cpu.gemm_tiling import choose_gemm_tiling
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
+from tests.kernels.bfloat import rounded
 from tests.kernels.guarded import float_bits, run_kernel
 
 pytestmark = pytest.mark.jit
 
 
-def run_gemm(m, n, k, transposed=False, rows=5, blocks=2, tiles=(2, 1), **run):
+def run_gemm(m, n, k, transposed=False, rows=5, blocks=2, tiles=(2, 1), products="f32", **run):
     rng = np.random.default_rng(m * n + k)
     lanes = host_target().lanes
     a = rng.standard_normal((k, m) if transposed else (m, k), np.float32)
     b = rng.standard_normal((k, n), np.float32)
     bias, other = rng.standard_normal(n, np.float32), rng.standard_normal((m, n), np.float32)
     logical = a.T if transposed else a
-    expected = np.maximum(0.5 * logical.astype(np.float64) @ b + bias + other, 0)
+    weights = rounded(np.float32(0.5) * b) if products == "bf16_weights" else 0.5 * b
+    expected = np.maximum(logical.astype(np.float64) @ weights + bias + other, 0)
     strides = (1, m) if transposed else (k, 1)
     sizes = {"M": m, "N": n, "K": k, "a_row": strides[0], "a_column": strides[1], "y_row": n}
     sizes |= {"m_tiles": tiles[0], "n_tiles": tiles[1], "alpha": 0, "beta": 0}
     arrays = {"a": a, "b": pack_gemm(b, lanes, blocks, 0.5), "bias": bias, "residual": other}
     arrays["y"] = np.zeros((m, n), np.float32)
     options = {"rows": rows, "blocks": blocks, "activation": "relu", "residual": 1, "lanes": lanes}
-    return run_kernel(Variant.of("gemm.f32", **options), arrays, sizes, **run)["y"], expected
+    kernel = "gemm.f32"
+    if products == "bf16_weights":
+        kernel = "gemm.bf16"
+        options["products"] = products
+        arrays["b"] = pack_bfloat_gemm(b, lanes, blocks, 0.5)
+        sizes |= {"K": k // 2, "a_column": 2}
+    return run_kernel(Variant.of(kernel, **options), arrays, sizes, **run)["y"], expected
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 37, 100), (13, 33, 7), (5, 64, 31), (11, 3, 129), (2, 17, 0)])
@@ -34,6 +42,13 @@ def run_gemm(m, n, k, transposed=False, rows=5, blocks=2, tiles=(2, 1), **run):
 @pytest.mark.parametrize("at_start", [False, True])
 def test_gemm(shape, transposed, at_start):
     got, expected = run_gemm(*shape, transposed, at_start=at_start)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * (1 + shape[2]) ** 0.5 * 8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2), (1, 37, 100), (13, 33, 8), (5, 64, 30), (11, 3, 130), (2, 17, 0)])
+@pytest.mark.parametrize("at_start", [False, True])
+def test_weights_of_bfloat16_on_any_cpu(shape, at_start):
+    got, expected = run_gemm(*shape, products="bf16_weights", at_start=at_start)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * (1 + shape[2]) ** 0.5 * 8)
 
 

@@ -106,3 +106,31 @@ def test_an_artifact_runs_only_where_the_cpu_multiplies_bfloat16(tmp_path, monke
     monkeypatch.setattr(targets, "host_target", lambda: x86_target("avx512", frozenset({"avx512_vnni"})))
     with pytest.raises(ArtifactError, match="avx512bf16"):
         load_artifact(tmp_path / "model.cnnc")
+
+
+def matrix_decision(rows: int, inner: int = 64, columns: int = 100, **attrs) -> Decision:
+    net = Network()
+    x = net.input(*((inner, rows) if attrs.get("transA") else (rows, inner)))
+    net.returns(net.op("gemm", x, net.normal(inner, columns), **attrs))
+    [found] = compile_graph(net.graph, BF16).lowered.decisions
+    return found
+
+
+@needs_bfloat_products
+@pytest.mark.parametrize("rows", [1, 8])
+def test_few_rows_read_weights_of_bfloat16(rows):
+    assert matrix_decision(rows).chosen == "gemm.bf16"
+
+
+@needs_bfloat_products
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ({"rows": 9}, "more than 8 rows"),
+        ({"rows": 1, "inner": 63}, "inner size is odd"),
+        ({"rows": 2, "transA": 1}, "transposed"),
+    ],
+    ids=str,
+)
+def test_weights_stay_float32(shape, said):
+    assert said in reason(matrix_decision(**shape), "gemm.bf16")

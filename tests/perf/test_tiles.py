@@ -21,6 +21,7 @@ from cnnc.ir import Graph, Node, Notes
 from cnnc.lower import ProgramBuilder, lower
 from cnnc.lower.candidates import TILED_RULES
 from cnnc.lower.layer import layer_key, single_layer
+from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs, ConvTransposeAttrs
@@ -40,6 +41,7 @@ DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
 WINDOW, IMAGE = "conv.f32.blocked.window", "conv.f32.blocked.plain_input"
 WINOGRAD, IMAGE_WINOGRAD = "conv.f32.blocked.winograd", "conv.f32.blocked.plain_winograd"
 STRASSEN = "conv.f32.blocked.strassen"
+BF16_DIRECT, BF16_POINTWISE = "conv.bf16.blocked.direct", "conv.bf16.blocked.pointwise"
 GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
 
 
@@ -99,6 +101,13 @@ CASES = {
         for columns, blocks in POINTWISE_TILES
     },
     "strassen": conv(STRASSEN, 512, 512, 14, 1),
+    "direct 3x3 stride 2 of bfloat16": conv(BF16_DIRECT, 192, 192, 56, 3, 2),
+    **{
+        f"pointwise of bfloat16, tile {columns}x{blocks}": conv(
+            BF16_POINTWISE, 192, 192, 56, 1, columns=columns, blocks=blocks
+        )
+        for columns, blocks in POINTWISE_TILES
+    },
     "grouped 3x3, 4 channels a group": conv(GROUPED, 128, 128, 56, 3),
     **{
         f"depthwise {window}x{window} stride {stride}": conv(DEPTHWISE, 96, 96, 56, window, stride)
@@ -118,6 +127,7 @@ CASES = {
     "depthwise 3x3 of bytes": quantized("conv.u8.blocked.depthwise", 96, 56, 3),
     "gemm of one row": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
     "gemm of 8 rows": Case("gemm", (8, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
+    "gemm of one row, weights of bfloat16": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.bf16"),
 }
 
 
@@ -126,15 +136,21 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_tile(name: str, level: str, request: pytest.FixtureRequest) -> None:
     recorded = f"{level}, LLVM {LLVM}: {name}"
-    if level == "avx2" and CASES[name].tile:
+    if level == "avx2" and (CASES[name].tile or "bf16" in CASES[name].kernel):
         pytest.skip("the tile is one of 16 lanes")
     if not request.config.getoption("--update-golden") and f"LLVM {LLVM}:" not in EXPECTED.read_text(encoding="utf-8"):
         pytest.skip(f"nothing is written down for LLVM {LLVM}, whose registers are allocated in another way")
-    target = x86_target(level, frozenset({"avx512_vnni"}) if CASES[name].op == "q_linear_conv" else frozenset())
+    target = x86_target(level, _extensions(CASES[name]))
     [variant] = _variants(CASES[name], target)
     facts = dataclasses.asdict(CASES[name].code(assembly(variant, target)))
     assert facts["multiply_adds"] > 0
     check(EXPECTED, recorded, facts, worse_for_a_multiply_add, request)
+
+
+def _extensions(case: Case) -> frozenset[str]:
+    if case.op == "q_linear_conv":
+        return frozenset({"avx512_vnni"})
+    return frozenset({"avx512_bf16"} if "bf16" in case.kernel else ())
 
 
 def worse_for_a_multiply_add(now: Facts, known: Facts) -> list[str]:
@@ -173,12 +189,13 @@ def _variants(case: Case, target: Target) -> list[Variant]:
     layer = single_layer(_placed(case, target))
     [node] = layer.nodes
     rule = TILED_RULES[case.kernel]
-    builder = ProgramBuilder(layer, target)
+    numerics = Numerics(precision="bf16") if "bf16" in case.kernel else DEFAULT_NUMERICS
+    builder = ProgramBuilder(layer, target, numerics)
     assert rule.supports(node, builder) is None
     [(_, tiling)] = rule.tilings(node, builder, 1)
     chosen = Candidate(rule.name, dataclasses.replace(tiling, **case.tile), 0.0)
     selection = Selection({layer_key(node, target): LayerTiming((chosen,), (0.0,), 0)})
-    program = lower(layer, target, selection).program
+    program = lower(layer, target, selection, numerics).program
     return [variant for variant in program.variants() if variant.kernel == case.kernel]
 
 
