@@ -15,9 +15,10 @@ After, for 16 lanes:
     output "z" = %z.plain
 
 Nodes are visited in order. A node that wants blocked data gets it; a node that takes any layout follows its first data
-operand; a node that needs plain data gets it. A value is converted to a layout once, so the number of conversions is
-the number of (value, layout) pairs that differ from how the value was made. A channel concat of odd channel counts
-keeps its pieces apart, each padded to the block, and says so in its layout: consumers pack their weights accordingly.
+operand, or the first without pieces; a node that needs plain data gets it. A value is converted to a layout once, so
+the number of conversions is the number of (value, layout) pairs that differ from how the value was made. A channel
+concat of odd channel counts keeps its pieces apart, each padded to the block, and says so in its layout: consumers pack
+their weights accordingly.
 An upsampling whose result is only needed plain reads plain data: the smaller tensor is the one to convert.
 
 Numerics: exact.
@@ -95,16 +96,17 @@ class _Assignment:
                 self._read(node, position, PLAIN)
 
     def _follow(self, node: Node, form: BlockedForm) -> None:
-        leaders = [node.input(position) for position in form.data]
-        blocked = next((value for value in leaders if value.type.layout.is_blocked), None)
+        layouts = [node.input(position).type.layout for position in form.data]
+        # Layers that follow may need channels without pieces, and none needs pieces.
+        blocked = min((layout for layout in layouts if layout.is_blocked), key=_pieces, default=None)
         if blocked is None:
             # Operands of one element carry no layout of their own, but a convolution may have made them.
             return self._plain(node, BlockedForm(Form.PLAIN, (), "its data is in plain layout"))
         if node.op == "resize" and _grows(node) and self._is_needed_plain(node.output):
             return self._plain(node, BlockedForm(Form.PLAIN, (), "its result is larger, and only needed plain"))
         for position in form.data:
-            self._read(node, position, blocked.type.layout)
-        self._set(node.output, blocked.type.layout)
+            self._read(node, position, blocked)
+        self._set(node.output, blocked)
         return None
 
     def _is_needed_plain(self, value: Value) -> bool:
@@ -172,6 +174,10 @@ class _Assignment:
         )
         self.converted[value, layout] = node.output
         return node.output
+
+
+def _pieces(layout: Layout) -> int:
+    return len(layout.pieces)
 
 
 def _grows(node: Node) -> bool:

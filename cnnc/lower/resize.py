@@ -9,6 +9,7 @@ from cnnc.dims import Dim, product
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.rules import LoweringRule
+from cnnc.ops.quantized_operands import BYTES
 from cnnc.ops.resize import ResizeAttrs
 from cnnc.runtime.cpu import resize_axes, resize_table
 from cnnc.runtime.kernel import Variant
@@ -52,8 +53,10 @@ def _axes(node: Node) -> list[_Axis] | str:
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     attrs, x, y = _attrs(node), node.input(0).type, node.output.type
-    if y.dtype is not DType.F32:
-        return f"elements are {y.dtype.value}, not f32"
+    if y.dtype in BYTES and attrs.mode != "nearest":
+        return "bytes are not interpolated"
+    if y.dtype not in (DType.F32, *BYTES):
+        return f"elements are {y.dtype.value}, neither f32 nor bytes"
     if x.layout != y.layout:
         return "input and output have different layouts"
     if not 3 <= y.rank <= 5:
@@ -104,7 +107,9 @@ def _emit(node: Node, builder: ProgramBuilder) -> None:
     sizes = resize_axes.arguments(product(x.physical_shape[:2]), x.shape[2:], y.shape[2:], taps)
     sizes |= {"image_planes": x.physical_shape[1]}
     sizes |= {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output)}
-    if y.layout.is_blocked:
+    if y.dtype in BYTES:
+        variant = Variant.of("resize.bytes", lanes=y.layout.block if y.layout.is_blocked else 1)
+    elif y.layout.is_blocked:
         variant = Variant.of("resize.blocked", lanes=y.layout.block)
     else:
         variant = Variant.of("resize.plain")

@@ -198,6 +198,10 @@ def _resize(node: Node) -> BlockedForm:
     return BlockedForm(Form.FOLLOW, (0,))
 
 
+def _byte_resize(node: Node) -> BlockedForm:
+    return _resize(node) if getattr(node.attrs, "mode", "") == "nearest" else _plain("bytes are not interpolated")
+
+
 def _pad(node: Node) -> BlockedForm:
     operands = [node.optional(position) for position in (1, 2, 3)]
     known = [value.fact.array for value in operands if value is not None]
@@ -244,6 +248,8 @@ _BYTE_OPS: Mapping[str, Callable[[Node], BlockedForm]] = {
     "concat": _concat,
     "channel_shuffle": lambda node: BlockedForm(Form.REGROUP, (0,)),
     "gather": _gather,
+    "pad": _pad,
+    "resize": _byte_resize,
     "split": _cut,
     "slice": _cut,
 }

@@ -52,6 +52,7 @@ _MODULES = {
     "pool.plain_indices": "cnnc.runtime.cpu.pool_plain_indices",
     "reduce": "cnnc.runtime.cpu.reduce",
     "resize.blocked": "cnnc.runtime.cpu.resize_blocked",
+    "resize.bytes": "cnnc.runtime.cpu.resize_bytes",
     "resize.plain": "cnnc.runtime.cpu.resize_plain",
     "resize.table": "cnnc.runtime.cpu.resize_table",
     "softmax": "cnnc.runtime.cpu.softmax",

@@ -1,4 +1,4 @@
-"""Facts shared by ``resize.blocked`` and ``resize.plain``: argument block, items, footprint.
+"""Facts shared by ``resize.blocked``, ``resize.plain`` and ``resize.bytes``: argument block, items, footprint.
 
 x is *planes* of [D, H, W], y planes of [OD, OH, OW] (fewer spatial axes: leading sizes of 1). Each axis has a table
 made by ``resize.table`` and a number of taps: 2 for linear interpolation, 1 for nearest and for an axis that keeps its
@@ -25,7 +25,7 @@ SIZES = (
     "y_gap",
 )
 """x_gap, y_gap: elements between one image's planes and the next's, for ranges of channels of larger tensors;
-``image_planes`` counts the planes of an image. Only ``resize.blocked`` reads these three."""
+``image_planes`` counts the planes of an image. ``resize.plain`` does not read these three."""
 
 
 def arguments(planes: Dim, source: Sequence[Dim], result: Sequence[Dim], taps: Sequence[int]) -> dict[str, Dim]:
@@ -43,14 +43,14 @@ def items(sizes: Mapping[str, Dim], params: Params) -> Dim:
     return sizes["planes"] * sizes["out_d"] * sizes["out_h"]
 
 
-def accesses(sizes: Mapping[str, int], lanes: int) -> tuple[Access, ...]:
+def accesses(sizes: Mapping[str, int], lanes: int, element_bytes: int = 4) -> tuple[Access, ...]:
     """Whole tensors and the tables that are there."""
     results = sizes["planes"] * sizes["out_d"] * sizes["out_h"] * sizes["out_w"]
     sources = sizes["planes"] * sizes["d"] * sizes["h"] * sizes["w"] if results else 0
     gaps = max(sizes["planes"] // max(sizes["image_planes"], 1) - 1, 0)
     ranges = [
-        Access("y", 0, 4 * (lanes * results + gaps * sizes["y_gap"]) if results else 0, True),
-        Access("x", 0, 4 * (lanes * sources + gaps * sizes["x_gap"]) if sources else 0, False),
+        Access("y", 0, element_bytes * (lanes * results + gaps * sizes["y_gap"]) if results else 0, True),
+        Access("x", 0, element_bytes * (lanes * sources + gaps * sizes["x_gap"]) if sources else 0, False),
     ]
     for axis in _AXES:
         if sizes[f"taps_{axis}"]:

@@ -44,6 +44,24 @@ def _resize(x, out, scales, coordinates, interpolation):
     return plain, from_blocked(y, c)
 
 
+def _resize_bytes(x, out, scales, coordinates, interpolation, gap=0):
+    """(plain result, blocked result) of a nearest resize of two images of bytes, ``gap`` bytes apart if blocked."""
+    spatial, (n, c) = x.shape[2:], x.shape[:2]
+    tables = [_table(*axis, coordinates, interpolation) for axis in zip(spatial, out, scales)]
+    named = {f"table_{axis}": table for axis, table in zip("dhw", [*[None] * (3 - len(out)), *tables])}
+    taps = [1] * len(out)
+    sizes = resize_axes.arguments(n * c, spatial, out, taps)
+    buffers = {"y": poison((n, c, *out), np.uint8), "x": x, **named}
+    plain = run(Variant.of("resize.bytes", lanes=1), buffers, sizes)["y"]
+    rows = to_blocked(x, L, pad=77).reshape(n, -1)
+    blocks = -(-c // L)
+    source = np.concatenate([np.pad(row, (0, gap)) for row in rows])
+    sizes = resize_axes.arguments(n * blocks, spatial, out, taps) | {"image_planes": blocks, "x_gap": gap}
+    buffers = {"y": poison((n, blocks, *out, L), np.uint8), "x": source, **named}
+    y = run(Variant.of("resize.bytes", lanes=L), buffers, sizes)["y"]
+    return plain, from_blocked(y, c)
+
+
 def _expect(x, out, scales, **attributes):
     spatial = list(range(2, x.ndim))
     if None in scales:
@@ -81,4 +99,16 @@ def test_nearest(name, coordinates, nearest):
     x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     expected = _expect(x, out, scales, nearest_mode=nearest, coordinate_transformation_mode=coordinates)
     for got in _resize(x, out, scales, coordinates, nearest):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("gap", [0, 32])
+@pytest.mark.parametrize("case", CASES)
+def test_bytes(case, gap):
+    shape, out, scales = CASES[case]
+    x = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
+    expected = _expect(
+        x, out, scales, mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric"
+    )
+    for got in _resize_bytes(x, out, scales, "asymmetric", "floor", gap):
         np.testing.assert_array_equal(got, expected)

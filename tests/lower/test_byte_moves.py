@@ -159,3 +159,26 @@ def test_a_swish_in_two_ops_is_one_lookup(net: ByteNetwork) -> None:
     y = net.op("q_linear_mul", [x, *net.pair(), gate, *net.pair(1 / 256, 0), *net.pair(0.04, 9)])
     ops = net.check(net.conv(y, 9))
     assert ops.count("lookup") == 1 and "q_linear_mul" not in ops
+
+
+def test_an_upsampled_piece_is_written_in_place(net: ByteNetwork) -> None:
+    wide = net.conv(net.x, 24)
+    small = net.op("max_pool", [wide], kernel_shape=(2, 2), strides=(2, 2))
+    operands = [small, None, None, net.const([6, 7], np.int64)]
+    grown = net.op("resize", operands, mode="nearest", axes=(2, 3))
+    ops = net.check(net.conv(concat(net, [wide, grown], [0.05, 0.05]), 9))
+    assert ops.count("convert_layout") == 2 and "concat" not in ops
+
+
+def test_padded_bytes_stay_blocked(net: ByteNetwork) -> None:
+    pads, fill = net.const([0, 0, 1, 0, 0, 0, 2, 3], np.int64), net.const(3, np.uint8)
+    padded = net.op("pad", [net.conv(net.x, 20), pads, fill])
+    ops = net.check(net.conv(net.op("max_pool", [padded], kernel_shape=(2, 2)), 9))
+    assert "convert_layout" not in ops[1:-1]
+
+
+def test_a_sum_has_its_channels_in_one_piece(net: ByteNetwork) -> None:
+    joined = concat(net, [net.conv(net.x, 8), net.conv(net.x, 12)], [0.05, 0.05])
+    total = net.op("q_linear_add", [joined, *net.pair(), net.conv(net.x, 20), *net.pair(), *net.pair(0.1, 9)])
+    ops = net.check(net.op("q_linear_add", [total, *net.pair(), net.conv(total, 20), *net.pair(), *net.pair(0.1, 9)]))
+    assert ops.count("convert_layout") == 3  # the image, the joined pieces, the result
