@@ -80,7 +80,8 @@ def _phase_weights(w: Array, zero_points: Array, group: int, axes: list[_Axis]) 
         places = [axis.place(number) for axis, number in zip(axes, tap)]
         phase, place = zip(*places)
         target: tuple[Any, ...] = (slice(None), *phase, slice(None), *place)
-        made[target] = by_output[(slice(None), slice(None), *tap)]
+        source: tuple[Any, ...] = (slice(None), slice(None), *tap)
+        made[target] = by_output[source]
     return made.reshape(outputs * prod(strides), ic // group, *taps)
 
 

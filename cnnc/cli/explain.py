@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnc.cli.console import byte_count, print_json, print_table, say
+from cnnc.cli.conversions import remaining_conversions
 from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import (
     LEVEL,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from cnnc.lower.builder import Decision
 
 _HELP = """Compile MODEL and say what became of it: which nodes were fused, which kernel runs each, which better kernels
-and rewrites were refused and why, and what runs on the host in NumPy.
+and rewrites were refused and why, where integers and floats still meet, and what runs on the host in NumPy.
 
 \b
   cnnc explain model.onnx
@@ -115,6 +117,11 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
         "nodes": nodes,
         "rewrites": fired,
         "refused_rewrites": refusals,
+        "conversions": [
+            dataclasses.asdict(conversion)
+            for conversion in remaining_conversions(compiled.graph, notes)
+            if wanted in conversion.node or wanted in conversion.op
+        ],
         "undone_passes": [{"pass": name, "reason": reason} for name, reason in notes.undone],
     }
 
@@ -205,9 +212,16 @@ def _show(report: dict[str, Any]) -> None:
     if report["refused_rewrites"]:
         refused = [(item["pass"], item["node"], item["reason"]) for item in report["refused_rewrites"]]
         print_table(["pass", "node", "reason"], refused, title="rewrites that were refused")
+    if report["conversions"]:
+        met = [(item["node"], item["op"], item["reason"]) for item in report["conversions"]]
+        print_table(["node", "op", "reason"], met, title="conversions between integers and floats that stayed")
     for item in report["undone_passes"]:
         say(f"pass {item['pass']} was undone: {item['reason']}")
     _show_plan(report["plan"])
+    if report["conversions"]:
+        counts = Counter(item["op"] for item in report["conversions"])
+        total = sum(counts.values())
+        say(f"integers and floats meet {total} times: " + ", ".join(f"{counts[op]} {op}" for op in sorted(counts)))
     hosts = [f"{node['op']} {node['node']!r}" for node in report["nodes"] if node["kernel"] == "host"]
     if hosts:
         say("on the host, in NumPy: " + ", ".join(hosts))
