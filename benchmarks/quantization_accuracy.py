@@ -1,27 +1,32 @@
-"""Accuracy of quantized classifiers on labelled images, by calibration method.
+"""Accuracy of quantized classifiers on labelled images, by calibration method and by step of the quantizer.
 
-    python benchmarks/quantization_accuracy.py --shared ../shared --images 2000 --out table.md
+    python benchmarks/quantization_accuracy.py --shared ../shared --images 3000 --out tables.md
+    python benchmarks/quantization_accuracy.py --shared ../shared --images 500 --model mbv2mini --table steps
 
-Calibrates on the first 200 images of the training set, or where there is none on the last 200 of the set, which are
-then not evaluated. The integers run in cnnc.
+Calibrates on the first 200 images of the training set, or where there is none on 200 spread over the set, which are
+then not evaluated. The integers run in cnnc. A cell is the top-1 accuracy, and the share of images with the float
+model's answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from PIL import Image
 
 import cnnc
 from cnnc.cli.outputs import write_text
 from cnnc.quantization import METHODS, Settings
 
 CALIBRATION = 200
-BATCH = 50
+BATCH = 20
 
 Array = np.ndarray[Any, Any]
 
@@ -43,63 +48,121 @@ TASKS = (
     Task("resnet14_fashion-bn", *_FASHION),
     Task("mbv2mini_fashion-bn", *_FASHION),
     Task("cifar10_resnet20_jpegft-bn", "cifar10_test_jpeg", None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    Task("efficientnet-lite0-bn", "imagenet1000_224_jpegq92", None, (127 / 255,), (128 / 255,)),
 )
 
+_NEAREST = {"rounding": "nearest", "clip_weights": False, "correct_bias": False, "equalise": False}
+STEPS: dict[str, dict[str, Any]] = {
+    "nearest": _NEAREST,
+    "equalised": {**_NEAREST, "equalise": True},
+    "clipped": {**_NEAREST, "clip_weights": True},
+    "bias": {**_NEAREST, "correct_bias": True},
+    "gptq": {**_NEAREST, "rounding": "gptq"},
+    "default": {},
+    "default, statistics": {"reestimate_batch_norm": True},
+    "default, ends in float": {"keep_first": True, "keep_last": True},
+}
+"""Settings by name: no step, each alone, what a user gets without options, and what that leaves out."""
 
-def prepared(images: Array, task: Task) -> Array:
-    """Bytes [N, H, W] or [N, H, W, 3] as the model's input, float32 [N, C, H, W]."""
-    pixels = images[..., None] if images.ndim == 3 else images
+COLUMNS: dict[str, dict[str, dict[str, Any]]] = {
+    "methods": {method: {"method": method} for method in METHODS},
+    "steps": STEPS,
+}
+"""The tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Inputs [N, H, W, C] in bytes, and what they show."""
+
+    pixels: Array
+    labels: Array
+
+    def __getitem__(self, chosen: slice | Array) -> Images:
+        return Images(self.pixels[chosen], self.labels[chosen])
+
+
+def images_of(path: Path) -> Images:
+    """Pixels of an archive of arrays, or of JPEG files one behind another."""
+    with np.load(path) as data:
+        if "images" in data:
+            pixels = data["images"]
+            return Images(pixels[..., None] if pixels.ndim == 3 else pixels, data["labels"])
+        files, ends, labels = data["data"].tobytes(), data["offsets"], data["labels"]
+    decoded = [np.asarray(Image.open(io.BytesIO(files[a:b])).convert("RGB")) for a, b in itertools.pairwise(ends)]
+    return Images(np.stack(decoded), labels)
+
+
+def calibration_and_test(task: Task, shared: Path, count: int) -> tuple[Images, Images]:
+    """Images to calibrate on, and at most ``count`` others to evaluate."""
+    test = images_of(shared / "data" / f"{task.images}.npz")
+    if task.training is not None:
+        return images_of(shared / "data" / f"{task.training}.npz")[:CALIBRATION], test[:count]
+    spread = np.arange(CALIBRATION) * len(test.labels) // CALIBRATION
+    others = np.setdiff1d(np.arange(len(test.labels)), spread)
+    return test[spread], test[others][:count]
+
+
+def prepared(pixels: Array, task: Task) -> Array:
+    """Bytes [N, H, W, C] as the model's input, float32 [N, C, H, W]."""
     scaled = (pixels.astype(np.float32) / 255 - np.float32(task.mean)) / np.float32(task.std)
     return np.ascontiguousarray(np.moveaxis(scaled, -1, 1), np.float32)
 
 
-def accuracy(model: Any, images: Array, labels: Array) -> float:
-    """Share of the images whose largest output is their label."""
+def answers(model: Any, images: Images, task: Task) -> Array:
+    """The class of each image that the model gives most."""
     session = cnnc.compile(model).session()
     name = session.get_inputs()[0].name
-    right = 0
-    for start in range(0, len(images), BATCH):
-        [scores] = session.run(None, {name: images[start : start + BATCH]})
-        right += int(np.sum(scores.argmax(1) == labels[start : start + BATCH]))
-    return right / len(images)
+    found = []
+    for start in range(0, len(images.labels), BATCH):
+        [scores] = session.run(None, {name: prepared(images.pixels[start : start + BATCH], task)})
+        found.append(scores.argmax(axis=1))
+    return np.concatenate(found)
 
 
-def measured(task: Task, shared: Path, count: int) -> list[str]:
-    """A row of the table: float, then each method, one scale a channel and one a tensor."""
-    with np.load(shared / "data" / f"{task.images}.npz") as data:
-        images, labels = data["images"], data["labels"]
-    if task.training is None:
-        sample, images, labels = images[-CALIBRATION:], images[:-CALIBRATION], labels[:-CALIBRATION]
-    else:
-        with np.load(shared / "data" / f"{task.training}.npz") as data:
-            sample = data["images"][:CALIBRATION]
+def rows_of(task: Task, shared: Path, count: int, tables: Sequence[str]) -> dict[tuple[str, bool], list[str]]:
+    """A row of each table, one scale a channel and one a tensor."""
+    calibration, test = calibration_and_test(task, shared, count)
     path = shared / "models" / "trained" / f"{task.model}.onnx"
-    pixels, labels = prepared(images[:count], task), labels[:count]
-    calibration = prepared(sample, task)
+    name = cnnc.compile(path).session().get_inputs()[0].name
     batches: list[Mapping[str, Array]] = [
-        {"input": calibration[start : start + BATCH]} for start in range(0, len(calibration), BATCH)
+        {name: prepared(calibration.pixels[start : start + BATCH], task)} for start in range(0, CALIBRATION, BATCH)
     ]
-    row = [task.model, str(len(pixels)), f"{accuracy(path, pixels, labels):.4f}"]
-    for per_channel in (True, False):
-        for method in METHODS:
-            made = cnnc.quantize(path, batches, Settings(method=method, per_channel=per_channel))
-            row.append(f"{accuracy(made.graph, pixels, labels):.4f}")
-    print(*row, flush=True)
-    return row
+    wanted = answers(path, test, task)
+    rows = {}
+    for table in tables:
+        for per_channel in (True, False):
+            row = [task.model, str(len(test.labels)), f"{np.mean(wanted == test.labels):.2%}"]
+            for settings in COLUMNS[table].values():
+                made = cnnc.quantize(path, batches, Settings(per_channel=per_channel, **settings))
+                got = answers(made.graph, test, task)
+                row.append(f"{np.mean(got == test.labels):.2%} ({np.mean(got == wanted):.1%})")
+            rows[table, per_channel] = row
+            print(*row, sep=" | ", flush=True)
+    return rows
 
 
 @click.command(help=__doc__)
 @click.option("--shared", type=click.Path(path_type=Path, exists=True), required=True, help="Models and data.")
 @click.option("--images", "count", type=int, default=10_000, show_default=True, help="Most images to evaluate.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the table here.")
-def main(shared: Path, count: int, out: Path | None) -> None:
-    """Measure every task."""
-    heads = ["model", "images", "float32", *METHODS, *(f"{method}, a tensor" for method in METHODS)]
-    rows = [heads, ["---"] * len(heads), *(measured(task, shared, count) for task in TASKS)]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-    print(table)
+@click.option("--model", "models", multiple=True, metavar="TEXT", help="Only models whose name contains this.")
+@click.option("--table", "tables", multiple=True, type=click.Choice(list(COLUMNS)), help="Only this table.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the tables here.")
+def main(shared: Path, count: int, models: Sequence[str], tables: Sequence[str], out: Path | None) -> None:
+    """Measure the tasks."""
+    tables = tables or list(COLUMNS)
+    chosen = [task for task in TASKS if not models or any(text in task.model for text in models)]
+    rows = [rows_of(task, shared, count, tables) for task in chosen]
+    text = ""
+    for table in tables:
+        for per_channel in (True, False):
+            heads = ["model", "images", "float32", *COLUMNS[table]]
+            lines = [heads, ["---"] * len(heads), *(row[table, per_channel] for row in rows)]
+            text += f"\nOne scale {'an output channel' if per_channel else 'a weight tensor'}:\n\n"
+            text += "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    print(text)
     if out is not None:
-        write_text(out, table)
+        write_text(out, text)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cnnc.ir import Array
 
@@ -60,11 +61,13 @@ def weight_scales(weights: Array, axis: int | None) -> Array:
 
 def store_weights(weights: Array, scales: Array, axis: int | None) -> Array:
     """Signed bytes of the weights, rounded half to even."""
-    shape = [1] * weights.ndim
-    if axis is not None:
-        shape[axis] = -1
-    steps = weights.astype(np.float64) / scales.astype(np.float64).reshape(shape if axis is not None else ())
+    steps = weights.astype(np.float64) / along(scales.astype(np.float64), axis, weights.ndim)
     return np.clip(np.rint(steps), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
+
+
+def along(scales: NDArray[np.float64], axis: int | None, rank: int) -> NDArray[np.float64]:
+    """Scales in the shape in which they multiply weights: [1, ..., OC, ..., 1], or no axes for one in all."""
+    return scales.reshape(() if axis is None else [-1 if index == axis else 1 for index in range(rank)])
 
 
 def store_bias(bias: Array, scales: Array) -> Array:

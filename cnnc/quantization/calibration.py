@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from cnnc.compiler import CompiledModel, compile_graph
 from cnnc.compiler import Options as CompileOptions
 from cnnc.errors import InputError
@@ -35,13 +37,10 @@ def activation_ranges(
     names = [value.name for value in values]
     observed = Observed(graph, names)
     extremes = {name: Extremes() for name in names}
-    count = 0
     for count, arrays in enumerate(observed.batches(samples), start=1):
         for name, seen in extremes.items():
             seen.see(arrays[name], name)
         progress("extremes", count)
-    if not count:
-        raise InputError("there are no samples to calibrate on", hint="give at least one batch")
     histograms: dict[str, Histogram] = {}
     if needs_histogram(settings):
         histograms = {name: Histogram(seen.range) for name, seen in extremes.items()}
@@ -70,7 +69,19 @@ class Observed:
         self.model: CompiledModel = compile_graph(graph, CompileOptions(1))
 
     def batches(self, samples: Samples) -> Iterator[dict[str, Array]]:
-        """The values on each batch. Graph inputs are given as they are fed."""
+        """The values on each batch. Graph inputs are given as they are fed.
+
+        Raises:
+            InputError: there are no samples, or they do not fit the model's inputs.
+        """
+        seen = False
         for batch in samples():
+            if not isinstance(batch, Mapping):
+                what = f"a batch is {type(batch).__name__}, not a mapping from names of inputs to arrays"
+                raise InputError(what, where="samples", hint='give batches such as {"input": array}')
+            seen = seen or all(np.size(array) for array in batch.values())
             fed = {name: array for name, array in batch.items() if name in self.names}
             yield {**fed, **self.model.run(dict(batch))}
+        if not seen:
+            hint = "give at least one; a function must give them anew each time that it is called"
+            raise InputError("there are no samples to calibrate on", where="samples", hint=hint)

@@ -55,7 +55,11 @@ class Moments:
 def input_moments(
     graph: Graph, layers: Sequence[Node], samples: Samples, progress: Progress = lambda what, done: None
 ) -> dict[str, Moments]:
-    """Moments of what each layer reads on the samples, by the name of its result. All of ``layers`` have rows."""
+    """Moments of what each layer reads on the samples, by the name of its result. All of ``layers`` have rows.
+
+    Raises:
+        InputError: there are no samples, or they do not fit the model's inputs.
+    """
     if not layers:
         return {}
     generator = np.random.default_rng(0)
@@ -63,11 +67,9 @@ def input_moments(
     inputs = list(dict.fromkeys(layer.input(0).name for layer in layers))
     for index, arrays in enumerate(Observed(graph, inputs).batches(samples), start=1):
         for layer, total in sums.items():
-            x = arrays[layer.input(0).name]
-            count = len(x) if x.ndim else 1
-            total.add(input_rows(layer, x, ROWS * max(count, 1), generator))
+            total.add(input_rows(layer, arrays[layer.input(0).name], ROWS, generator))
         progress("moments", index)
-    return {layer.output.name: total.moments() for layer, total in sums.items() if total.count}
+    return {layer.output.name: total.moments() for layer, total in sums.items()}
 
 
 class _Sums:

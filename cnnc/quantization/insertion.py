@@ -30,7 +30,8 @@ def insert_pairs(
     for layer in placement.layers:
         stored = weights.get(layer.output.name)
         if stored is not None:
-            _store_layer(graph, layer, scales[layer.input(0)], stored)
+            input_scale = scales[layer.input(0)]
+            _store_layer(graph, layer, input_scale, stored.for_input(input_scale))
 
 
 def _store_activation(graph: Graph, value: Value, affine: Affine) -> Value:

@@ -52,28 +52,30 @@ def layer_weights(layer: Node, rows: Array) -> Array:
 
 
 def input_rows(layer: Node, x: Array, most: int, generator: np.random.Generator) -> Array:
-    """Rows [G, R, K] that the layer reads of its input, at random places if there are more than ``most``.
+    """Rows [G, R, K] that the layer reads of its input: of each sample ``most`` at random places, or all there are.
 
     Args:
         x: [N, C, spatial...] for a conv, [..., K] or (gemm with transA) [K, R] for a product.
     """
     if layer.op != "conv":
         matrix = x.T if getattr(layer.attrs, "transA", 0) else x.reshape(-1, x.shape[-1])
-        return matrix[_chosen(len(matrix), most, generator)][None]
+        samples = len(x) if x.ndim > 2 else len(matrix)
+        return matrix[_chosen(len(matrix), most * samples, generator)][None]
     attrs: Any = layer.attrs
     weights = layer.input(1).array
     assert weights is not None
     window = resolve_window(x.shape[2:], weights.shape[2:], attrs.strides, attrs.dilations, attrs.pads, attrs.auto_pad)
     padded = pad_for(x, window, 0.0)
     output = numbers(window.output)
-    places = _chosen(len(x) * int(np.prod(output)), most, generator)
-    sample, *position = np.unravel_index(places, (len(x), *output))
+    # The same places in every sample, in the order of memory: elements of a plane lie together, those of a row do not.
+    places = np.unravel_index(_chosen(int(np.prod(output)), most, generator), output)
+    at: Any = (slice(None), slice(None), *places)
     taps = list(itertools.product(*(range(size) for size in weights.shape[2:])))
-    rows: Array = np.empty((len(places), x.shape[1], len(taps)), x.dtype)
+    columns: Array = np.empty((x.shape[1], len(taps), len(x), len(places[0])), x.dtype)
     for index, tap in enumerate(taps):
-        rows[:, :, index] = np.moveaxis(tap_view(padded, window, tap), 1, -1)[sample, *position]
-    rows = rows.reshape(len(places), attrs.group, -1)
-    return rows.transpose(1, 0, 2)
+        columns[:, index] = tap_view(padded, window, tap)[at].swapaxes(0, 1)
+    by_group = columns.reshape(attrs.group, x.shape[1] // attrs.group * len(taps), len(x) * len(places[0]))
+    return by_group.transpose(0, 2, 1)
 
 
 def input_blocks(size: int) -> tuple[slice, ...]:

@@ -51,10 +51,10 @@ def test_places_are_drawn_from_many() -> None:
     data = random(2, 3, 8, 8)
     layer = conv(data.shape, random(1, 3, 1, 1))
     [rows] = input_rows(layer, data, 20, np.random.default_rng(1))
-    assert rows.shape == (20, 3)
+    assert rows.shape == (40, 3)
     everywhere = {tuple(row) for row in np.moveaxis(data, 1, -1).reshape(-1, 3).tolist()}
     drawn = {tuple(row) for row in rows.tolist()}
-    assert len(drawn) == 20 and drawn <= everywhere
+    assert len(drawn) == 40 and drawn <= everywhere
 
 
 @pytest.mark.parametrize("size", [1, 10, 11, 21, 30])
