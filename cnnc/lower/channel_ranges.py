@@ -16,7 +16,6 @@ from cnnc.ir import Graph, Node, Value
 from cnnc.ops.blocking import channel_runs
 from cnnc.ops.byte_table import TABLE_OPS
 from cnnc.ops.elementwise_chain import CHAIN_OPS
-from cnnc.ops.quantized_operands import BYTES
 
 _STEPS_OVER_GAPS = (
     CHAIN_OPS
@@ -26,9 +25,11 @@ _STEPS_OVER_GAPS = (
         "conv_transpose",
         "max_pool",
         "average_pool",
+        "channel_shuffle",
         "concat",
         "dequantize_linear",
         "elementwise_chain",
+        "gather",
         "q_linear_add",
         "q_linear_average_pool",
         "q_linear_conv",
@@ -37,12 +38,11 @@ _STEPS_OVER_GAPS = (
         "quantize_linear",
         "resize",
         "scale_shift",
+        "slice",
+        "split",
     }
 )
 """Ops whose kernels read and write ranges of channels."""
-
-_MOVES = frozenset({"channel_shuffle", "gather", "slice", "split"})
-"""Ops of which only the kernels for bytes do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def _joined(pieces: list[Value], ranges: dict[Value, ChannelRange]) -> ChannelRa
 
 def _may_be_range(graph: Graph, value: Value) -> bool:
     producer = value.producer
-    if producer is None or graph.is_output(value) or not _steps_over_gaps(producer):
+    if producer is None or graph.is_output(value) or producer.op not in _STEPS_OVER_GAPS:
         return False
     if producer.op in ("slice", "split") and aligned_pieces(producer) is not None:
         return False  # it may lie in the tensor that it is cut from
@@ -115,11 +115,7 @@ def _may_be_range(graph: Graph, value: Value) -> bool:
 
 def may_be_read_in_range(graph: Graph, value: Value) -> bool:
     """Whether every reader of ``value`` can step over gaps, and none is the caller."""
-    return not graph.is_output(value) and all(_steps_over_gaps(user) for user in value.users)
-
-
-def _steps_over_gaps(node: Node) -> bool:
-    return node.op in _STEPS_OVER_GAPS or (node.op in _MOVES and node.output.type.dtype in BYTES)
+    return not graph.is_output(value) and all(user.op in _STEPS_OVER_GAPS for user in value.users)
 
 
 def aligned_pieces(node: Node) -> list[int] | None:

@@ -83,7 +83,7 @@ def gather_call(builder: ProgramBuilder, source: Value, target: Value, channels:
     wanted = np.where(table >= 0, source_lanes[np.array(channels)][table], -1).astype(np.int32)
     if target.type.dtype in BYTES:
         return _byte_gather_call(builder, source, target, wanted)
-    x = builder.argument(source)
+    x = builder.argument(source, gaps=True)
     sizes = layout_blocked_lanes.arguments(
         target.type.shape[0],
         source.type.layout.physical_channels(_channels(source.type)) // lanes,
@@ -92,9 +92,10 @@ def gather_call(builder: ProgramBuilder, source: Value, target: Value, channels:
     )
     buffers = {
         "x": x,
-        "y": builder.result(target),
+        "y": builder.result(target, gaps=True),
         "map": BufferArg(builder.constant(wanted, "lanes")),
     }
+    sizes |= {"x_gap": builder.gap(source), "y_gap": builder.gap(target)}
     return builder.call(Variant.of("layout.blocked_lanes", lanes=lanes), buffers, sizes)
 
 

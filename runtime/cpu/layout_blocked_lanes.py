@@ -3,7 +3,8 @@
 x is [N, x_blocks, S, L], y is [N, y_blocks, S, L], both float32, L the target's lanes and the parameter ``lanes``. The
 buffer ``map`` holds an int32 for each lane of y: the lane of x it is copied from, -1 for a pad lane (becomes 0), or -2
 for a lane that stays as it is (another piece of the concat writes it).
-x and y must not overlap.
+x and y must not overlap. ``x_gap`` and ``y_gap`` are the elements between two images, for ranges of channels of larger
+tensors.
 
 Work item: 256 positions of one block of y; the lanes that come from one block of x are moved together.
 """
@@ -21,8 +22,9 @@ _KEEP = -2
 
 
 def arguments(batch: Dim, x_blocks: Dim, y_blocks: Dim, positions: Dim) -> dict[str, Dim]:
-    """Size slots: N, blocks of either tensor, S."""
-    return {"batch": batch, "x_blocks": x_blocks, "y_blocks": y_blocks, "positions": positions}
+    """Size slots: N, blocks of either tensor, S; no gaps."""
+    sizes = {"batch": batch, "x_blocks": x_blocks, "y_blocks": y_blocks, "positions": positions}
+    return {**sizes, "x_gap": 0, "y_gap": 0}
 
 
 def _items(sizes: Mapping[str, Dim], params: Params) -> Dim:
@@ -31,10 +33,14 @@ def _items(sizes: Mapping[str, Dim], params: Params) -> Dim:
 
 def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     lanes = int(params["lanes"])
-    plane = 4 * lanes * sizes["batch"] * sizes["positions"]
+    batch, plane = sizes["batch"], lanes * sizes["positions"]
+    stops = {
+        name: 4 * (batch * sizes[f"{name}_blocks"] * plane + (batch - 1) * sizes[f"{name}_gap"]) if batch else 0
+        for name in ("y", "x")
+    }
     return (
-        Access("y", 0, plane * sizes["y_blocks"], True),
-        Access("x", 0, plane * sizes["x_blocks"], False),
+        Access("y", 0, stops["y"], True),
+        Access("x", 0, stops["x"], False),
         Access("map", 0, 4 * lanes * sizes["y_blocks"], False),
     )
 
@@ -52,14 +58,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     def layout_blocked_lanes(args: Any, begin: int, end: int, scratch: int) -> None:
         y, x, lane_map = args[0], args[1], args[2]
-        x_blocks, y_blocks, positions = args[4], args[5], args[6]
+        x_blocks, y_blocks, positions, x_gap, y_gap = args[4], args[5], args[6], args[7] * 4, args[8] * 4
         chunks = (positions + _POSITIONS - 1) // _POSITIONS
         indices, mask, owners = scratch, scratch + 4 * lanes, scratch + 8 * lanes
         for item in range(begin, end):
             rest, first = item // chunks, item % chunks * _POSITIONS
             image, block = rest // y_blocks, rest % y_blocks
             count = min(_POSITIONS, positions - first)
-            result = y + ((image * y_blocks + block) * positions + first) * pixel
+            result = y + ((image * y_blocks + block) * positions + first) * pixel + image * y_gap
+            source = x + (image * x_blocks * positions + first) * pixel + image * x_gap
             row = lane_map + 4 * block * lanes
             for lane in range(lanes):
                 wanted = read(row + 4 * lane)
@@ -78,7 +85,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 if owner < 0:
                     clear(result, mask, count)
                 else:
-                    merge(result, x + ((image * x_blocks + owner) * positions + first) * pixel, indices, mask, count)
+                    merge(result, source + owner * positions * pixel, indices, mask, count)
 
     return layout_blocked_lanes
 
@@ -86,7 +93,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 KERNEL = KernelDef(
     name="layout.blocked_lanes",
     buffers=("y", "x", "map"),
-    sizes=("batch", "x_blocks", "y_blocks", "positions"),
+    sizes=("batch", "x_blocks", "y_blocks", "positions", "x_gap", "y_gap"),
     build=_build,
     items=_items,
     footprint=_footprint,

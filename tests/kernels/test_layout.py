@@ -89,6 +89,24 @@ def test_channel_shuffle(target, positions):
     np.testing.assert_array_equal(y, to_blocked(np.ascontiguousarray(source[:, order]), lanes, pad=0))
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
+def test_channels_of_a_range_of_channels(target):
+    """Both tensors lie in larger ones: their images are apart."""
+    lanes, channels, positions, gaps = target.lanes, 38, 49, {"x_gap": 2 * target.lanes, "y_gap": 3 * target.lanes}
+    source, order = _random(2, channels, positions), np.random.default_rng(1).permutation(38)[:20]
+    blocks, y_blocks = -(-channels // lanes), -(-20 // lanes)
+    lane_map = np.full(y_blocks * lanes, -1, np.int32)
+    lane_map[:20] = order
+    images = to_blocked(source, lanes, pad=np.nan).reshape(2, -1)
+    x = np.concatenate([np.pad(image, (0, gaps["x_gap"]), constant_values=np.nan) for image in images])
+    size = y_blocks * positions * lanes
+    sizes = layout_blocked_lanes.arguments(2, blocks, y_blocks, positions) | gaps
+    variant = Variant.of("layout.blocked_lanes", lanes=lanes)
+    y = run(variant, {"y": poison((2 * size + gaps["y_gap"],)), "x": x, "map": lane_map}, sizes, target)["y"]
+    expected = to_blocked(np.ascontiguousarray(source[:, order]), lanes, pad=0).reshape(2, -1)
+    np.testing.assert_array_equal(np.stack([y[:size], y[-size:]]), expected)
+
+
 def test_concat_at_an_unaligned_offset():
     """Channels 0..6 come from one tensor, 7..25 from another; both calls leave each other's lanes alone."""
     first, second = _random(2, 7, 70), -_random(2, 19, 70)

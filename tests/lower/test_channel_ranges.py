@@ -133,3 +133,15 @@ def test_split_inside_a_block_gathers_lanes(graph: Graph) -> None:
     sizes = graph.add_constant(np.array([7, 13]), "sizes")
     first, second = graph.add_node("split", [whole, sizes], OPS["split"].attrs(axis=1), outputs=2).outputs
     check(graph, concat(graph, [conv(graph, second, 8, rng), conv(graph, first, 16, rng)]))
+
+
+def test_gathered_channels_are_written_in_place(graph: Graph) -> None:
+    rng = np.random.default_rng(9)
+    shuffled = graph.add_node(
+        "channel_shuffle", [conv(graph, graph.inputs[0], 24, rng)], OPS["channel_shuffle"].attrs(groups=2)
+    ).output
+    sizes = graph.add_constant(np.array([12, 12]), "sizes")
+    kept, processed = graph.add_node("split", [shuffled, sizes], OPS["split"].attrs(axis=1), outputs=2).outputs
+    joined = concat(graph, [kept, conv(graph, processed, 12, rng)])
+    steps = check(graph, conv(graph, joined, 9, rng))
+    assert [step.op for step in steps if step.op not in ("conv", "convert_layout")] == ["gather", "gather"]
