@@ -187,7 +187,7 @@ def time_winograd(layer: Layer) -> tuple[str, float]:
     sizes |= {"OW": out, "KD": 1, "SD": 1, "DD": 1, "DH": 1, "DW": 1, "PD": 0, "PH": pad, "PW": pad, "alpha": 0}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments), "beta": 0}
     sizes |= {"weight_floats": packed.weights.size, "column_tiles": tiling.column_tiles}
-    sizes |= {"chunk_tiles": tiling.chunk_tiles, "oc_tiles": tiling.oc_tiles}
+    sizes |= {"chunk_tiles": tiling.chunk_tiles, "oc_tiles": tiling.oc_tiles, "fill": 0}
     options: dict[str, int | str] = {"out_rows": outputs[0], "out_columns": outputs[1], "lanes": lanes, "residual": 0}
     options |= {"window_rows": layer.window, "window_columns": layer.window, "activation": "relu"}
     options |= {"columns": tiling.columns, "blocks": tiling.blocks} | ({"taps": 1} if tiling.taps else {})

@@ -31,6 +31,8 @@ from cnnc.runtime.kernel import Variant
 NAME = "conv.f32.blocked.winograd"
 _OUTPUTS = {"f2": (2,), "f4": (4,), "auto": (4, 3, 2)}
 """Outputs of a tile along an axis by choice; fewer if there are no points for so many with the window."""
+WINDOW_SIZES = "D H W OD OH OW KD SD DD DH DW PD PH PW".split()
+"""What the kernel takes of ``window_sizes``."""
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -90,7 +92,7 @@ def _layer(node: Node, machine: Machine) -> WinogradLayer:
         max(1, shapes.blocks_in // conv_attrs(node).group),
         shapes.blocks_out,
         shapes.lanes,
-        machine,
+        machine=machine,
     )
 
 
@@ -113,7 +115,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
         )
     buffers, sizes = packed_operands(node, builder, shapes, packed)
     window: dict[str, Dim] = window_sizes(shapes)
-    sizes |= {name: window[name] for name in "D H W OD OH OW KD SD DD DH DW PD PH PW".split()}
+    sizes |= {name: window[name] for name in WINDOW_SIZES} | {"fill": 0}
     sizes |= {"column_tiles": tiling.column_tiles, "chunk_tiles": tiling.chunk_tiles, "oc_tiles": tiling.oc_tiles}
     variant = Variant.of(
         NAME,

@@ -18,7 +18,7 @@ from cnnc.ops.quantized_layer import QuantizedLayer, quantized_conv
 from cnnc.ops.window import window_of
 from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_depthwise_bytes import byte_parts
-from cnnc.runtime.cpu.conv_packing import QUAD, pack_byte_weights
+from cnnc.runtime.cpu.conv_packing import QUAD, PackedWeights, pack_byte_weights
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, DepthwiseTiling, rank_conv_tilings, rank_depthwise_tilings
 from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, rank_pointwise_tilings, tail_halves
 from cnnc.runtime.jit.target import has_byte_products
@@ -30,22 +30,22 @@ _BYTES_OF_WORD = 0x01010101
 _MOST_RANKED = 1000  # tilings, of which all are ranked
 
 
-def _attrs(node: Node) -> QuantizedConvAttrs:
+def quantized_attrs(node: Node) -> QuantizedConvAttrs:
     assert isinstance(node.attrs, QuantizedConvAttrs)
     return node.attrs
 
 
-def _layer(node: Node) -> QuantizedLayer:
+def layer_constants(node: Node) -> QuantizedLayer:
     layer = quantized_conv(node)
     assert isinstance(layer, QuantizedLayer)
     return layer
 
 
-def _shapes(node: Node) -> ConvShapes:
-    return shapes_of(node.input(0).type, node.input(3).type, node.output.type, _attrs(node))
+def quantized_shapes(node: Node) -> ConvShapes:
+    return shapes_of(node.input(0).type, node.input(3).type, node.output.type, quantized_attrs(node))
 
 
-def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def blocked_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     layer = quantized_conv(node)
     if isinstance(layer, str):
         return layer
@@ -55,17 +55,17 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return "its output channels lie in several pieces" if node.output.type.layout.pieces else None
 
 
-def _product_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def product_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     """Why quads of int8 weights do not compute it."""
-    reason = _refusal(node, builder)
-    if reason is None and _layer(node).weights.dtype != np.int8:
+    reason = blocked_refusal(node, builder)
+    if reason is None and layer_constants(node).weights.dtype != np.int8:
         return "its weights without their zero point do not fit int8"
     return reason
 
 
 def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = _product_refusal(node, builder)
-    if reason is None and not _shapes(node).is_pointwise:
+    reason = product_refusal(node, builder)
+    if reason is None and not quantized_shapes(node).is_pointwise:
         return "it has a window, a stride or padding"
     return reason
 
@@ -84,9 +84,14 @@ def _word_blocks(shapes: ConvShapes, groups: int) -> int:
     return max(1, -(-shapes.blocks_in // (groups * QUAD)))
 
 
+def _filled(shapes: ConvShapes, groups: int) -> float:
+    """The share of these blocks that there are channels for."""
+    return max(1, shapes.blocks_in // groups) / (QUAD * _word_blocks(shapes, groups))
+
+
 def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, PointwiseTiling]]:
-    shapes = _shapes(node)
-    blocks = _word_blocks(shapes, _attrs(node).group)
+    shapes = quantized_shapes(node)
+    blocks = _word_blocks(shapes, quantized_attrs(node).group)
     batch = typical(node.output.type.shape[0], 1)
     pixels = typical(product(shapes.source))
     ranked = rank_pointwise_tilings(pixels, blocks, shapes.out_channels, shapes.lanes, batch, _MOST_RANKED)
@@ -94,9 +99,9 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
 
 
 def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling) -> None:
-    shapes = _shapes(node)
+    shapes = quantized_shapes(node)
     tail = tail_halves(shapes.out_channels, tiling.blocks, shapes.lanes)
-    buffers, sizes = _operands(node, builder, shapes, tiling.blocks, tail * shapes.lanes // 2)
+    buffers, sizes = packed_operands(node, builder, shapes, _packed(node, tiling.blocks, tail * shapes.lanes // 2))
     buffers |= {"input_scale": 0, "input_shift": 0}
     sizes |= {"pixels": product(shapes.source), "slab_tiles": tiling.slab_tiles}
     sizes |= {"pixel_tiles": tiling.pixel_tiles, "oc_tiles": tiling.oc_tiles}
@@ -106,28 +111,28 @@ def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling
 
 
 def _direct_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, ConvTiling]]:
-    shapes = _shapes(node)
+    shapes = quantized_shapes(node)
     ranked = rank_conv_tilings(
         [typical(size) for size in shapes.result],
         shapes.kernel,
         shapes.strides,
         shapes.dilations,
-        _word_blocks(shapes, _attrs(node).group),
+        _word_blocks(shapes, quantized_attrs(node).group),
         shapes.blocks_out,
         shapes.lanes,
         shapes.lanes,
         typical(node.output.type.shape[0], 1),
         _MOST_RANKED,
     )
-    return [(cost, tile) for cost, tile in ranked if _fits(tile.rows * tile.columns, tile.blocks, builder.target)][
-        :count
-    ]
+    filled = _filled(shapes, quantized_attrs(node).group)
+    fitting = [(cost, tile) for cost, tile in ranked if _fits(tile.rows * tile.columns, tile.blocks, builder.target)]
+    return [(cost * filled, tile) for cost, tile in fitting[:count]]
 
 
 def _emit_direct(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
-    shapes = _shapes(node)
-    buffers, sizes = _operands(node, builder, shapes, tiling.blocks)
-    sizes |= window_sizes(shapes) | {"fill": (_layer(node).x_zero & 255) * _BYTES_OF_WORD}
+    shapes = quantized_shapes(node)
+    buffers, sizes = packed_operands(node, builder, shapes, _packed(node, tiling.blocks))
+    sizes |= window_sizes(shapes) | {"fill": padding_word(node)}
     sizes |= {"row_tiles": tiling.row_tiles, "column_tiles": tiling.column_tiles, "oc_tiles": tiling.oc_tiles}
     params: dict[str, int | str] = {"rows": tiling.rows, "input_block": shapes.lanes}
     _emit(node, builder, "conv.u8.blocked.direct", tiling, buffers, sizes, params)
@@ -147,19 +152,36 @@ def _emit(
         columns=tiling.columns,
         blocks=tiling.blocks,
         lanes=node.output.type.layout.block,
-        **_element_params(node),
+        **element_params(node),
         **params,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
-def _element_params(node: Node) -> dict[str, int | str]:
+def padding_word(node: Node) -> int:
+    """32 bits of zero points."""
+    return (layer_constants(node).x_zero & 255) * _BYTES_OF_WORD
+
+
+def input_lanes(node: Node) -> Sequence[int]:
+    """The physical lane of each channel."""
+    x = node.input(0).type
+    assert isinstance(x.shape[1], int)
+    return x.layout.lanes(x.shape[1])
+
+
+def _packed(node: Node, blocks: int, tail_lanes: int = 0) -> PackedWeights:
+    weights, lanes = layer_constants(node).weights, quantized_shapes(node).lanes
+    return pack_byte_weights(weights, lanes, blocks, quantized_attrs(node).group, input_lanes(node), tail_lanes)
+
+
+def element_params(node: Node) -> dict[str, int | str]:
     return {"element": node.input(0).type.dtype.value, "activation": "requantize", "residual": 0}
 
 
 def _epilogue_buffers(node: Node, builder: ProgramBuilder, shapes: ConvShapes) -> dict[str, BufferArg | int]:
     """Bias and factors, one a lane of the output."""
-    layer = _layer(node)
+    layer = layer_constants(node)
     where = node.output.type.layout.lanes(shapes.out_channels)
     room = shapes.blocks_out * shapes.lanes
     bias, factors = np.zeros(room, np.int32), np.zeros(room, np.float32)
@@ -172,21 +194,16 @@ def _epilogue_buffers(node: Node, builder: ProgramBuilder, shapes: ConvShapes) -
 
 
 def _epilogue_sizes(node: Node, builder: ProgramBuilder) -> dict[str, Dim]:
-    layer = _layer(node)
+    layer = layer_constants(node)
     gaps = {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output), "residual_gap": 0}
     return {"alpha": layer.y_zero, "beta": layer.y_least, **gaps}
 
 
-def _operands(
-    node: Node, builder: ProgramBuilder, shapes: ConvShapes, blocks: int, tail_lanes: int = 0
+def packed_operands(
+    node: Node, builder: ProgramBuilder, shapes: ConvShapes, packed: PackedWeights
 ) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
     """Buffers and sizes that the kernels share."""
-    layer, x, y = _layer(node), node.input(0).type, node.output.type
-    channels = x.shape[1]
-    assert isinstance(channels, int)
-    packed = pack_byte_weights(
-        layer.weights, shapes.lanes, blocks, _attrs(node).group, x.layout.lanes(channels), tail_lanes
-    )
+    y = node.output.type
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
@@ -201,31 +218,31 @@ def _operands(
 
 
 def _depthwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = _refusal(node, builder)
+    reason = blocked_refusal(node, builder)
     if reason is not None:
         return reason
     x, y = node.input(0).type, node.output.type
-    if not _attrs(node).group == x.shape[1] == y.shape[1]:
+    if not quantized_attrs(node).group == x.shape[1] == y.shape[1]:
         return "it is not one filter a channel"
     if x.layout != y.layout:
         return "input and output have different layouts"
     if x.dtype is not DType.U8:
         return f"its input is {x.dtype.value}, not u8"
-    window = window_of(_attrs(node), x.shape[2:], node.input(3).type.shape[2:])
-    if _layer(node).x_zero and any(pad != 0 for pad in (*window.begins, *window.ends)):
+    window = window_of(quantized_attrs(node), x.shape[2:], node.input(3).type.shape[2:])
+    if layer_constants(node).x_zero and any(pad != 0 for pad in (*window.begins, *window.ends)):
         return "its padding stands for another value than 0"
     return None
 
 
 def _depthwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, DepthwiseTiling]]:
-    shapes = _shapes(node)
+    shapes = quantized_shapes(node)
     depth, height, width = (typical(size) for size in shapes.result)
     planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * depth
     return rank_depthwise_tilings(height, width, planes, math.prod(shapes.kernel), shapes.lanes, count)
 
 
 def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling) -> None:
-    shapes, layer, y = _shapes(node), _layer(node), node.output.type
+    shapes, layer, y = quantized_shapes(node), layer_constants(node), node.output.type
     weights, parts = byte_parts(layer.weights)
     packed = pack_depthwise(weights, shapes.lanes, y.layout.lanes(shapes.out_channels), shapes.blocks_out, np.int32)
     fast = (shapes.kernel[2], shapes.strides[2]) in FAST_WINDOWS and shapes.dilations[2] == 1
@@ -243,7 +260,7 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling
     if parts > 1:
         window["parts"] = parts
     variant = Variant.of(
-        "conv.u8.blocked.depthwise", columns=tiling.columns, lanes=shapes.lanes, **window, **_element_params(node)
+        "conv.u8.blocked.depthwise", columns=tiling.columns, lanes=shapes.lanes, **window, **element_params(node)
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
@@ -256,6 +273,6 @@ RULES = {
         TiledRule(
             "conv.u8.blocked.pointwise", PointwiseTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise
         ),
-        TiledRule("conv.u8.blocked.direct", ConvTiling, _product_refusal, _direct_tilings, _emit_direct),
+        TiledRule("conv.u8.blocked.direct", ConvTiling, product_refusal, _direct_tilings, _emit_direct),
     ),
 }

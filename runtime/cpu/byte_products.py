@@ -46,11 +46,23 @@ def weight_quads(b: VectorBuilder, lanes: ir.Value) -> Quads:
 def add_quad_products(b: VectorBuilder, weights: Quads, inputs: Quads, total: ir.Value) -> ir.Value:
     """``total`` and the four products of each lane."""
     if weights.even is None or weights.odd is None:
-        name = f"llvm.x86.avx512.vpdpbusd.{8 * b.target.vector_bytes}"
-        function = b.declare(name, ir.FunctionType(b.integers, [b.integers] * 3))
-        return b.ir.call(function, [total, inputs.packed, weights.packed])
+        return _dot_product(b, "vpdpbusd", weights.packed, inputs.packed, total)
     total = b.int_add(total, _pair_products(b, inputs.even, weights.even))
     return b.int_add(total, _pair_products(b, inputs.odd, weights.odd))
+
+
+def add_int16_products(b: VectorBuilder, weights: ir.Value, inputs: ir.Value, total: ir.Value) -> ir.Value:
+    """``total`` and the two products of the signed 16-bit halves of each lane, modulo 2^32."""
+    if has_byte_products(b.target):
+        return _dot_product(b, "vpdpwssd", weights, inputs, total)
+    return b.int_add(total, _pair_products(b, inputs, weights))
+
+
+def _dot_product(b: VectorBuilder, name: str, weights: ir.Value, inputs: ir.Value, total: ir.Value) -> ir.Value:
+    function = b.declare(
+        f"llvm.x86.avx512.{name}.{8 * b.target.vector_bytes}", ir.FunctionType(b.integers, [b.integers] * 3)
+    )
+    return b.ir.call(function, [total, inputs, weights])
 
 
 def _halves(b: VectorBuilder, lanes: ir.Value, shift: Callable[[ir.Value, ir.Value], ir.Value]) -> ir.Value:

@@ -16,8 +16,9 @@ from cnnc.types import DType
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
-    """``weights``: float32, per output tile [segment][KD][KH][KW][input lane][block][lane]; or int8 or bfloat16, as the
-    words that [segment][KD][KH][KW][word][block][lane][step] make up, a word being 4 or 2 neighbouring input lanes.
+    """``weights``: float32, per output tile [segment][KD][KH][KW][input lane][block][lane]; or int8, int16 or bfloat16,
+    as the words that [segment][KD][KH][KW][word][block][lane][step] make up, a word being 4 or 2 neighbouring input
+    lanes.
 
     ``segments``: int64 rows of three. First one per output tile: (first segment, segments, offset into ``weights`` in
     words of four bytes); then the segments: (channel block, first lane, lanes), or words for lanes.
@@ -89,7 +90,15 @@ def fills_pairs(input_lanes: Sequence[int], groups: int = 1) -> bool:
 
 
 PAIR = 2
-"""Input channels of a step of bfloat16."""
+"""Input channels of a step of bfloat16 or int16."""
+
+
+def pack_pair_weights(
+    w: NDArray[Any], lanes: int, blocks: int, groups: int = 1, input_lanes: Sequence[int] | None = None
+) -> PackedWeights:
+    """As ``pack_weights``, as int16 for tiles that read a blocked input by pairs; lanes without a channel weigh 0."""
+    return _pack(np.asarray(w, np.int16), lanes, blocks, groups, input_lanes, lanes, 0, PAIR)
+
 
 QUAD = 4
 """Input channels of a step of bytes."""
@@ -223,7 +232,7 @@ def pack_channels(values: NDArray[Any] | None, channels: int, lanes: int) -> NDA
 
 
 def _runs(word_of: NDArray[Any], words: int, is_plain: bool) -> list[tuple[int, int, int]]:
-    """Ascending words (input lanes, or quads) as (channel block, first word in the block, consecutive words).
+    """Ascending words (input lanes, quads or pairs) as (channel block, first word in the block, consecutive words).
 
     A block has ``words``. Blocks of a plain input, of one lane, are joined, to as many as a tile sums in one chain.
     """

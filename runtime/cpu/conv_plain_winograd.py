@@ -107,19 +107,22 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.plain_winograd_transform import COLUMN_ARGS, emit_column_transform
     from cnnc.runtime.cpu.tile import TILE_ARGS, Tile, emit_tile
     from cnnc.runtime.cpu.vector import constant, intrinsic
+    from cnnc.runtime.cpu.winograd_arithmetic import FloatWinograd
     from cnnc.runtime.cpu.winograd_transform import OUTPUT_ARGS, TileShape, emit_output_transform
 
     columns, blocks, stride = int(params["columns"]), int(params["blocks"]), int(params["stride"])
     outputs, taps = int(params["outputs"]), phase_taps(int(params["window"]), stride)
     shape = TileShape(1, outputs, (1, taps))
-    activation, residual_too = str(params["activation"]), bool(params["residual"])
+    activation, residual_too, arithmetic = str(params["activation"]), bool(params["residual"]), FloatWinograd()
     tile = Tile(1, columns, blocks, 4, "none", False, raw=True)
     run_tile = intrinsic(target, lambda b, *values: emit_tile(b, tile, *values), len(TILE_ARGS))
     transform_columns = intrinsic(
         target, lambda b, *values: emit_column_transform(b, outputs, taps, stride, *values), len(COLUMN_ARGS)
     )
     transform_output = intrinsic(
-        target, lambda b, *values: emit_output_transform(b, shape, activation, residual_too, *values), len(OUTPUT_ARGS)
+        target,
+        lambda b, *values: emit_output_transform(b, shape, arithmetic, activation, residual_too, *values),
+        len(OUTPUT_ARGS),
     )
     register_columns, register_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes, vector_lanes = constant(target, target.vector_bytes), constant(target, target.lanes)

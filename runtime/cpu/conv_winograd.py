@@ -23,8 +23,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div, round_up
+from cnnc.frozen_dataclass import replace
 from cnnc.runtime.cpu.conv_footprint import GAPS, conv_footprint, residual_inplace
-from cnnc.runtime.cpu.tile_table import CHAIN
+from cnnc.runtime.cpu.tile_table import CHAIN, element_bytes, element_of, pixel_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.winograd"
@@ -34,14 +35,15 @@ SIZES = (
     *("KD", "SD", "DD", "DH", "DW", "PD", "PH", "PW"),
     *("segment_count", "segment_rows", "weight_floats", "column_tiles", "chunk_tiles", "oc_tiles", "alpha", "beta"),
     *GAPS,
+    "fill",
 )
 """XB, YB: channel blocks of x and y. P*: padding before. column_tiles: register tiles of a group of Winograd tiles.
 chunk_tiles: register tiles of a chunk of output channels; oc_tiles: those of a work item, whole chunks.
 segment_count, segment_rows, weight_floats: as ``winograd_packing`` gives them. residual and slopes are 0 where the
-variant has none. Variant parameters: out_rows, out_columns (of a Winograd tile), window_rows, window_columns, columns
-(Winograd tiles of a register tile), blocks, activation, residual (0 or 1), lanes; and taps, which is 1 where the
-weights are the filter's taps and the register tile transforms them (``winograd_taps_tile``): blocks and chunk_tiles are
-then 1."""
+variant has none. fill: the 32 bits that padding is made of. Variant parameters: out_rows, out_columns (of a Winograd
+tile), window_rows, window_columns, columns (Winograd tiles of a register tile), blocks, activation, residual (0 or 1),
+lanes; and taps, which is 1 where the weights are the filter's taps and the register tile transforms them
+(``winograd_taps_tile``): blocks and chunk_tiles are then 1."""
 
 _HELD_BYTES = 64
 """At the start of scratch: what V holds, as three words (tile group counted from 1, or 0; first and last block)."""
@@ -59,17 +61,18 @@ def _odd(count: Dim) -> Dim:
     return floor_div(count, 2) * 2 + 1
 
 
+def _transformed_bytes(params: Params) -> int:
+    """Of a pixel of transformed inputs in one channel block: float32, or int16 of bytes."""
+    return int(params["lanes"]) * (4 if element_of(params) == "f32" else 2)
+
+
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
-    vector_bytes, positions = int(params["lanes"]) * 4, _tile_rows(params) * _tile_columns(params)
+    positions = _tile_rows(params) * _tile_columns(params)
     tiles = s["column_tiles"] * int(params["columns"])
-    v = _odd(s["KD"] * s["XB"] * tiles)
-    m = _odd(s["chunk_tiles"] * int(params["blocks"]) * tiles)
-    return (
-        _HELD_BYTES
-        + round_up(s["segment_count"] * s["KD"] * 24, 64)
-        + tiles * 64
-        + (v + m + 1) * (positions * vector_bytes)
-    )
+    v = _odd(s["KD"] * s["XB"] * tiles) * (positions * _transformed_bytes(params))
+    m = _odd(s["chunk_tiles"] * int(params["blocks"]) * tiles) * (positions * int(params["lanes"]) * 4)
+    table = round_up(s["segment_count"] * s["KD"] * 24, 64)
+    return _HELD_BYTES + table + tiles * 64 + round_up(positions * pixel_bytes(params), 64) + round_up(v, 64) + m
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -84,13 +87,15 @@ def _axis_tiles(size: Dim, dilation: Dim, outputs: int | str) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    x_image = s["XB"] * s["D"] * s["H"] * s["W"] * int(params["lanes"]) * 4
+    x_image = s["XB"] * s["D"] * s["H"] * s["W"] * pixel_bytes(params)
     return conv_footprint(s, params, x_image, s["OD"] * s["OH"] * s["OW"])
 
 
-def _build(target: Target, params: Params) -> Callable[..., Any]:
+def build_winograd(target: Target, params: Params) -> Callable[..., Any]:
+    """The kernel function."""
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.vector import constant, intrinsic
+    from cnnc.runtime.cpu.winograd_arithmetic import winograd_arithmetic
     from cnnc.runtime.cpu.winograd_products import PRODUCTS_ARGS, emit_products
     from cnnc.runtime.cpu.winograd_transform import (
         INPUT_ARGS,
@@ -105,18 +110,25 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     shape = TileShape(int(params["out_rows"]), int(params["out_columns"]), window)
     activation, residual_too = str(params["activation"]), bool(params["residual"])
     taps = bool(params.get("taps", 0))
+    arithmetic = winograd_arithmetic(element_of(params), taps)
     multiply = intrinsic(
-        target, lambda b, *values: emit_products(b, shape, (columns, blocks), taps, *values), len(PRODUCTS_ARGS)
+        target,
+        lambda b, *values: emit_products(b, shape, arithmetic, (columns, blocks), taps, *values),
+        len(PRODUCTS_ARGS),
     )
     transform_input = intrinsic(
-        target, lambda b, *values: emit_input_transform(b, shape, taps, *values), len(INPUT_ARGS)
+        target, lambda b, *values: emit_input_transform(b, shape, arithmetic, *values), len(INPUT_ARGS)
     )
     transform_output = intrinsic(
-        target, lambda b, *values: emit_output_transform(b, shape, activation, residual_too, *values), len(OUTPUT_ARGS)
+        target,
+        lambda b, *values: emit_output_transform(b, shape, arithmetic, activation, residual_too, *values),
+        len(OUTPUT_ARGS),
     )
     vector_lanes = constant(target, target.lanes)
     register_columns, register_blocks = constant(target, columns), constant(target, blocks)
     vector_bytes, held_bytes = constant(target, target.vector_bytes), constant(target, _HELD_BYTES)
+    map_pixel, transformed_pixel = constant(target, pixel_bytes(params)), constant(target, _transformed_bytes(params))
+    element = constant(target, element_bytes(params))
     out_rows, out_columns = constant(target, shape.rows), constant(target, shape.columns)
     input_rows, input_columns = constant(target, shape.input_rows), constant(target, shape.input_columns)
     # Positions that are multiplied at a time, and vectors of weights that a product of all positions has.
@@ -124,12 +136,13 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     weight_sets = constant(target, window[0] * window[1] if taps else shape.input_rows * shape.input_columns)
     slice_entries = constant(target, CHAIN // target.lanes if taps else 1 << 30)
     entry_sets = constant(target, window[0] * window[1] if taps else 1)
-    memory = memory_ops(target)
+    memory = memory_ops(replace(target, vector_bytes=pixel_bytes(params)))
     load_index, store_index = memory.load_index, memory.store_index
-    copy_vectors, zero_vectors, expect_writes = memory.copy_vectors, memory.zero_vectors, memory.expect_writes
+    copy_pixels, fill_pixels, expect_writes = memory.copy_vectors, memory.fill_vectors, memory.expect_writes
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         COLUMNS, BLOCKS, BYTES = register_columns(), register_blocks(), vector_bytes()
+        PIXEL, V_BYTES = map_pixel(), transformed_pixel()  # of x and y, of V; sums have BYTES
         OUT_ROWS, OUT_COLUMNS, IN_ROWS, IN_COLUMNS = out_rows(), out_columns(), input_rows(), input_columns()
         POSITIONS, STEP = IN_ROWS * IN_COLUMNS, step_positions()
         LANES, WEIGHT_SETS, ENTRY_BYTES = vector_lanes(), weight_sets(), entry_sets() * BLOCKS * BYTES
@@ -145,7 +158,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         segment_count, weight_floats = args[24], args[26]
         column_tiles, chunk_tiles, oc_tiles = args[27], args[28], args[29]
         alpha, beta = args[30], args[31]
-        x_gap, y_gap, residual_gap = args[32] * 4, args[33] * 4, args[34] * 4
+        x_gap, y_gap, residual_gap = args[32] * element(), args[33] * element(), args[34] * element()
+        fill = args[35]
 
         group_tiles = column_tiles * COLUMNS
         all_oc_tiles = YB // BLOCKS
@@ -155,16 +169,16 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         image_tiles = row_tiles * map_columns
         all_tiles = N * image_tiles
         tile_groups = (all_tiles + group_tiles - 1) // group_tiles
-        v_block = group_tiles * BYTES
-        v_position = (KD * XB * group_tiles // 2 * 2 + 1) * BYTES
+        v_block, m_block = group_tiles * V_BYTES, group_tiles * BYTES
+        v_position = (KD * XB * group_tiles // 2 * 2 + 1) * V_BYTES
         m_position = (chunk_tiles * BLOCKS * group_tiles // 2 * 2 + 1) * BYTES
         table = scratch + held_bytes()
         places = table + (segment_count * KD * 24 + 63) // 64 * 64
         patch = places + group_tiles * 64
-        v = patch + POSITIONS * BYTES
-        m = v + POSITIONS * v_position
+        v = patch + (POSITIONS * PIXEL + 63) // 64 * 64
+        m = v + (POSITIONS * v_position + 63) // 64 * 64
         set_floats = weight_floats // WEIGHT_SETS  # of all output tiles
-        x_plane, y_plane = H * W * BYTES, OH * OW * BYTES
+        x_plane, y_plane = H * W * PIXEL, OH * OW * PIXEL
         x_image, y_image = XB * D * x_plane + x_gap, YB * OD * y_plane + y_gap
 
         # V serves several items, of this call and of the worker's next, if their tiles and channels are the same.
@@ -197,12 +211,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     oy = tile_row // DH * OUT_ROWS * DH + tile_row % DH
                     ox = tile_column // DW * OUT_COLUMNS * DW + tile_column % DW
                     place = places + tile * 64
-                    store_index(place, image * x_image + ((oy - PH) * W + ox - PW) * BYTES)
+                    store_index(place, image * x_image + ((oy - PH) * W + ox - PW) * PIXEL)
                     inside = oy >= PH and oy - PH + (IN_ROWS - 1) * DH < H and ox >= PW and ox - PW + IN_COLUMNS <= W
                     store_index(place + 8, 1 if inside and DW == 1 else 0)
                     store_index(place + 16, oy - PH)
                     store_index(place + 24, ox - PW)
-                    store_index(place + 32, image * y_image + (oy * OW + ox) * BYTES)
+                    store_index(place + 32, image * y_image + (oy * OW + ox) * PIXEL)
                     store_index(place + 40, image * (residual_gap - y_gap))
                     store_index(place + 48, (OH - oy + DH - 1) // DH)
                     store_index(place + 56, (OW - ox + DW - 1) // DW)
@@ -222,25 +236,25 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         for tile in range(tiles):
                             place = places + tile * 64
                             source = plane + load_index(place)
-                            source_row = DH * W * BYTES
+                            source_row = DH * W * PIXEL
                             if load_index(place + 8) == 0:
                                 iy, ix = load_index(place + 16), load_index(place + 24)
                                 # Columns low..high-1 lie in the input.
                                 low = min(max((DW - 1 - ix) // DW, 0), IN_COLUMNS)
                                 high = max(min((W - 1 - ix) // DW + 1, IN_COLUMNS), low)
                                 for row in range(IN_ROWS):
-                                    target_row = patch + row * IN_COLUMNS * BYTES
+                                    target_row = patch + row * IN_COLUMNS * PIXEL
                                     if iy + row * DH < 0 or iy + row * DH >= H:
-                                        zero_vectors(target_row, IN_COLUMNS)
+                                        fill_pixels(target_row, IN_COLUMNS, fill)
                                         continue
-                                    zero_vectors(target_row, low)
-                                    source_pixel = source + row * source_row + low * DW * BYTES
-                                    copy_vectors(target_row + low * BYTES, source_pixel, DW * BYTES, high - low)
-                                    zero_vectors(target_row + high * BYTES, IN_COLUMNS - high)
+                                    fill_pixels(target_row, low, fill)
+                                    source_pixel = source + row * source_row + low * DW * PIXEL
+                                    copy_pixels(target_row + low * PIXEL, source_pixel, DW * PIXEL, high - low)
+                                    fill_pixels(target_row + high * PIXEL, IN_COLUMNS - high, fill)
                                 source = patch
-                                source_row = IN_COLUMNS * BYTES
+                                source_row = IN_COLUMNS * PIXEL
                             transform_input(source, source_row, target_tile, v_position)
-                            target_tile += BYTES
+                            target_tile += V_BYTES
 
             listed = -1
             entries = 0
@@ -284,13 +298,13 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                 pixel = y + (oc * BLOCKS * OD + depth) * y_plane + load_index(places + tile * 64 + 32)
                                 for _ in range(BLOCKS):
                                     for row in range(OUT_ROWS):
-                                        expect_writes(pixel + row * DH * OW * BYTES, OUT_COLUMNS * DW)
+                                        expect_writes(pixel + row * DH * OW * PIXEL, OUT_COLUMNS * DW)
                                     pixel += OD * y_plane
-                            sums = m + position * m_position + (oc - chunk_begin) * BLOCKS * v_block
+                            sums = m + position * m_position + (oc - chunk_begin) * BLOCKS * m_block
                             for number in range(0, tiles, COLUMNS):
                                 multiply(
                                     position // STEP,
-                                    v + position * v_position + number * BYTES,
+                                    v + position * v_position + number * V_BYTES,
                                     v_position,
                                     tile_weights,
                                     table + first_entry * 24,
@@ -298,13 +312,13 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                                     sums + number * BYTES,
                                     m_position,
                                     first_entry,
-                                    v_block,
+                                    m_block,
                                     tile_weights + (first_entry + slice_entries()) * LANES * ENTRY_BYTES,
                                     slice_entries() * LANES,
                                 )
 
                 for block in range(chunk_begin * BLOCKS, chunk_end * BLOCKS):
-                    tile_sums = m + (block - chunk_begin * BLOCKS) * v_block
+                    tile_sums = m + (block - chunk_begin * BLOCKS) * m_block
                     plane = y + (block * OD + depth) * y_plane
                     for tile in range(tiles):
                         place = places + tile * 64
@@ -316,8 +330,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                             slopes + block * BYTES,
                             pixel + load_index(place + 40) - y + residual,
                             pixel,
-                            DH * OW * BYTES,
-                            DW * BYTES,
+                            DH * OW * PIXEL,
+                            DW * PIXEL,
                             load_index(place + 48),
                             load_index(place + 56),
                             alpha,
@@ -328,4 +342,4 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes, inplace=residual_inplace)
+KERNEL = KernelDef(NAME, BUFFERS, SIZES, build_winograd, _items, _footprint, _scratch_bytes, inplace=residual_inplace)

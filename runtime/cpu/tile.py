@@ -45,7 +45,8 @@ class Tile:
 
     ``element``: the type of the inputs: f32, or u8 or i8 for tiles of bytes, whose ``activation`` is ``requantize``.
     Their columns, if there are several, lie one after the other in y. ``products`` is bf16 where inputs and weights
-    have been rounded to it, bf16_weights where only weights have; the results are of ``element``.
+    have been rounded to it, bf16_weights where only weights have; the results are of ``element``. Raw
+    tiles also take i16, which Winograd's method makes of bytes.
 
     ``wide``: sums are float64, two registers each. ``half``: the last block is half a vector of output channels, packed
     without room for the other half, which is neither read nor written. ``ahead``: with every step a cache line is asked
@@ -128,7 +129,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     a = dict(zip(AHEAD_ARGS, values))
     if tile.ahead:
         a["ahead"] = b.variable(a["ahead"])
-    sums = _byte_biases(b, tile, a) if tile.is_of_bytes else empty_sums(b, tile)
+    sums = _byte_biases(b, tile, a) if tile.is_of_bytes and not tile.raw else empty_sums(b, tile)
     levels = TwoLevels(b, tile, sums) if tile.has_two_levels else None
     whole = (0, tile.rows), (0, tile.columns)
     with b.loop(a["entries"]) as entry:

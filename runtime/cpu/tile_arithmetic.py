@@ -1,8 +1,8 @@
 """What a register tile computes with: float32, float64 sums of float32 products, bfloat16 summed in float32, or bytes
-summed in int32.
+or int16 summed in int32.
 
 A tile sums over *steps*: a word of 32 bits of input, broadcast to all output lanes, meets a vector of weights. For
-floats a step is one input channel. For bfloat16 it is a *pair*, and for bytes a *quad* of neighbouring input channels,
+floats a step is one input channel. For 16 bits it is a *pair*, and for bytes a *quad* of neighbouring input channels,
 each output lane with two or four weights of its own. So the addresses of a tile are the same for all of them. Where
 only the weights are bfloat16, a step's input is two words.
 """
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from llvmlite import ir
 
 from cnnc.runtime.cpu.bfloat_products import add_pair_products, widened_pairs
-from cnnc.runtime.cpu.byte_products import add_quad_products, input_quads, weight_quads
+from cnnc.runtime.cpu.byte_products import add_int16_products, add_quad_products, input_quads, weight_quads
 from cnnc.runtime.cpu.vector import VectorBuilder
 
 Factor = Any
@@ -136,13 +136,35 @@ class ByteArithmetic:
         return add_quad_products(b, weights, inputs, total)
 
 
+@dataclass(frozen=True, slots=True)
+class Int16Arithmetic:
+    """Pairs of int16 inputs and weights, summed in int32 modulo 2^32."""
+
+    def zero(self, b: VectorBuilder) -> ir.Value:
+        return b.int_const(0)
+
+    def weights(self, b: VectorBuilder, address: ir.Value, offset: int) -> Factor:
+        return b.load_integers(address, offset)
+
+    def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
+        return b.load_word(address, offset)
+
+    def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
+        return b.splat(word)
+
+    def multiply_add(self, b: VectorBuilder, weights: Factor, inputs: Factor, total: ir.Value) -> ir.Value:
+        return add_int16_products(b, weights, inputs, total)
+
+
 _SIGN_BITS = -0x7F7F7F80  # 0x80808080 as int32: turning it over adds 128 to each int8
 
 
 def arithmetic(element: str, wide: bool, products: str) -> Arithmetic:
-    """The arithmetic for inputs of ``element``: f32, u8 or i8; for f32, ``products`` as ``products_of`` gives it."""
+    """The arithmetic for inputs of ``element``, f32, u8, i8 or i16; ``products``, for f32, as of ``products_of``."""
     if products == "bf16":
         return BFloatArithmetic()
     if products == "bf16_weights":
         return BFloatWeightArithmetic()
+    if element == "i16":
+        return Int16Arithmetic()
     return FloatArithmetic(wide) if element == "f32" else ByteArithmetic(element == "i8")

@@ -40,11 +40,15 @@ MOST_PRODUCTS = max(_POINTS)
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
-    """Of F(m, r), with a = m + r - 1: ``inputs`` B^T [a, a], ``filters`` G [a, r], ``outputs`` A^T [m, a]."""
+    """Of F(m, r), with a = m + r - 1: ``inputs`` B^T [a, a], ``filters`` G [a, r], ``outputs`` A^T [m, a].
+
+    Results come out ``scale`` times as large, which is 1 but for matrices of integers (``winograd_integers``).
+    """
 
     inputs: Matrix
     filters: Matrix
     outputs: Matrix
+    scale: int = 1
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from llvmlite import ir
 
 from cnnc.runtime.cpu.tile import Tile, emit_tile
 from cnnc.runtime.cpu.vector import VectorBuilder
+from cnnc.runtime.cpu.winograd_arithmetic import WinogradArithmetic
 from cnnc.runtime.cpu.winograd_taps_tile import emit_taps_tile
 from cnnc.runtime.cpu.winograd_transform import TileShape
 
@@ -25,7 +26,14 @@ PRODUCTS_ARGS = (
 )
 
 
-def emit_products(b: VectorBuilder, shape: TileShape, tile: tuple[int, int], taps: bool, *values: ir.Value) -> None:
+def emit_products(
+    b: VectorBuilder,
+    shape: TileShape,
+    arithmetic: WinogradArithmetic,
+    tile: tuple[int, int],
+    taps: bool,
+    *values: ir.Value,
+) -> None:
     """Sums of (tiles, blocks) at one position, or of (tiles, 1) at a row of positions from untransformed ``taps``."""
     a = dict(zip(PRODUCTS_ARGS, values))
     columns, blocks = tile
@@ -37,7 +45,7 @@ def emit_products(b: VectorBuilder, shape: TileShape, tile: tuple[int, int], tap
     zero, pixel = b.index(0), b.index(b.target.vector_bytes)
     emit_tile(
         b,
-        Tile(1, columns, blocks, b.target.vector_bytes, "none", False, raw=True),
+        Tile(1, columns, blocks, arithmetic.pixel_bytes(b), "none", False, raw=True, element=arithmetic.factors),
         *(a["v"], zero, b.index(4), a["weights"], a["table"], a["entries"], zero, zero, zero),
         *(a["m"], pixel, zero, a["m_block"], b.index(columns), b.index(1), zero, zero, zero),
     )

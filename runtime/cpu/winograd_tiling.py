@@ -17,6 +17,7 @@ _NEAR_SHARE = 0.45  # of the third-level cache's bandwidth that reaches the mult
 _FAR_SHARE = 0.7  # of memory's, while other cores read too
 _HIDDEN = 0.7  # share of such transfers that multiply-adds hide, or that hides them
 _TRANSFORM = 8.0  # multiply-adds that one position of a tile costs, in either transform
+_BYTE_TRANSFORMS = 4.0, 10.0  # the same for bytes, in the input and in the output transform
 _GROUPS = (28, 50, 100, 200)  # about so many tiles a group are tried, and all tiles
 _CHUNKS = (4, 8, 16)  # blocks of output channels of a chunk that are tried, and all blocks
 _MOST_PARTS = 16  # items that share a group of tiles
@@ -54,6 +55,7 @@ class WinogradLayer:
         dilation: of height and width.
         ic_blocks: blocks of input channels that an output channel reads.
         oc_blocks: blocks of output channels.
+        bytes_: whether the tensors hold bytes, and transformed inputs int16.
         machine: what a core moves while it multiplies.
     """
 
@@ -64,7 +66,13 @@ class WinogradLayer:
     ic_blocks: int
     oc_blocks: int
     lanes: int
+    bytes_: bool = False
     machine: Machine = USUAL_MACHINE
+
+    @property
+    def words(self) -> int:
+        """32-bit words of a pixel of transformed inputs in one channel block: a step of the register tile each."""
+        return self.lanes // 2 if self.bytes_ else self.lanes
 
 
 def rank_winograd_tilings(
@@ -107,12 +115,12 @@ def _rank_variant(layer: WinogradLayer, outputs: tuple[int, int]) -> tuple[tuple
 
 
 def _register_tiles(layer: WinogradLayer, outputs: tuple[int, int], group: int) -> list[tuple[float, int, int, int]]:
-    """Register tiles as (cost, columns, blocks, taps); costs are of all positions for one input lane and block."""
+    """Register tiles as (cost, columns, blocks, taps); costs are of all positions for one input word and block."""
     _, window_rows, window_columns = layer.window
     rows, columns = outputs[0] + window_rows - 1, outputs[1] + window_columns - 1
     ranked = rank_register_tiles(group, layer.oc_blocks, layer.lanes)[:2]
     found = [(rows * columns * cost, *tile, 0) for cost, tile in ranked]
-    if layer.lanes == 16 and group <= _MOST_TAPS_TILES and rows <= _MOST_TAPS_ROWS:
+    if not layer.bytes_ and layer.lanes == 16 and group <= _MOST_TAPS_TILES and rows <= _MOST_TAPS_ROWS:
         # Beside the sums: combined taps, transformed taps of a pair of positions, a constant.
         tiles = min(group, (32 - window_columns - 3) // columns)
         combined = (window_rows - 1) * window_columns * max(rows - 2, 0)
@@ -149,15 +157,16 @@ def _work(
     rows, columns = tiling.out_rows + layer.window[1] - 1, tiling.out_columns + layer.window[2] - 1
     positions, planes, block_bytes = rows * columns, layer.ic_blocks * layer.window[0], layer.lanes * 4
     groups = layer.output[0] * -(-tiles // group)
-    products = groups * tile_cost * planes * layer.lanes * layer.oc_blocks
-    inputs = layer.output[0] * tiles * positions * _TRANSFORM * planes
-    outputs = layer.output[0] * tiles * positions * _TRANSFORM * layer.oc_blocks
+    products = groups * tile_cost * planes * layer.words * layer.oc_blocks
+    input_cost, output_cost = _BYTE_TRANSFORMS if layer.bytes_ else (_TRANSFORM, _TRANSFORM)
+    inputs = layer.output[0] * tiles * positions * input_cost * planes
+    outputs = layer.output[0] * tiles * positions * output_cost * layer.oc_blocks
 
     chunk_blocks = tiling.chunk_tiles * tiling.blocks
     chunks = -(-layer.oc_blocks // chunk_blocks)
     sets = layer.window[1] * layer.window[2] if tiling.taps else positions
-    weights = sets * planes * layer.lanes * layer.oc_blocks * block_bytes
-    v, m = (positions * count * group * block_bytes for count in (planes, chunk_blocks))
+    weights = sets * planes * layer.words * layer.oc_blocks * block_bytes
+    v, m = positions * planes * group * layer.words * 4, positions * chunk_blocks * group * block_bytes
     machine, cache, near = layer.machine, layer.machine.l2_bytes, 0.0
     if weights + v + m > cache:
         near += (groups - 1) * weights

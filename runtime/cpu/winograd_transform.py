@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from cnnc.runtime.cpu.epilogue import Activation, emit_output
 from cnnc.runtime.cpu.vector import VectorBuilder
-from cnnc.runtime.cpu.winograd_matrices import Matrix, matrices, monic_matrices
+from cnnc.runtime.cpu.winograd_arithmetic import Linear, WinogradArithmetic
+from cnnc.runtime.cpu.winograd_matrices import Matrices, Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class TileShape:
     def input_columns(self) -> int:
         return self.columns + self.window[1] - 1
 
+    def matrices(self, arithmetic: WinogradArithmetic) -> tuple[Matrices, Matrices]:
+        """For columns of pixels, and for rows."""
+        return arithmetic.matrices(self.rows, self.window[0]), arithmetic.matrices(self.columns, self.window[1])
+
 
 INPUT_ARGS = (
     "x",  # address of the tile's first input pixel; a whole tile lies there
@@ -42,32 +46,28 @@ INPUT_ARGS = (
 )
 
 
-def emit_input_transform(b: VectorBuilder, shape: TileShape, monic: bool, *values: ir.Value) -> None:
-    """V = B^T d B of one tile d [rows][columns][lane]; position row * input_columns + column of V.
-
-    ``monic``: for filters of ``monic_matrices``.
-    """
+def emit_input_transform(b: VectorBuilder, shape: TileShape, arithmetic: WinogradArithmetic, *values: ir.Value) -> None:
+    """V = B^T d B of one tile d [rows][columns][lane]; position row * input_columns + column of V."""
     a = dict(zip(INPUT_ARGS, values))
-    made = monic_matrices if monic else matrices
-    vertical, horizontal = made(shape.rows, shape.window[0]), made(shape.columns, shape.window[1])
-    vector_bytes = b.target.vector_bytes
+    vertical, horizontal = shape.matrices(arithmetic)
+    numbers = arithmetic.inputs(b)
     rows = [b.ir.add(a["x"], b.ir.mul(a["x_row"], b.index(row))) for row in range(shape.input_rows)]
     columns = []
     for column in range(shape.input_columns):
-        loaded = [b.load(row, column * vector_bytes) for row in rows]
-        columns.append(emit_product(b, vertical.inputs, loaded))
+        loaded = [arithmetic.load_input(b, row, column) for row in rows]
+        columns.append(emit_product(numbers, vertical.inputs, loaded))
     place = a["v"]
     for row in range(shape.input_rows):
-        for value in emit_product(b, horizontal.inputs, [column[row] for column in columns]):
-            b.store(value, place, aligned=True)
+        for value in emit_product(numbers, horizontal.inputs, [column[row] for column in columns]):
+            arithmetic.store_transformed(b, value, place)
             place = b.ir.add(place, a["v_position"])
 
 
 OUTPUT_ARGS = (
     "m",  # address of the tile's vector at the first position
     "m_position",  # bytes between positions
-    "bias",  # address of the block's floats
-    "slopes",  # address of the block's floats (prelu)
+    "bias",  # address of the block's floats, or int32 for bytes
+    "slopes",  # address of the block's floats: slopes of prelu, or what requantization multiplies by
     "residual",  # address that matches y
     "y",  # address of the tile's first output pixel
     "y_row",  # bytes between rows
@@ -80,35 +80,36 @@ OUTPUT_ARGS = (
 
 
 def emit_output_transform(
-    b: VectorBuilder, shape: TileShape, activation: str, residual: bool, *values: ir.Value
+    b: VectorBuilder,
+    shape: TileShape,
+    arithmetic: WinogradArithmetic,
+    activation: str,
+    residual: bool,
+    *values: ir.Value,
 ) -> None:
     """A^T M A of one tile, then bias, residual, activation and store."""
     a = dict(zip(OUTPUT_ARGS, values))
-    vertical, horizontal = matrices(shape.rows, shape.window[0]), matrices(shape.columns, shape.window[1])
+    vertical, horizontal = shape.matrices(arithmetic)
+    numbers = arithmetic.sums(b)
     place = a["m"]
     products: list[list[ir.Value]] = []
     for _ in range(shape.input_rows):
         products.append([])
         for _ in range(shape.input_columns):
-            products[-1].append(b.load(place, aligned=True))
+            products[-1].append(arithmetic.load_sums(b, place))
             place = b.ir.add(place, a["m_position"])
     columns = [
-        emit_product(b, vertical.outputs, [row[column] for row in products]) for column in range(shape.input_columns)
+        emit_product(numbers, vertical.outputs, [row[column] for row in products])
+        for column in range(shape.input_columns)
     ]
-    bias = b.load(a["bias"])
-    slope = b.load(a["slopes"]) if activation == "prelu" else None
-    epilogue = Activation(activation, b.float_bits(a["alpha"]), b.float_bits(a["beta"]), slope)
+    store_row = arithmetic.epilogue(b, a, vertical.scale * horizontal.scale, activation, residual)
     for row in range(shape.rows):
-        sums = emit_product(b, horizontal.outputs, [column[row] for column in columns])
+        sums = emit_product(numbers, horizontal.outputs, [column[row] for column in columns])
         with b.when(b.ir.icmp_signed("<", b.index(row), a["rows_valid"])):
-            for column, total in enumerate(sums):
-                with b.when(b.ir.icmp_signed("<", b.index(column), a["columns_valid"])):
-                    offset = b.ir.add(b.ir.mul(a["y_row"], b.index(row)), b.ir.mul(a["y_pixel"], b.index(column)))
-                    other = a["residual"] if residual else None
-                    emit_output(b, epilogue, b.add(total, bias), a["y"], other, offset)
+            store_row(sums, b.ir.mul(a["y_row"], b.index(row)))
 
 
-def emit_product(b: VectorBuilder, matrix: Matrix, values: Sequence[ir.Value]) -> list[ir.Value]:
+def emit_product(b: Linear, matrix: Matrix, values: Sequence[ir.Value]) -> list[ir.Value]:
     """``matrix`` times ``values``, by rows."""
     values = list(values)
     matrix = matrix.copy()
@@ -141,9 +142,7 @@ def _mirrored(rows: Matrix) -> list[tuple[int, int]]:
     return pairs
 
 
-def emit_combination(
-    b: VectorBuilder, factors: Matrix, values: Sequence[ir.Value] | Mapping[int, ir.Value]
-) -> ir.Value:
+def emit_combination(b: Linear, factors: Matrix, values: Sequence[ir.Value] | Mapping[int, ir.Value]) -> ir.Value:
     """The sum of factors times values; it starts with a factor of 1 if there is one. Factors of 0 need no value."""
     terms = [(float(factor), values[number]) for number, factor in enumerate(factors) if abs(factor) > 1e-12]
     terms.sort(key=lambda term: abs(term[0] - 1) > 1e-12)
@@ -154,7 +153,7 @@ def emit_combination(
     return total
 
 
-def _add_scaled(b: VectorBuilder, total: ir.Value, factor: float, value: ir.Value) -> ir.Value:
+def _add_scaled(b: Linear, total: ir.Value, factor: float, value: ir.Value) -> ir.Value:
     if abs(factor - 1) < 1e-12:
         return b.add(total, value)
     if abs(factor + 1) < 1e-12:

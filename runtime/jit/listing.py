@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _LABEL = re.compile(r"^(\.L\w+):")
 _JUMP = re.compile(r"^\s+j\w+\s+(\.L\w+)")
-_FMA = re.compile(r"^\s+v(fn?m(add|sub)\w*p[sd]|pdpbusd|pmaddwd|dpbf16ps)\s")
+_FMA = re.compile(r"^\s+v(fn?m(add|sub)\w*p[sd]|pdpbusd|pdpwssd|pmaddwd|dpbf16ps)\s")
 _STACK = re.compile(r"^\s+\w+\s.*\(%rsp[,)]")
 _LOAD = re.compile(r"^\s+v?(mov[au]p[sd]|movs[sd]|broadcasts[sd]|broadcastf\w+|pbroadcastd)\s+[^,]*\(")
 _MEMORY_OPERAND = re.compile(r"^\s+\w+\s+[^%,]*\(")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_packing import pack_byte_weights
 from cnnc.runtime.cpu.pointwise_tiling import tail_halves
+from cnnc.runtime.cpu.winograd_packing import pack_integer_winograd
 from cnnc.runtime.host.quantized import q_linear_conv
 from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Target, Variant
@@ -49,11 +50,15 @@ def run_bytes(
     tiles: tuple[int, int, int] = (2, 1, 1),
     extreme: bool = False,
     factor: float = 1e-4,
+    outputs: tuple[int, int] = (4, 4),
+    same: tuple[int, int] | None = None,
 ) -> tuple[Any, Any]:
-    """What the kernel gives, and the reference."""
+    """What the kernel gives, and the reference; ``same``: the value of all inputs and that of all weights."""
     rng = np.random.default_rng(sum(x_shape) * sum(w_shape))
     lanes, (n, ic, h, w) = target.lanes, x_shape
     x, weights = bytes_of(rng, dtypes[0], x_shape, extreme), bytes_of(rng, "i8", w_shape, extreme)
+    if same is not None:
+        x[:], weights[:] = same
     x_zero, y_zero = (np.array(zero % 256, np.uint8).view(DTYPES[dtype]) for zero, dtype in zip(zeros, dtypes))
     oc, bias = w_shape[0], rng.integers(-5000, 5000, w_shape[0]).astype(np.int32)
     w_scale = rng.uniform(0.5, 1.5, oc).astype(np.float32)
@@ -117,6 +122,14 @@ def run_bytes(
             if dilation[1] == 1
             else dict.fromkeys(("window", "stride", "dilation"), 0)
         )
+    elif kernel == "winograd":
+        packed = pack_integer_winograd(weights, outputs, lanes, blocks, tiles[1], groups, where)
+        buffers |= {"weights": packed.weights, "segments": packed.segments}
+        window = _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
+        sizes |= {name: window[name] for name in "D H W OD OH OW KD SD DD DH DW PD PH PW".split()}
+        sizes |= {"column_tiles": tiles[0], "chunk_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
+        sizes |= {"weight_floats": packed.weights.size}
+        options |= {"out_rows": outputs[0], "out_columns": outputs[1], "window_rows": 3, "window_columns": 3}
     else:
         sizes |= _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
         sizes |= {"row_tiles": tiles[0], "column_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
@@ -132,6 +145,7 @@ def _window_sizes(x: Any, y: Any, w: Any, stride: Any, dilation: Any, pads: Any)
 
 DEPTHWISE: dict[str, Any] = {"kernel": "depthwise", "pads": (1, 1, 1, 1), "zeros": (0, 9), "tile": (1, 5, 1)}
 POINTWISE = {"kernel": "pointwise"}
+WINOGRAD: dict[str, Any] = {"kernel": "winograd", "pads": (1, 1, 1, 1), "tiles": (2, 1, 2)}
 CASES: list[dict[str, Any]] = [
     {"x_shape": (1, 3, 9, 7), "w_shape": (20, 3, 3, 3), "stride": (2, 2), "pads": (1, 1, 1, 1)},
     {"x_shape": (2, 21, 8, 6), "w_shape": (33, 21, 2, 3), "dilation": (2, 1), "pads": (0, 2, 1, 0), "tile": (2, 2, 1)},
@@ -145,6 +159,22 @@ CASES: list[dict[str, Any]] = [
     {"x_shape": (2, 37, 9, 13), "w_shape": (37, 1, 3, 3), "groups": 37, **DEPTHWISE},
     {"x_shape": (1, 20, 8, 11), "w_shape": (20, 1, 5, 5), "groups": 20, "stride": (2, 2), **DEPTHWISE, "extreme": True},
     {"x_shape": (1, 5, 9, 9), "w_shape": (5, 1, 2, 3), "groups": 5, "dilation": (1, 2), **DEPTHWISE},
+    {"x_shape": (2, 19, 7, 9), "w_shape": (33, 19, 3, 3), **WINOGRAD},
+    {"x_shape": (1, 1, 1, 1), "w_shape": (1, 1, 3, 3), **WINOGRAD, "zeros": (128, 128)},
+    {"x_shape": (1, 37, 5, 6), "w_shape": (48, 37, 3, 3), **WINOGRAD,
+     "tiles": (1, 2, 2), "extreme": True, "zeros": (255, 0)},
+    {"x_shape": (1, 24, 6, 11), "w_shape": (20, 24, 3, 3), **WINOGRAD,
+     "dtypes": ("i8", "i8"), "extreme": True, "zeros": (-128, 9)},
+    {"x_shape": (1, 7, 9, 9), "w_shape": (32, 7, 3, 3), **WINOGRAD, "dtypes": ("i8", "u8"), "tile": (1, 2, 2)},
+    {"x_shape": (1, 23, 8, 5), "w_shape": (16, 23, 3, 3), **WINOGRAD, "pieces": (5, 17, 1), "outputs": (3, 3)},
+    {"x_shape": (1, 40, 7, 5), "w_shape": (40, 20, 3, 3), **WINOGRAD, "groups": 2, "pads": (0, 3, 2, 1)},
+    {"x_shape": (2, 3, 15, 17), "w_shape": (7, 3, 3, 3), **WINOGRAD,
+     "dilation": (2, 3), "pads": (2, 3, 2, 3), "outputs": (4, 3)},
+    # The largest sums that are exact times 2^6.
+    {"x_shape": (1, 115, 4, 5), "w_shape": (16, 115, 3, 3), **WINOGRAD,
+     "same": (255, 127), "zeros": (0, 0), "factor": 5e-6},
+    {"x_shape": (1, 114, 4, 5), "w_shape": (16, 114, 3, 3), **WINOGRAD,
+     "same": (255, -128), "zeros": (0, 255), "factor": 5e-6},
 ]  # fmt: skip
 
 
@@ -176,6 +206,31 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
         "extreme": draw(st.booleans()),
         "factor": draw(st.sampled_from([1e-6, 1e-3, 0.5, 1e30])),
     }
+
+
+@st.composite
+def winograd_convolutions(draw: st.DrawFn) -> dict[str, Any]:
+    ic, oc = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    pads = draw(st.tuples(*[st.integers(0, 3)] * 4))
+    size = [draw(st.integers(max(1, 3 - pads[a] - pads[a + 2]), 12)) for a in range(2)]
+    return {
+        **WINOGRAD,
+        "x_shape": (draw(st.integers(1, 2)), ic, *size),
+        "w_shape": (oc, ic, 3, 3),
+        "pads": pads,
+        "dtypes": draw(st.tuples(*[st.sampled_from(["u8", "i8"])] * 2)),
+        "zeros": draw(st.tuples(*[st.sampled_from([0, 3, 128, 255])] * 2)),
+        "extreme": draw(st.booleans()),
+        "outputs": draw(st.sampled_from([(2, 2), (3, 3), (4, 4)])),
+        "factor": draw(st.sampled_from([1e-6, 1e-4, 0.5])),
+    }
+
+
+@FEW
+@given(case=winograd_convolutions())
+def test_any_winograd_convolution_equals_the_reference(case: dict[str, Any]) -> None:
+    got, expected = run_bytes(host_target(), **case)
+    np.testing.assert_array_equal(got, expected)
 
 
 @FEW

@@ -74,7 +74,7 @@ def run_winograd(
     sizes |= {"N": x.shape[0], "XB": -(-x.shape[1] // lanes), "YB": -(-w.shape[0] // lanes)}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size, "alpha": float_bits(-0.5), "beta": float_bits(1.5)}
-    sizes |= dict(zip(("column_tiles", "chunk_tiles", "oc_tiles"), tiles))
+    sizes |= {"fill": 0, **dict(zip(("column_tiles", "chunk_tiles", "oc_tiles"), tiles))}
     y = to_blocked(np.zeros(expected.shape, np.float32), lanes)
     arrays = {"x": to_blocked(x, lanes), "weights": packed.weights, "segments": packed.segments, "y": y}
     arrays["bias"] = pack_channels(bias, w.shape[0], lanes)

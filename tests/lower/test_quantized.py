@@ -32,6 +32,7 @@ def quantized_conv(
     x_scale: float = 0.01,
     group: int = 1,
     pads: tuple[int, ...] = (1, 1, 1, 1),
+    strides: tuple[int, ...] = (),
 ) -> Graph:
     graph = Graph(OPS, "quantized")
     if weights is None:
@@ -48,7 +49,7 @@ def quantized_conv(
     }
     x = graph.add_input("x", TensorType(shape, dtype))
     operands = [x, *(graph.add_constant(np.asarray(array), name) for name, array in constants.items())]
-    attrs = QuantizedConvAttrs(pads=pads, group=group)
+    attrs = QuantizedConvAttrs(pads=pads, strides=strides, group=group)
     node = graph.add_node("q_linear_conv", operands, attrs, names=["y"])
     graph.set_outputs([node.output], ["y"])
     return graph

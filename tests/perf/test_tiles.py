@@ -40,6 +40,7 @@ LLVM = ".".join(map(str, llvmlite.binding.llvm_version_info[:2]))
 DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
 WINDOW, IMAGE = "conv.f32.blocked.window", "conv.f32.blocked.plain_input"
 WINOGRAD, IMAGE_WINOGRAD = "conv.f32.blocked.winograd", "conv.f32.blocked.plain_winograd"
+BYTE_WINOGRAD = "conv.u8.blocked.winograd"
 STRASSEN = "conv.f32.blocked.strassen"
 BF16_DIRECT, BF16_POINTWISE = "conv.bf16.blocked.direct", "conv.bf16.blocked.pointwise"
 GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
@@ -123,6 +124,8 @@ CASES = {
     ),
     "direct 3x3 of bytes": quantized("conv.u8.blocked.direct", 192, 56, 3),
     "direct 3x3 of bytes, a small map": quantized("conv.u8.blocked.direct", 512, 7, 3),
+    "winograd 3x3 of bytes, products": replace(quantized(BYTE_WINOGRAD, 192, 56, 3), code=densest_loop),
+    "winograd 3x3 of bytes, a small map": replace(quantized(BYTE_WINOGRAD, 512, 14, 3), code=densest_loop),
     "pointwise of bytes": quantized("conv.u8.blocked.pointwise", 192, 56, 1),
     "depthwise 3x3 of bytes": quantized("conv.u8.blocked.depthwise", 96, 56, 3),
     "gemm of one row": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
