@@ -105,8 +105,8 @@ def quantize_within(
     """
     if not 0 <= max_drop < math.inf:
         raise OptionError(f"a budget of {max_drop} is no drop", where="max_drop", hint="give 0.005 for half a point")
-    exact = _compiled(calibrated.source).run
-    judge = _Judge(calibrated, score_of(evaluation, calibrated.source, exact))
+    exact = _compiled(calibrated.exact).run
+    judge = _Judge(calibrated, score_of(evaluation, calibrated.exact, exact))
     every = frozenset(calibrated.stored_results)
     float_score = judge.known[every] = checked_score(judge.score, exact)
     if 0 <= float_score <= max_drop:

@@ -57,13 +57,15 @@ class Calibrated:
     """A float model and the ranges of all that could be stored as integers: any choice of layers can be quantized.
 
     Attributes:
-        source: the float graph in the form that is quantized; it is never written.
+        exact: the float graph, its layers as the model has them.
+        source: the same in the form that is quantized: perhaps equalised. Neither is ever written.
         placement: of ``source``, with all layers that the settings allow.
         ranges: by name of each of the placement's activations.
         weights: of each layer, by the name of its result.
         settings: how it was calibrated.
     """
 
+    exact: Graph
     source: Graph
     placement: Placement
     ranges: Mapping[str, Range]
@@ -81,7 +83,7 @@ class Calibrated:
         return {node.output.name: reason for node, reason in self.placement.excluded.items()}
 
     def quantized(self, in_float: Mapping[str, str] | None = None) -> Quantized:
-        """The model with all layers on integers but for some.
+        """The model with all layers on integers but for some; ``exact`` if none are left.
 
         Args:
             in_float: layers that stay in float by the name of their result, with the reason.
@@ -94,6 +96,8 @@ class Calibrated:
         # What only moves elements has a range of its own where its source stays in float.
         moved = {value.name: affines[source.name] for value, source in self.placement.moved.items()}
         insert_pairs(graph, placement, {**moved, **affines}, self.weights)
+        if not placement.chosen:
+            graph = clone_graph(self.exact)
         graph.remove_unused_constants()
         # It holds ops that the first passes must see: for them it is as new as an imported one.
         graph.stage = "imported"
@@ -117,8 +121,11 @@ def calibrate(
     settings = settings or Settings()
     again = samples if callable(samples) else kept(samples)
     graph = _float_graph(model, shapes, settings)
+    exact = graph
     if settings.equalises:
+        graph = clone_graph(exact)
         equalise(graph, again, progress)
+        graph.remove_unused_constants()
     placement = place(graph, settings.exclude, _ends(graph, settings))
     ranges = activation_ranges(graph, placement.activations, again, settings, progress)
     judged = [layer for layer in placement.layers if has_rows(layer)] if settings.judges_inputs else []
@@ -128,7 +135,7 @@ def calibrate(
         for layer in placement.layers
         if layer.input(1).array is not None
     }
-    return Calibrated(graph, placement, ranges, weights, settings)
+    return Calibrated(exact, graph, placement, ranges, weights, settings)
 
 
 def _float_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None, settings: Settings) -> Graph:

@@ -50,7 +50,10 @@ def layer_reports(
     chosen = set(placement.chosen) | placement.excluded.keys()
     nodes = [node for node in calibrated.source.nodes if node in chosen]
     results = {node.output.name: stored_result(calibrated.source, node).name for node in nodes}
-    noise = layer_noise(calibrated.source, quantized.graph, results, samples)
+    is_float = results.keys() <= quantized.in_float.keys()
+    noise = (
+        dict.fromkeys(results, 0.0) if is_float else layer_noise(calibrated.source, quantized.graph, results, samples)
+    )
     reports = [_report(node, quantized, noise[node.output.name], mixed) for node in nodes]
     return tuple(sorted(reports, key=lambda report: report.sqnr))
 

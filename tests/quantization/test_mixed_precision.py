@@ -10,10 +10,12 @@ import pytest
 import cnnc
 from cnnc import interp
 from cnnc.errors import InputError, OptionError
-from cnnc.quantization import Calibrated, calibrate, mixed_precision, quantize_within
+from cnnc.ir import Array, Graph
+from cnnc.quantization import Calibrated, Settings, calibrate, layer_reports, mixed_precision, quantize_within
 from cnnc.quantization.evaluation import Predict
 from cnnc.quantization.layer_times import LayerTimes, layer_times
 from cnnc.quantization.neighbours import links
+from tests.passes.sketch import Sketch
 from tests.quantization.test_quantizer import MODEL, batches
 
 pytestmark = pytest.mark.jit
@@ -110,6 +112,24 @@ def test_the_float_program_is_kept_where_nothing_is_faster(calibrated: Calibrate
     mixed = quantize_within(calibrated, batches, closeness, 59)
     assert mixed.quantized.layers == 0
     assert set(mixed.quantized.in_float.values()) == {"the float program is the fastest within the budget"}
+
+
+def test_the_float_model_is_the_one_that_was_given() -> None:
+    """Not the equalised one."""
+    sketch = Sketch()
+    hidden = sketch.op("relu", sketch.op("conv", sketch.input("N", 3, 10, 10), sketch.normal(8, 3, 1, 1), name="first"))
+    graph = sketch.returns(sketch.op("conv", hidden, sketch.normal(4, 8, 1, 1), name="second")).graph
+    calibrated = calibrate(graph, batches(), Settings(per_channel=False))
+    exact, equalised = (_weights(graph) for graph in (calibrated.exact, calibrated.source))
+    assert exact.keys() == _weights(graph).keys()
+    assert exact.keys().isdisjoint(equalised)
+    made = calibrated.quantized(dict.fromkeys(calibrated.stored_results, "tried"))
+    assert all(np.array_equal(array, exact[name]) for name, array in _weights(made.graph).items())
+    assert {report.sqnr for report in layer_reports(calibrated, made, batches)} == {float("inf")}
+
+
+def _weights(graph: Graph) -> dict[str, Array]:
+    return {value.name: value.array for value in graph.constants if value.array is not None}
 
 
 def test_measured_times_decide(calibrated: Calibrated) -> None:
