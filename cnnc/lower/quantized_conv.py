@@ -70,7 +70,7 @@ def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return reason
 
 
-def _fits(pixels: int, blocks: int, target: Target) -> bool:
+def fits_registers(pixels: int, blocks: int, target: Target) -> bool:
     """Whether a tile's sums, the weights of a step and one broadcast fit the registers.
 
     Without byte products weights and broadcasts take two registers each, and the products one.
@@ -95,7 +95,7 @@ def _pointwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
     batch = typical(node.output.type.shape[0], 1)
     pixels = typical(product(shapes.source))
     ranked = rank_pointwise_tilings(pixels, blocks, shapes.out_channels, shapes.lanes, batch, _MOST_RANKED)
-    return [(cost, tile) for cost, tile in ranked if _fits(tile.columns, tile.blocks, builder.target)][:count]
+    return [(cost, tile) for cost, tile in ranked if fits_registers(tile.columns, tile.blocks, builder.target)][:count]
 
 
 def _emit_pointwise(node: Node, builder: ProgramBuilder, tiling: PointwiseTiling) -> None:
@@ -125,7 +125,9 @@ def _direct_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence
         _MOST_RANKED,
     )
     filled = _filled(shapes, quantized_attrs(node).group)
-    fitting = [(cost, tile) for cost, tile in ranked if _fits(tile.rows * tile.columns, tile.blocks, builder.target)]
+    fitting = [
+        (cost, tile) for cost, tile in ranked if fits_registers(tile.rows * tile.columns, tile.blocks, builder.target)
+    ]
     return [(cost * filled, tile) for cost, tile in fitting[:count]]
 
 
@@ -179,7 +181,7 @@ def element_params(node: Node) -> dict[str, int | str]:
     return {"element": node.input(0).type.dtype.value, "activation": "requantize", "residual": 0}
 
 
-def _epilogue_buffers(node: Node, builder: ProgramBuilder, shapes: ConvShapes) -> dict[str, BufferArg | int]:
+def epilogue_buffers(node: Node, builder: ProgramBuilder, shapes: ConvShapes) -> dict[str, BufferArg | int]:
     """Bias and factors, one a lane of the output."""
     layer = layer_constants(node)
     where = node.output.type.layout.lanes(shapes.out_channels)
@@ -193,7 +195,7 @@ def _epilogue_buffers(node: Node, builder: ProgramBuilder, shapes: ConvShapes) -
     }
 
 
-def _epilogue_sizes(node: Node, builder: ProgramBuilder) -> dict[str, Dim]:
+def epilogue_sizes(node: Node, builder: ProgramBuilder) -> dict[str, Dim]:
     layer = layer_constants(node)
     gaps = {"x_gap": builder.gap(node.input(0)), "y_gap": builder.gap(node.output), "residual_gap": 0}
     return {"alpha": layer.y_zero, "beta": layer.y_least, **gaps}
@@ -208,13 +210,13 @@ def packed_operands(
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed.weights, f"{node.name}.weights")),
         "segments": BufferArg(builder.constant(packed.segments, f"{node.name}.segments")),
-        **_epilogue_buffers(node, builder, shapes),
+        **epilogue_buffers(node, builder, shapes),
     }
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": y.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
     sizes |= {"segment_count": packed.segment_count, "segment_rows": len(packed.segments)}
     sizes |= {"weight_floats": packed.weights.size}
-    return buffers, sizes | _epilogue_sizes(node, builder)
+    return buffers, sizes | epilogue_sizes(node, builder)
 
 
 def _depthwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -249,11 +251,11 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed, f"{node.name}.weights")),
-        **_epilogue_buffers(node, builder, shapes),
+        **epilogue_buffers(node, builder, shapes),
     }
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": y.shape[0], "CB": shapes.blocks_out, "item_rows": tiling.item_rows}
-    sizes |= window_sizes(shapes) | _epilogue_sizes(node, builder)
+    sizes |= window_sizes(shapes) | epilogue_sizes(node, builder)
     window = {"window": shapes.kernel[2], "stride": shapes.strides[2], "dilation": 1}
     if not fast:
         window = dict.fromkeys(window, 0)

@@ -11,13 +11,17 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from cnnc.ir import Node, Value
 from cnnc.ops.byte_table import ByteTable, byte_table
 from cnnc.ops.conv import GATE
 from cnnc.ops.elementwise_chain import CHAIN_OPS
-from cnnc.ops.quantized_layer import quantized_conv
+from cnnc.ops.quantized import QuantizedConvAttrs
+from cnnc.ops.quantized_layer import QuantizedLayer, quantized_conv
 from cnnc.ops.quantized_operands import BYTES, average_scales, byte_elementwise
 from cnnc.ops.resize import ResizeAttrs
+from cnnc.runtime.cpu.conv_packing import QUAD
 from cnnc.types import DType
 
 
@@ -117,7 +121,28 @@ def _of_bytes(node: Node) -> BlockedForm:
 
 def _quantized_conv(node: Node) -> BlockedForm:
     layer = quantized_conv(node)
-    return _plain(layer) if isinstance(layer, str) else BlockedForm(Form.BLOCKED, (0,))
+    if isinstance(layer, str):
+        return _plain(layer)
+    return BlockedForm(Form.BLOCKED if plain_bytes_refusal(node, layer) else Form.FIRST, (0,))
+
+
+def plain_bytes_refusal(node: Node, layer: QuantizedLayer) -> str | None:
+    """Why quads of neighbouring columns of a plain image are not the way to compute a q_linear_conv."""
+    assert isinstance(node.attrs, QuantizedConvAttrs)
+    channels, shape = node.input(0).type.shape[1], node.input(3).type.shape
+    if node.attrs.group > 1 or not isinstance(channels, int) or channels > FIRST_CHANNELS:
+        return f"it has groups, or more than {FIRST_CHANNELS} input channels"
+    if len(shape) != 4 or node.attrs.dilations[1:] not in ((), (1,)):
+        return "its window has a depth, or columns that are no neighbours"
+    if layer.weights.dtype != np.int8:
+        return "its weights without their zero point do not fit int8"
+    columns = layer.weights.shape[3]
+    steps, steps_of_blocks = channels * -(-columns // QUAD), columns * -(-channels // QUAD)
+    return "quads of channels waste less" if steps > _PLAIN_STEPS * steps_of_blocks else None
+
+
+_PLAIN_STEPS = 1.25
+"""Steps of a plain image that are worth one of blocks, to which it would have to be converted."""
 
 
 def _byte_elementwise(node: Node) -> BlockedForm:

@@ -28,6 +28,7 @@ _MODULES = {
     "conv.bf16.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise_bfloat",
     "conv.u8.blocked.depthwise": "cnnc.runtime.cpu.conv_depthwise_bytes",
     "conv.u8.blocked.direct": "cnnc.runtime.cpu.conv_direct_bytes",
+    "conv.u8.blocked.plain_input": "cnnc.runtime.cpu.conv_plain_input_bytes",
     "conv.u8.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise_bytes",
     "conv.u8.blocked.winograd": "cnnc.runtime.cpu.conv_winograd_bytes",
     "conv.f32.blocked.window": "cnnc.runtime.cpu.conv_window",

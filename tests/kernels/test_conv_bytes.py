@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cpu.conv_packing import pack_byte_weights
+from cnnc.runtime.cpu.conv_plain_input_bytes import pack_plain_input_bytes, quads_of
 from cnnc.runtime.cpu.pointwise_tiling import tail_halves
 from cnnc.runtime.cpu.winograd_packing import pack_integer_winograd
 from cnnc.runtime.host.quantized import q_linear_conv
@@ -130,6 +131,16 @@ def run_bytes(
         sizes |= {"column_tiles": tiles[0], "chunk_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
         sizes |= {"weight_floats": packed.weights.size}
         options |= {"out_rows": outputs[0], "out_columns": outputs[1], "window_rows": 3, "window_columns": 3}
+    elif kernel == "plain_input":
+        del buffers["segments"]
+        buffers |= {"x": x, "weights": pack_plain_input_bytes(weights, lanes, blocks)}
+        window = _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
+        sizes = {
+            name: sizes[name] for name in ("N", "YB", "oc_tiles", "alpha", "beta", "x_gap", "y_gap", "residual_gap")
+        }
+        sizes |= {name: window[name] for name in ("H", "W", "OH", "OW", "KH", "SH", "SW", "DH", "PH", "PW")}
+        sizes |= {"C": ic, "QW": quads_of(w_shape[3]), "row_tiles": tiles[0], "fill": int(x_zero) & 255}
+        options |= {"rows": rows, "stride": stride[1]}
     else:
         sizes |= _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
         sizes |= {"row_tiles": tiles[0], "column_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
@@ -146,6 +157,7 @@ def _window_sizes(x: Any, y: Any, w: Any, stride: Any, dilation: Any, pads: Any)
 DEPTHWISE: dict[str, Any] = {"kernel": "depthwise", "pads": (1, 1, 1, 1), "zeros": (0, 9), "tile": (1, 5, 1)}
 POINTWISE = {"kernel": "pointwise"}
 WINOGRAD: dict[str, Any] = {"kernel": "winograd", "pads": (1, 1, 1, 1), "tiles": (2, 1, 2)}
+IMAGE: dict[str, Any] = {"kernel": "plain_input", "pads": (1, 1, 1, 1), "zeros": (114, 3)}
 CASES: list[dict[str, Any]] = [
     {"x_shape": (1, 3, 9, 7), "w_shape": (20, 3, 3, 3), "stride": (2, 2), "pads": (1, 1, 1, 1)},
     {"x_shape": (2, 21, 8, 6), "w_shape": (33, 21, 2, 3), "dilation": (2, 1), "pads": (0, 2, 1, 0), "tile": (2, 2, 1)},
@@ -175,6 +187,10 @@ CASES: list[dict[str, Any]] = [
      "same": (255, 127), "zeros": (0, 0), "factor": 5e-6},
     {"x_shape": (1, 114, 4, 5), "w_shape": (16, 114, 3, 3), **WINOGRAD,
      "same": (255, -128), "zeros": (0, 255), "factor": 5e-6},
+    {"x_shape": (2, 3, 23, 31), "w_shape": (40, 3, 7, 7), "stride": (2, 2), **IMAGE, "tile": (1, 7, 1)},
+    {"x_shape": (1, 1, 9, 70), "w_shape": (16, 1, 3, 3), "dtypes": ("i8", "u8"), **IMAGE, "tile": (2, 4, 1)},
+    {"x_shape": (1, 4, 5, 6), "w_shape": (70, 4, 2, 5), "dilation": (3, 1), **IMAGE, "tile": (2, 2, 2)},
+    {"x_shape": (1, 3, 1, 1), "w_shape": (3, 3, 1, 1), **IMAGE, "pads": (2, 70, 0, 3), "stride": (1, 3)},
 ]  # fmt: skip
 
 
@@ -205,6 +221,7 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
         "zeros": draw(st.tuples(st.integers(0, 255), st.integers(0, 255))),
         "extreme": draw(st.booleans()),
         "factor": draw(st.sampled_from([1e-6, 1e-3, 0.5, 1e30])),
+        "kernel": draw(st.sampled_from(["direct", "plain_input"])) if groups == dilation[1] == 1 else "direct",
     }
 
 

@@ -84,6 +84,8 @@ def compiled(graph: Graph) -> tuple[CompiledModel, str, str]:
         ("conv.u8.blocked.direct", {"weights": np.full((24, 20, 3, 3), 255, np.uint8), "w_zero": 100, "x_zero": 5}),
         ("conv.u8.blocked.depthwise", {"weights": np.full((20, 1, 3, 3), 255, np.uint8), "group": 20}),
         ("conv.u8.blocked.depthwise", {"weights": BYTES[:100].reshape(20, 1, 5), "w_zero": 255, "group": 20} | LINE),
+        ("conv.u8.blocked.plain_input", {"shape": (1, 3, 9, 7), "w_shape": (24, 3, 3, 3), "x_zero": 100}),
+        ("conv.u8.blocked.direct", {"shape": (1, 4, 9, 7), "w_shape": (24, 4, 3, 1), "pads": (1, 0, 1, 0)}),
         # Sums beyond int32, whose results are 255 for every input.
         ("conv.u8.blocked.direct", {"bias": 2**31 - 1000, "x_zero": 5}),
     ],

@@ -126,6 +126,7 @@ CASES = {
     "direct 3x3 of bytes, a small map": quantized("conv.u8.blocked.direct", 512, 7, 3),
     "winograd 3x3 of bytes, products": replace(quantized(BYTE_WINOGRAD, 192, 56, 3), code=densest_loop),
     "winograd 3x3 of bytes, a small map": replace(quantized(BYTE_WINOGRAD, 512, 14, 3), code=densest_loop),
+    "image 7x7 stride 2 of bytes": replace(quantized("conv.u8.blocked.plain_input", 3, 224, 7, 2), w=(64, 3, 7, 7)),
     "pointwise of bytes": quantized("conv.u8.blocked.pointwise", 192, 56, 1),
     "depthwise 3x3 of bytes": quantized("conv.u8.blocked.depthwise", 96, 56, 3),
     "gemm of one row": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
