@@ -226,25 +226,31 @@ def _signed(bits: int) -> int:
 # ---- expand and tile ------------------------------------------------------------------------------------------------
 
 
-def _expand(node: Node) -> list[Copy]:
-    x = node.input(0)
-    shape = node.output.type.shape
+def broadcast_copy(x: Value, shape: Sequence[Dim]) -> Copy:
+    """``x``, plain, to a dense tensor of a shape that it broadcasts to: see ``broadcast_refusal``."""
     missing = len(shape) - x.type.rank
     dense = row_major(x.type.shape)
     strides: list[Dim] = [0] * missing
     for size, stride in zip(x.type.shape, dense):
         strides.append(0 if size == 1 else stride)
-    return [Copy(x, shape, tuple(strides), row_major(shape))]
+    return Copy(x, tuple(shape), tuple(strides), row_major(shape))
+
+
+def broadcast_refusal(x: Value, shape: Sequence[Dim]) -> str | None:
+    """Why one copy does not broadcast ``x`` to ``shape``, or None."""
+    sizes = x.type.shape
+    if any(size not in (1, wanted) for size, wanted in zip(sizes, shape[len(shape) - len(sizes) :])):
+        return "whether an axis is broadcast is only known at run time"
+    return _too_many_dims([broadcast_copy(x, shape)])
+
+
+def _expand(node: Node) -> list[Copy]:
+    return [broadcast_copy(node.input(0), node.output.type.shape)]
 
 
 def _expand_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     reason = host_supports(node, builder) or _needs(node, 1)
-    if reason is not None:
-        return reason
-    x, shape = node.input(0).type.shape, node.output.type.shape
-    if any(size not in (1, wanted) for size, wanted in zip(x, shape[len(shape) - len(x) :])):
-        return "whether an axis is broadcast is only known at run time"
-    return _too_many_dims(_expand(node))
+    return reason or broadcast_refusal(node.input(0), node.output.type.shape)
 
 
 def _tile(node: Node) -> list[Copy]:

@@ -7,12 +7,13 @@ import numpy as np
 from cnnc.dims import Dim, product
 from cnnc.ir import Node, Value
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.movement import broadcast_copy, broadcast_refusal, copy_call
 from cnnc.lower.rules import LoweringRule
 from cnnc.lower.spatial import float_bits
 from cnnc.ops.byte_table import TABLE_OPS, byte_table
 from cnnc.ops.quantized_operands import BYTES, Elementwise, byte_elementwise
 from cnnc.runtime.kernel import Variant
-from cnnc.runtime.program import BufferArg
+from cnnc.runtime.program import BufferArg, Call
 
 
 def _least(node: Node) -> int:
@@ -25,23 +26,33 @@ def _elementwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     found = byte_elementwise(node)
     if isinstance(found, str):
         return found
-    layouts = {node.input(position).type.layout for position in found.data}
-    if layouts != {node.output.type.layout}:
+    operands, output = [node.input(position) for position in found.data], node.output.type
+    if {value.type.layout for value in operands} != {output.layout}:
         return "its operands and its result have different layouts"
-    is_plain = not node.output.type.layout.is_blocked
-    return "an operand that broadcasts is in plain layout" if found.gated and is_plain else None
+    if not found.spread or (found.spread == "gate" and output.layout.is_blocked):
+        return None
+    reasons = [broadcast_refusal(value, output.shape) for value in operands]
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def _emit_elementwise(node: Node, builder: ProgramBuilder) -> None:
     found = byte_elementwise(node)
     assert isinstance(found, Elementwise)
     operands = dict(zip("ab", (node.input(position) for position in found.data)))
+    is_gated = found.spread == "gate" and node.output.type.layout.is_blocked
     buffers: dict[str, BufferArg | int] = {"b": 0}
-    buffers |= {name: builder.argument(value, gaps=True) for name, value in operands.items()}
+    calls: list[Call] = []
+    for name, value in operands.items():
+        if value.type.shape == node.output.type.shape or is_gated:
+            buffers[name] = builder.argument(value, gaps=True)
+            continue
+        wide = BufferArg(builder.temporary(f"{value.name}.broadcast", node.output.type.bytes))
+        calls.append(copy_call(builder, broadcast_copy(value, node.output.type.shape), wide, 1))
+        buffers[name] = wide
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes = _image_sizes(node.output) | {"planes": 1, "b_gap": 0, "y_gap": builder.gap(node.output)}
     sizes |= {f"{name}_gap": builder.gap(value) for name, value in operands.items()}
-    if found.gated:
+    if is_gated:
         shape = node.output.type.physical_shape
         sizes |= {"planes": shape[1], "count": product(shape[2:])}
     for name in ("a_scale", "b_scale", "addend", "y_scale"):
@@ -49,8 +60,8 @@ def _emit_elementwise(node: Node, builder: ProgramBuilder) -> None:
     sizes |= {"a_zero": found.a_zero, "b_zero": found.b_zero, "y_zero": found.y_zero, "y_least": _least(node)}
     element, result = operands["a"].type.dtype.value, node.output.type.dtype.value
     params = {"kind": found.kind, "element": element, "result": result}
-    variant = Variant.of("byte.elementwise", gate=int(found.gated), lanes=builder.target.lanes, **params)
-    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+    variant = Variant.of("byte.elementwise", gate=int(is_gated), lanes=builder.target.lanes, **params)
+    builder.kernel_step(node, [*calls, builder.call(variant, buffers, sizes)])
 
 
 def _table_refusal(node: Node, builder: ProgramBuilder) -> str | None:

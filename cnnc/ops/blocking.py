@@ -149,6 +149,8 @@ def _byte_elementwise(node: Node) -> BlockedForm:
     found = byte_elementwise(node)
     if isinstance(found, str):
         return _plain(found)
+    if found.spread == "any":
+        return _plain("an operand broadcasts along another axis than the spatial ones")
     return BlockedForm(Form.FOLLOW, found.data)
 
 

@@ -48,12 +48,13 @@ class Elementwise:
 
     Attributes:
         data: positions of the operands a and, for a sum or a product, b.
-        gated: whether b has one element a channel of an image, which stands for all positions.
+        spread: "" where they have the result's shape; "gate" where b has one element a channel of an image, which
+            stands for all positions; "any" where they broadcast in another way.
     """
 
     kind: str
     data: tuple[int, ...] = (0,)
-    gated: bool = False
+    spread: str = ""
     a_scale: float = 0.0
     a_zero: int = 0
     b_scale: float = 0.0
@@ -85,16 +86,16 @@ def _dequantize(node: Node) -> Elementwise | str:
 
 @dataclass(frozen=True, slots=True)
 class _Sides:
-    """The operands of a sum or product, the one of the result's shape first, and the result's scale."""
+    """The operands of a sum or product with their scales, the gate behind what it gates, and the result's scale."""
 
     data: tuple[int, int]
-    gated: bool
+    spread: str
     a: Scale
     b: Scale
     c: Scale
 
 
-def _sides(node: Node) -> _Sides | str:
+def _sides(node: Node, may_swap: bool) -> _Sides | str:
     scales = [constant_scale(node, place, node.output.type.dtype) for place in (1, 4, 6)]
     reasons = [scale for scale in scales if isinstance(scale, str)]
     if reasons:
@@ -104,16 +105,16 @@ def _sides(node: Node) -> _Sides | str:
     shapes = [node.input(position).type.shape for position in (0, 3)]
     gate = (*shape[:2], *[1] * (len(shape) - 2))
     if shapes == [shape, shape]:
-        return _Sides((0, 3), False, a, b, c)
+        return _Sides((0, 3), "", a, b, c)
     if shapes == [shape, gate]:
-        return _Sides((0, 3), True, a, b, c)
-    if shapes == [gate, shape]:
-        return _Sides((3, 0), True, b, a, c)
-    return "its operands broadcast along another axis than the spatial ones"
+        return _Sides((0, 3), "gate", a, b, c)
+    if shapes == [gate, shape] and may_swap:
+        return _Sides((3, 0), "gate", b, a, c)
+    return _Sides((0, 3), "any", a, b, c)
 
 
 def _add(node: Node) -> Elementwise | str:
-    sides = _sides(node)
+    sides = _sides(node, may_swap=False)  # the sum of products is not the same in another order
     if isinstance(sides, str):
         return sides
     a, b, c = sides.a, sides.b, sides.c
@@ -121,15 +122,13 @@ def _add(node: Node) -> Elementwise | str:
         a_step, b_step = a.scale / c.scale, b.scale / c.scale
     if max(a_step, b_step) >= LARGEST:
         return "the ratio of its scales is too large"
-    if sides.data != (0, 3):
-        return "its first operand is the one that broadcasts"  # sums are not joined in that order
     # In the order in which the reference joins them.
     offset = -(a_step * np.float32(a.zero) + b_step * np.float32(b.zero))
     addend = np.float32(c.zero) + offset
     return Elementwise(
         "add",
         sides.data,
-        sides.gated,
+        sides.spread,
         a_scale=float(a_step),
         b_scale=float(b_step),
         addend=float(addend),
@@ -138,7 +137,7 @@ def _add(node: Node) -> Elementwise | str:
 
 
 def _mul(node: Node) -> Elementwise | str:
-    sides = _sides(node)
+    sides = _sides(node, may_swap=True)
     if isinstance(sides, str):
         return sides
     with np.errstate(over="ignore"):
@@ -148,7 +147,7 @@ def _mul(node: Node) -> Elementwise | str:
     return Elementwise(
         "mul",
         sides.data,
-        sides.gated,
+        sides.spread,
         a_scale=float(step),
         a_zero=sides.a.zero,
         b_zero=sides.b.zero,

@@ -182,3 +182,15 @@ def test_a_sum_has_its_channels_in_one_piece(net: ByteNetwork) -> None:
     total = net.op("q_linear_add", [joined, *net.pair(), net.conv(net.x, 20), *net.pair(), *net.pair(0.1, 9)])
     ops = net.check(net.op("q_linear_add", [total, *net.pair(), net.conv(total, 20), *net.pair(), *net.pair(0.1, 9)]))
     assert ops.count("convert_layout") == 3  # the image, the joined pieces, the result
+
+
+@pytest.mark.parametrize("op", ["q_linear_add", "q_linear_mul"])
+@pytest.mark.parametrize("shape", [(7,), (5, 1, 1), (6, 1), (1, 1, 6, 7)])
+@pytest.mark.parametrize("constant_first", [False, True])
+def test_other_broadcasts_are_copied_out(
+    net: ByteNetwork, op: str, shape: tuple[int, ...], constant_first: bool
+) -> None:
+    constant = net.const(net.rng.integers(0, 256, shape), np.uint8)
+    sides = [[net.x, *net.pair()], [constant, *net.pair(0.04, 9)]]
+    y = net.op(op, [*sides[constant_first], *sides[not constant_first], *net.pair(0.07, 41)])
+    assert net.check(y) == [op]
