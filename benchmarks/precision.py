@@ -124,6 +124,10 @@ def main(
         ]
         text += table(heads, [timed(path, counts, Pace(rounds)) for path in models])
     if shared is not None:
+        columns = [f"{what}, threads={n}" for n in counts for what in ("f32 ms", "bf16 ms", "gain")]
+        heads = ["model", "layers in bf16", *columns]
+        text += table(heads, [timed(path, counts, Pace(rounds)) for path in models])
+    if shared is not None:
         heads = ["model", "layers in bf16", "top-1 f32", "top-1 bf16", "same class"]
         text += table(heads, [judged(task, shared, count) for task in TASKS])
     print(text)
