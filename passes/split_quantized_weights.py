@@ -15,10 +15,11 @@ with another one they take two sets, or three with 255 at a zero point of 0, and
 Fires when
 1. q_linear_conv, q_linear_gemm or q_linear_matmul has constant weights and zero points;
 2. the difference leaves -128..127;
-3. a convolution has one group, the first matrix is not transposed, and the second is a matrix.
+3. the first matrix is not transposed, and the second is a matrix.
 
-Must not fire for convolutions with groups: the copies of a group's channels would have to lie side by side. Those of
-one filter a channel keep their weights in 32 bits and take all of them.
+The copies of a group's channels must lie side by side: a channel_shuffle brings those of each channel together.
+
+Must not fire for products of matrices of other kinds, which run in NumPy whatever their weights are.
 
 Numerics: exact. The sums are the same integers.
 """
@@ -31,6 +32,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cnnc.ir import ANY, Array, Bind, Graph, Match, Notes, Op, Patch, Rule, Value, known_array, rewrite
+from cnnc.ops.layout import ChannelShuffleAttrs
 from cnnc.ops.slicing import ConcatAttrs
 from cnnc.passes.base import Pass
 
@@ -61,17 +63,19 @@ def _apply(found: Match, patch: Patch) -> str | None:
     wide = weights.astype(np.int16) - spread.astype(np.int16)
     if wide.size == 0 or (wide.min() >= _INT8.min and wide.max() <= _INT8.max):
         return f"the weights of {node.op} {node.name!r} fit int8"
-    if is_conv and attrs.group != 1:
-        return f"conv {node.name!r} has {attrs.group} groups"
     if getattr(attrs, "transA", 0) or (not is_conv and weights.ndim != 2):
         return f"{node.op} {node.name!r} is no product with a matrix of weights on the right"
     parts = _parts(wide)
     x = node.input(0)
     axis = 1 if is_conv else x.type.rank - 1
     copies = patch.node("concat", [x] * len(parts), ConcatAttrs(axis), loc=node.loc, name=f"{x.name}.copies")
+    joined = np.concatenate(parts, 1 if by_row else 0)
+    if is_conv and attrs.group > 1:
+        copies = patch.node("channel_shuffle", [copies], ChannelShuffleAttrs(len(parts)), loc=node.loc)
+        joined = np.stack(parts, 2).reshape(joined.shape)
     inputs = list(node.inputs)
     inputs[0] = copies
-    inputs[_WEIGHTS] = patch.constant(np.concatenate(parts, 1 if by_row else 0), f"{node.input(_WEIGHTS).name}.parts")
+    inputs[_WEIGHTS] = patch.constant(joined, f"{node.input(_WEIGHTS).name}.parts")
     inputs[_ZERO_POINT] = patch.constant(np.zeros(zero_point.shape, np.int8), f"{node.input(_ZERO_POINT).name}.none")
     patch.replace(node.output, patch.node(node.op, inputs, attrs, loc=node.loc))
     return None

@@ -17,7 +17,6 @@ from cnnc.ops.quantized import QuantizedConvAttrs
 from cnnc.ops.quantized_layer import QuantizedLayer, quantized_conv
 from cnnc.ops.window import window_of
 from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
-from cnnc.runtime.cpu.conv_depthwise_bytes import byte_parts
 from cnnc.runtime.cpu.conv_packing import QUAD, PackedWeights, pack_byte_weights
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, DepthwiseTiling, rank_conv_tilings, rank_depthwise_tilings
 from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, rank_pointwise_tilings, tail_halves
@@ -55,16 +54,8 @@ def blocked_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return "its output channels lie in several pieces" if node.output.type.layout.pieces else None
 
 
-def product_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    """Why quads of int8 weights do not compute it."""
-    reason = blocked_refusal(node, builder)
-    if reason is None and layer_constants(node).weights.dtype != np.int8:
-        return "its weights without their zero point do not fit int8"
-    return reason
-
-
 def _pointwise_refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = product_refusal(node, builder)
+    reason = blocked_refusal(node, builder)
     if reason is None and not quantized_shapes(node).is_pointwise:
         return "it has a window, a stride or padding"
     return reason
@@ -245,8 +236,9 @@ def _depthwise_tilings(node: Node, builder: ProgramBuilder, count: int) -> Seque
 
 def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling) -> None:
     shapes, layer, y = quantized_shapes(node), layer_constants(node), node.output.type
-    weights, parts = byte_parts(layer.weights)
-    packed = pack_depthwise(weights, shapes.lanes, y.layout.lanes(shapes.out_channels), shapes.blocks_out, np.int32)
+    packed = pack_depthwise(
+        layer.weights, shapes.lanes, y.layout.lanes(shapes.out_channels), shapes.blocks_out, np.int32
+    )
     fast = (shapes.kernel[2], shapes.strides[2]) in FAST_WINDOWS and shapes.dilations[2] == 1
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
@@ -259,8 +251,6 @@ def _emit_depthwise(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling
     window = {"window": shapes.kernel[2], "stride": shapes.strides[2], "dilation": 1}
     if not fast:
         window = dict.fromkeys(window, 0)
-    if parts > 1:
-        window["parts"] = parts
     variant = Variant.of(
         "conv.u8.blocked.depthwise", columns=tiling.columns, lanes=shapes.lanes, **window, **element_params(node)
     )
@@ -275,6 +265,6 @@ RULES = {
         TiledRule(
             "conv.u8.blocked.pointwise", PointwiseTiling, _pointwise_refusal, _pointwise_tilings, _emit_pointwise
         ),
-        TiledRule("conv.u8.blocked.direct", ConvTiling, product_refusal, _direct_tilings, _emit_direct),
+        TiledRule("conv.u8.blocked.direct", ConvTiling, blocked_refusal, _direct_tilings, _emit_direct),
     ),
 }

@@ -12,12 +12,12 @@ from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.conv import window_sizes
 from cnnc.lower.conv_winograd import WINDOW_SIZES
 from cnnc.lower.quantized_conv import (
+    blocked_refusal,
     element_params,
     input_lanes,
     layer_constants,
     packed_operands,
     padding_word,
-    product_refusal,
     quantized_attrs,
     quantized_shapes,
 )
@@ -38,7 +38,7 @@ _MOST_RANKED = 1000  # tilings, of which all are ranked
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = product_refusal(node, builder)
+    reason = blocked_refusal(node, builder)
     if reason is not None:
         return reason
     shapes = quantized_shapes(node)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.ir import Array, Node, Value
-from cnnc.ops.quantized import QLinearGemmAttrs, QuantizedConvAttrs
+from cnnc.ops.quantized import QLinearGemmAttrs
 from cnnc.ops.quantized_operands import BYTES
 from cnnc.types import DType
 
@@ -32,7 +32,7 @@ class QuantizedLayer:
 
     Attributes:
         weights: int8 [M, C/group, ...] or [M, K], without their zero point; zero for outputs that are constant because
-            their sums might be beyond int32. int16 where a convolution of one filter a channel needs it.
+            their sums might be beyond int32.
         bias: int32 [M], with the corrections for the zero points.
         factors: float32 [M]: y = rint(sum * factor) + y_zero.
         x_zero, y_zero: zero points as stored.
@@ -50,9 +50,7 @@ class QuantizedLayer:
 def quantized_conv(node: Node) -> QuantizedLayer | str:
     """The constants of a q_linear_conv, or why byte kernels cannot compute it."""
     reason = _constant(node)
-    if reason is not None:
-        return reason
-    return _layer(node, _Positions(bias=8, y=6), wide=_has_one_filter_a_channel(node))
+    return _layer(node, _Positions(bias=8, y=6)) if reason is None else reason
 
 
 def quantized_matrix(node: Node) -> QuantizedLayer | str:
@@ -88,15 +86,7 @@ def _constant(node: Node) -> str | None:
     return None
 
 
-def _has_one_filter_a_channel(node: Node) -> bool:
-    """Whether the kernel that takes such convolutions does, whose weights have 32 bits."""
-    assert isinstance(node.attrs, QuantizedConvAttrs)
-    return node.attrs.group == node.input(0).type.shape[1] == node.output.type.shape[1]
-
-
-def _layer(
-    node: Node, at: _Positions, transposes: bool = False, alpha: float = 1.0, wide: bool = False
-) -> QuantizedLayer | str:
+def _layer(node: Node, at: _Positions, transposes: bool = False, alpha: float = 1.0) -> QuantizedLayer | str:
     x, y = node.input(0), node.output
     for value in (x, node.input(3), y):
         if value.type.dtype not in BYTES:
@@ -111,8 +101,7 @@ def _layer(
     zero_points = node.optional(5)
     w_zero = np.zeros(1, np.int16) if zero_points is None else _array(zero_points).astype(np.int16)
     weights = weights - w_zero.reshape(-1, *[1] * (weights.ndim - 1))
-    is_wide = bool(weights.size) and bool(weights.min() < -_SIGN or weights.max() >= _SIGN)
-    if is_wide and not wide:
+    if weights.size and (weights.min() < -_SIGN or weights.max() >= _SIGN):
         return "its weights without their zero point do not fit int8"
     outputs = weights.shape[0]
     bias = np.zeros(1, np.int64)
@@ -137,7 +126,7 @@ def _layer(
     unsigned_zero = x_zero + (_SIGN if x.type.dtype is DType.I8 else 0)
     corrected = bias - unsigned_zero * weights.reshape(outputs, -1).sum(1, dtype=np.int64)
     return QuantizedLayer(
-        weights if is_wide else weights.astype(np.int8),
+        weights.astype(np.int8),
         corrected.astype(np.uint64).astype(np.uint32).view(np.int32),
         np.ascontiguousarray(np.broadcast_to(factors, (outputs,))),
         x_zero,

@@ -99,7 +99,6 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             str(params["activation"]),
             bool(params["residual"]),
             element_of(params),
-            int(params.get("parts", 1)),
         )
         return intrinsic(target, lambda b, *values: emit_depthwise_tile(b, tile, *values), len(DEPTHWISE_ARGS))
 

@@ -28,7 +28,7 @@ class DepthwiseTile:
     """``window``, ``stride``, ``dilation`` are horizontal; with window 0 all three are run-time arguments.
 
     The first and last ``edge`` columns that the tile reads may lie outside the input; EVERY_COLUMN: all of them. With
-    ``partial`` only ``columns_valid`` pixels are stored. A weight of bytes is the sum of ``parts`` bytes of its lane.
+    ``partial`` only ``columns_valid`` pixels are stored.
     """
 
     columns: int
@@ -40,7 +40,6 @@ class DepthwiseTile:
     activation: str
     residual: bool
     element: str = "f32"
-    parts: int = 1
 
     @property
     def is_of_bytes(self) -> bool:
@@ -164,8 +163,5 @@ def _load_column(
         # One unsigned comparison tests both ends.
         address = b.ir.select(b.ir.icmp_unsigned("<", number, a["W"]), address, a["zeros"])
     if tile.is_of_bytes:
-        lanes = byte = b.load_bytes(address, signed=False)
-        for part in range(1, tile.parts):
-            lanes = b.int_or(lanes, b.shift_left(byte, 8 * part))
-        return input_quads(b, lanes)
+        return input_quads(b, b.load_bytes(address, signed=False))
     return b.load(address)

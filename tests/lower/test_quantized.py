@@ -80,10 +80,10 @@ def compiled(graph: Graph) -> tuple[CompiledModel, str, str]:
             "conv.u8.blocked.direct",
             {"shape": (2, 5, 3, 4, 5), "w_shape": (6, 5, 2, 3, 3), "pads": (1,) * 6, "x_zero": 0, "dtype": DType.I8},
         ),
-        # Weights beyond int8, as two layers of weights or in 32 bits.
+        # Weights beyond int8, as sums of int8.
         ("conv.u8.blocked.direct", {"weights": np.full((24, 20, 3, 3), 255, np.uint8), "w_zero": 100, "x_zero": 5}),
-        ("conv.u8.blocked.depthwise", {"weights": np.full((20, 1, 3, 3), 255, np.uint8), "group": 20}),
-        ("conv.u8.blocked.depthwise", {"weights": BYTES[:100].reshape(20, 1, 5), "w_zero": 255, "group": 20} | LINE),
+        ("conv.u8.blocked.direct", {"weights": np.full((20, 1, 3, 3), 255, np.uint8), "group": 20, "dtype": DType.I8}),
+        ("conv.u8.blocked.direct", {"weights": BYTES[:100].reshape(20, 1, 5), "w_zero": 255, "group": 20} | LINE),
         ("conv.u8.blocked.plain_input", {"shape": (1, 3, 9, 7), "w_shape": (24, 3, 3, 3), "x_zero": 100}),
         ("conv.u8.blocked.direct", {"shape": (1, 4, 9, 7), "w_shape": (24, 4, 3, 1), "pads": (1, 0, 1, 0)}),
         # Sums beyond int32, whose results are 255 for every input.
@@ -104,7 +104,6 @@ def test_kernels_equal_the_reference(kernel: str, case: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("reason", "case"),
     [
-        ("do not fit int8", {"weights": np.full((24, 10, 3, 3), 255, np.uint8), "w_zero": 100, "group": 2}),
         ("may not fit int32", {"bias": 2**31 - 1000, "x_scale": 100.5 / 2**31 * 0.04 / 0.002}),
         ("is not finite", {"x_scale": np.inf}),
     ],

@@ -15,14 +15,21 @@ PASS = "split-quantized-weights"
 
 
 def layer(
-    op: str, shape: tuple[int, ...], zero: Any, *, dtype: type = np.uint8, per_output: int | None = None, **attrs: Any
+    op: str,
+    shape: tuple[int, ...],
+    zero: Any,
+    *,
+    dtype: type = np.uint8,
+    per_output: int | None = None,
+    channels: int = 3,
+    **attrs: Any,
 ) -> Outcome:
     """One layer whose weights hold every byte in turn; ``per_output`` gives the axis of as many zero points."""
     s = Sketch()
     limits = np.iinfo(dtype)
     # Both ends first: small weights have them too.
     w = (np.arange(np.prod(shape)) * 255 % 256 + limits.min).reshape(shape).astype(dtype)
-    x = s.input(*((2, 3, 5, 4) if op == "q_linear_conv" else ("N", 9)), dtype=DType.U8)
+    x = s.input(*((2, channels, 5, 4) if op == "q_linear_conv" else ("N", 9)), dtype=DType.U8)
     zeros = np.array(zero, dtype) if per_output is None else np.full(shape[per_output], zero, dtype)
     scales = np.full(zeros.shape, 0.01, np.float32)
     triple = [s.const(w, "w", w.dtype.name), s.const(scales), s.const(zeros, "zeros", w.dtype.name)]
@@ -60,8 +67,11 @@ def test_weights_that_fit_stay(dtype: type, zero: int) -> None:
     assert not layer("q_linear_conv", (6, 3, 3, 2), zero, dtype=dtype).changed
 
 
-def test_groups_stay() -> None:
-    assert layer("q_linear_conv", (6, 1, 13, 4), 100, group=3, pads=(6, 2, 6, 2)).refused("3 groups")
+@pytest.mark.parametrize(("shape", "group"), [((6, 1, 3, 4), 3), ((4, 2, 3, 3), 2)])
+@pytest.mark.parametrize("zero", [0, 100])
+def test_copies_of_the_channels_of_groups_lie_together(shape: tuple[int, ...], group: int, zero: int) -> None:
+    outcome = layer("q_linear_conv", shape, zero, channels=shape[1] * group, group=group, pads=(1, 2, 1, 2))
+    assert outcome.ops == ("concat", "channel_shuffle", "q_linear_conv")
 
 
 def test_a_transposed_first_matrix_stays() -> None:
