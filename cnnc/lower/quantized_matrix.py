@@ -1,4 +1,7 @@
-"""q_linear_gemm and q_linear_matmul of plain bytes with a constant matrix, four steps of the depth at a time."""
+"""q_linear_gemm and q_linear_matmul of plain bytes with a constant matrix, four steps of the depth at a time.
+
+Rows of another depth are copied to where a whole number of words has room; weights of zero meet what lies behind them.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnc.dims import Dim, product
+from cnnc.dims import Dim, ceil_div, product, round_up
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.movement import Copy, copy_call
 from cnnc.lower.rules import TiledRule, host_supports
 from cnnc.lower.spatial import typical
 from cnnc.ops.quantized_layer import QuantizedLayer, quantized_matrix
@@ -16,7 +20,7 @@ from cnnc.runtime.cpu.conv_packing import QUAD
 from cnnc.runtime.cpu.gemm import pack_byte_gemm
 from cnnc.runtime.cpu.gemm_tiling import GemmTiling, rank_gemm_tilings
 from cnnc.runtime.kernel import Variant
-from cnnc.runtime.program import BufferArg
+from cnnc.runtime.program import BufferArg, Call
 
 
 def _layer(node: Node) -> QuantizedLayer:
@@ -32,8 +36,7 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     layer = quantized_matrix(node)
     if isinstance(layer, str):
         return layer
-    depth = layer.weights.shape[1]
-    return f"its depth of {depth} is not a multiple of {QUAD}" if depth % QUAD or not depth else None
+    return None if layer.weights.shape[1] else "it has nothing to sum"
 
 
 def _rows(node: Node) -> Dim:
@@ -42,19 +45,22 @@ def _rows(node: Node) -> Dim:
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, GemmTiling]]:
     columns, depth = _layer(node).weights.shape
-    return rank_gemm_tilings(typical(_rows(node), 1), columns, depth // QUAD, builder.target.lanes, count=count)
+    return rank_gemm_tilings(typical(_rows(node), 1), columns, ceil_div(depth, QUAD), builder.target.lanes, count=count)
 
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
     layer, lanes = _layer(node), builder.target.lanes
     columns, depth = layer.weights.shape
-    packed = pack_byte_gemm(np.ascontiguousarray(layer.weights.T), lanes, tiling.blocks)
-    words = depth // QUAD
+    words = -(-depth // QUAD)
+    padded = np.zeros((words * QUAD, columns), np.int8)
+    padded[:depth] = layer.weights.T
+    packed = pack_byte_gemm(padded, lanes, tiling.blocks)
+    calls, rows = _whole_words(node, builder, depth)
     sizes: dict[str, Dim] = {"M": _rows(node), "N": columns, "K": words, "a_row": words, "a_column": 1}
     sizes |= {"y_row": columns, "m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
     sizes |= {"alpha": layer.y_zero, "beta": layer.y_least}
     buffers: dict[str, BufferArg | int] = {
-        "a": builder.argument(node.input(0)),
+        "a": rows,
         "b": BufferArg(builder.constant(packed, f"{node.name}.weights")),
         "bias": BufferArg(builder.constant(layer.bias, f"{node.name}.bias")),
         "residual": 0,
@@ -70,7 +76,17 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
         lanes=lanes,
         element=node.input(0).type.dtype.value,
     )
-    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+    builder.kernel_step(node, [*calls, builder.call(variant, buffers, sizes)])
+
+
+def _whole_words(node: Node, builder: ProgramBuilder, depth: int) -> tuple[list[Call], BufferArg]:
+    """The first matrix with rows of whole words, and the copy that makes them where they are none."""
+    if depth % QUAD == 0:
+        return [], builder.argument(node.input(0))
+    count, room = _rows(node), round_up(depth, QUAD)
+    copied = BufferArg(builder.temporary(f"{node.name}.rows", count * room))
+    copy = Copy(node.input(0), (count, depth), (depth, 1), (room, 1))
+    return [copy_call(builder, copy, copied, 1)], copied
 
 
 _RULES = (TiledRule("gemm.u8", GemmTiling, _refusal, _tilings, _emit),)

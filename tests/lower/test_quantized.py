@@ -112,3 +112,23 @@ def test_what_bytes_cannot_hold_is_left_to_the_host(reason: str, case: dict[str,
     _, chosen, refused = compiled(quantized_conv(**case))
     assert chosen == "host"
     assert reason in refused
+
+
+@pytest.mark.parametrize(
+    ("rows", "depth", "dtype"), [(1, 9, DType.U8), (5, 7, DType.I8), (3, 4, DType.U8), (2, 1, DType.I8)]
+)
+@pytest.mark.jit
+def test_matrices_of_any_depth_equal_the_reference(rows: int, depth: int, dtype: DType) -> None:
+    graph = Graph(OPS, "matrix")
+    rng = np.random.default_rng(3)
+    weights = rng.integers(-128, 128, (depth, 19)).astype(np.int8)
+    pair = [np.float32(0.05 * depth), np.array(3, DTYPES[dtype])]
+    constants = [np.float32(0.02), np.array(7, DTYPES[dtype]), weights, np.float32(0.01), np.int8(0), *pair]
+    x = graph.add_input("x", TensorType((rows, depth), dtype))
+    operands = [x, *(graph.add_constant(np.asarray(array), f"c{index}") for index, array in enumerate(constants))]
+    graph.set_outputs([graph.add_node("q_linear_matmul", operands, names=["y"]).output], ["y"])
+    feeds = {"x": rng.integers(0, 256, (rows, depth)).astype(np.uint8).view(DTYPES[dtype])}
+    expected = interp.run(graph, feeds)["y"]
+    model = compile_graph(graph, Options())
+    assert model.lowered.decisions[-1].chosen == "gemm.u8"
+    np.testing.assert_array_equal(model.run(feeds)["y"], expected)
