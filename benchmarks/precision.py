@@ -4,7 +4,7 @@
     python benchmarks/precision.py --shared ../shared --images 3000
 
 Both programs take turns in one process; the gain is the median over the rounds of their ratio. With ``--shared`` the
-trained classifiers there are evaluated in batches of 50, for which they are compiled.
+trained classifiers there are evaluated in batches of 20, for which they are compiled.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import click
 import numpy as np
-from quantization_accuracy import BATCH, TASKS, Task, prepared
+from quantization_accuracy import BATCH, TASKS, Images, Task, images_of, prepared
 
 import cnnc
 from cnnc.cli.interleaved import Pace, run_rounds
 from cnnc.cli.outputs import write_text
-from cnnc.compiler import CompiledModel
+from cnnc.compiler import CompiledModel, read_graph
 from cnnc.runtime import InferenceSession
 from cnnc.sample_inputs import sample_arrays
 from cnnc.types import TensorType
@@ -79,26 +79,29 @@ def timed(path: Path, threads: tuple[int, ...], pace: Pace) -> list[str]:
     return row
 
 
-def top1(model: CompiledModel, images: Array) -> Array:
-    """The class with the largest score, for whole batches."""
+def top1(model: CompiledModel, images: Images, task: Task) -> Array:
+    """The class of each image with the largest score, for whole batches."""
     session = model.session()
     name = session.get_inputs()[0].name
-    parts = [session.run(None, {name: images[start : start + BATCH]})[0] for start in range(0, len(images), BATCH)]
-    classes: Array = np.concatenate(parts).argmax(1)
+    found = []
+    for start in range(0, len(images.labels), BATCH):
+        [scores] = session.run(None, {name: prepared(images.pixels[start : start + BATCH], task)})
+        found.append(scores.argmax(axis=1))
+    classes: Array = np.concatenate(found)
     return classes
 
 
 def judged(task: Task, shared: Path, count: int) -> list[str]:
-    """A row of the table of accuracies."""
-    with np.load(shared / "data" / f"{task.images}.npz") as data:
-        images, labels = prepared(data["images"][:count], task), data["labels"][:count]
-    models = compiled(
-        shared / "models" / "trained" / f"{task.model}.onnx", shapes={"input": (BATCH, *images.shape[1:])}
-    )
-    classes = {name: top1(model, images) for name, model in models.items()}
-    right = [f"{np.mean(classes[name] == labels):.4f}" for name in PRECISIONS]
+    """A row of the table of accuracies; evaluates a whole number of batches."""
+    images = images_of(shared / "data" / f"{task.images}.npz")
+    images = images[: min(count, len(images.labels)) // BATCH * BATCH]
+    path = shared / "models" / "trained" / f"{task.model}.onnx"
+    [port] = read_graph(path).inputs
+    models = compiled(path, shapes={port.name: (BATCH, *port.type.shape[1:])})
+    classes = {name: top1(model, images, task) for name, model in models.items()}
+    right = [f"{np.mean(classes[name] == images.labels):.4f}" for name in PRECISIONS]
     same = f"{np.mean(classes['f32'] == classes['bf16']):.4f}"
-    row = [task.model, in_bfloat(models["bf16"]), *right, same]
+    row = [task.model, str(len(images.labels)), in_bfloat(models["bf16"]), *right, same]
     print(*row, flush=True)
     return row
 
@@ -108,7 +111,7 @@ def judged(task: Task, shared: Path, count: int) -> list[str]:
 @click.option("--threads", default="1,2", show_default=True, help="Most threads, one or several.")
 @click.option("--rounds", type=int, default=15, show_default=True, help="Turns of each program.")
 @click.option("--shared", type=click.Path(path_type=Path, exists=True), help="Trained classifiers and labelled images.")
-@click.option("--images", "count", type=int, default=3000, show_default=True, help="Most images, a multiple of 50.")
+@click.option("--images", "count", type=int, default=3000, show_default=True, help="Most images of a classifier.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables here.")
 def main(
     models: tuple[Path, ...], threads: str, rounds: int, shared: Path | None, count: int, out: Path | None
@@ -117,18 +120,11 @@ def main(
     counts = tuple(map(int, threads.split(",")))
     text = ""
     if models:
-        heads = [
-            "model",
-            "layers in bf16",
-            *(f"{what}, {n} threads" for n in counts for what in ("f32 ms", "bf16 ms", "gain")),
-        ]
-        text += table(heads, [timed(path, counts, Pace(rounds)) for path in models])
-    if shared is not None:
         columns = [f"{what}, threads={n}" for n in counts for what in ("f32 ms", "bf16 ms", "gain")]
         heads = ["model", "layers in bf16", *columns]
         text += table(heads, [timed(path, counts, Pace(rounds)) for path in models])
     if shared is not None:
-        heads = ["model", "layers in bf16", "top-1 f32", "top-1 bf16", "same class"]
+        heads = ["model", "images", "layers in bf16", "top-1 f32", "top-1 bf16", "same class"]
         text += table(heads, [judged(task, shared, count) for task in TASKS])
     print(text)
     if out is not None:
