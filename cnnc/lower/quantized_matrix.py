@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cnnc.dims import Dim, ceil_div, product, round_up
+from cnnc.dims import Dim, product, round_up
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.movement import Copy, copy_call
@@ -45,7 +45,7 @@ def _rows(node: Node) -> Dim:
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, GemmTiling]]:
     columns, depth = _layer(node).weights.shape
-    return rank_gemm_tilings(typical(_rows(node), 1), columns, ceil_div(depth, QUAD), builder.target.lanes, count=count)
+    return rank_gemm_tilings(typical(_rows(node), 1), columns, -(-depth // QUAD), builder.target.lanes, count=count)
 
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
