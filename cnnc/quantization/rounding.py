@@ -22,14 +22,14 @@ from cnnc.quantization.affine import WEIGHT_LIMIT
 DAMPING = 0.01
 """Share of the inputs' mean moment that is added to each: weights move less for what few samples say."""
 
-_PANEL = 128
+_PANEL = 32
 """Inputs that are rounded before their errors reach the ones behind, as one matrix product."""
 
 Float64 = NDArray[np.float64]
 
 
 def nearest(rows: Float64, scales: Float64) -> Float64:
-    """Steps of the weights [G, O, K], rounded half to even; ``scales`` [G, O, 1]."""
+    """Steps of the weights, rounded half to even; ``scales`` broadcast to them."""
     stored: Float64 = np.clip(np.rint(rows / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT)
     return stored
 
@@ -47,25 +47,24 @@ def gptq(rows: Float64, scales: Float64, moments: Float64) -> Float64:
     damping[damping <= 0] = 1.0
     damped = moments[group[:, :, None], order[:, :, None], order[:, None, :]]
     damped = damped + damping[:, None, None] * np.eye(rows.shape[2])
-    stored = _in_order(rows[group[:, :, None], np.arange(rows.shape[1])[:, None], order[:, None, :]], scales, damped)
-    back = np.argsort(order, axis=1, kind="stable")
-    restored: Float64 = np.take_along_axis(stored, back[:, None, :], axis=2)
-    return restored
+    # A column of weights lies together, as they are rounded together.
+    columns = np.take_along_axis(rows.transpose(0, 2, 1), order[:, :, None], axis=1)
+    stored = np.empty_like(columns)
+    np.put_along_axis(stored, order[:, :, None], _in_order(columns, scales[:, :, 0], damped), axis=1)
+    return stored.transpose(0, 2, 1)
 
 
-def _in_order(rows: Float64, scales: Float64, moments: Float64) -> Float64:
-    """Round inputs from the first to the last; ``rows`` is overwritten."""
+def _in_order(columns: Float64, scales: Float64, moments: Float64) -> Float64:
+    """Round columns [G, K, O] from the first to the last, ``scales`` [G, O]; ``columns`` is overwritten."""
     upper = np.linalg.cholesky(np.linalg.inv(moments)).transpose(0, 2, 1)
-    stored = np.empty_like(rows)
-    size = rows.shape[2]
+    stored = np.empty_like(columns)
+    size = columns.shape[1]
     for begin in range(0, size, _PANEL):
         end = min(begin + _PANEL, size)
-        errors = np.empty((*rows.shape[:2], end - begin))
+        errors = np.empty((len(columns), end - begin, columns.shape[2]))
         for k in range(begin, end):
-            weight = rows[:, :, k : k + 1]
-            stored[:, :, k : k + 1] = nearest(weight, scales)
-            error = (weight - stored[:, :, k : k + 1] * scales) / upper[:, k, k, None, None]
-            rows[:, :, k + 1 : end] -= error * upper[:, None, k, k + 1 : end]
-            errors[:, :, k - begin] = error[:, :, 0]
-        rows[:, :, end:] -= errors @ upper[:, begin:end, end:]
+            stored[:, k] = nearest(columns[:, k], scales)
+            errors[:, k - begin] = (columns[:, k] - stored[:, k] * scales) / upper[:, k, k, None]
+            columns[:, k + 1 : end] -= upper[:, k, k + 1 : end, None] * errors[:, k - begin, None]
+        columns[:, end:] -= upper[:, begin:end, end:].transpose(0, 2, 1) @ errors
     return stored

@@ -38,9 +38,9 @@ def best_scales(rows: Array, scales: Float64, squares: Float64, *, per_channel: 
     """
     errors = np.zeros((len(SHARES), *rows.shape[:2]))
     for block in input_blocks(rows.shape[2]):
-        weights = rows[:, :, block].astype(np.float64)
+        weights = rows[:, :, block]
         for index, share in enumerate(SHARES):
-            tried = scales * share
+            tried = (scales * share).astype(weights.dtype)
             error = nearest(weights, tried) * tried - weights
             errors[index] += np.einsum("gok,gk->go", np.square(error), squares[:, block])
     if not per_channel:
