@@ -1,4 +1,4 @@
-"""Variants, register tiles and work items of ``conv.f32.blocked.winograd``, ranked by estimated cost.
+"""Variants, register tiles and work items of ``conv.f32.blocked.winograd`` and of that for bytes, by estimated cost.
 
 As in ``conv_tiling``: pure functions of sizes, costs in vector multiply-adds. What a transform costs, and what share of
 the bandwidths is reached, was measured on one core of an AMD EPYC (Zen 4, AVX-512).
