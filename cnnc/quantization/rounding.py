@@ -14,6 +14,8 @@ et al., Up or Down? Adaptive Rounding for Post-Training Quantization, ICML 2020.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,9 +30,9 @@ _PANEL = 32
 Float64 = NDArray[np.float64]
 
 
-def nearest(rows: Float64, scales: Float64) -> Float64:
+def nearest(rows: NDArray[Any], scales: NDArray[Any]) -> NDArray[Any]:
     """Steps of the weights, rounded half to even; ``scales`` broadcast to them."""
-    stored: Float64 = np.clip(np.rint(rows / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT)
+    stored: NDArray[Any] = np.clip(np.rint(rows / scales), -WEIGHT_LIMIT, WEIGHT_LIMIT)
     return stored
 
 
