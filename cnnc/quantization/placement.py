@@ -7,7 +7,7 @@ are one. Ops that move elements keep their input's range.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cnnc.ir import Graph, Node, Value
@@ -16,8 +16,13 @@ from cnnc.types import DType
 LAYERS = frozenset({"conv", "gemm", "matmul"})
 """Ops with weights."""
 
-INTEGER_OPS = LAYERS | {"add", "concat", "average_pool", "global_average_pool"}
+INTEGER_OPS = LAYERS | {"add", "mul", "concat", "average_pool", "global_average_pool"}
 """Ops that compute on integers."""
+
+FUNCTIONS = frozenset(
+    {"elu", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "mish", "sigmoid", "silu", "softplus", "tanh"}
+)
+"""Ops that are a table of 256 bytes: quantized between integers, so that nothing there is a float."""
 
 MOVES = frozenset({"max_pool", "global_max_pool", "reshape", "flatten", "squeeze", "unsqueeze", "transpose", "slice"})
 """Ops whose results are some of their input's elements: stored as the input is."""
@@ -58,7 +63,7 @@ def place(graph: Graph, exclude: tuple[str, ...] = (), in_float: Mapping[str, st
     excluded: dict[Node, str] = {}
     chosen: list[Node] = []
     for node in graph.nodes:
-        if node.op not in INTEGER_OPS:
+        if node.op not in INTEGER_OPS and not (node.op in FUNCTIONS and _is_between(graph, node, chosen)):
             continue
         reason = _reason_not(node, exclude) or (in_float or {}).get(node.output.name)
         if reason is None:
@@ -81,6 +86,17 @@ def stored_result(graph: Graph, node: Node) -> Value:
     """What is stored as integers of a chosen node's result: what its clamp makes of it, where that alone reads it."""
     clamp = _only_clamp(graph, node.output)
     return node.output if clamp is None else clamp.output
+
+
+def _is_between(graph: Graph, function: Node, chosen: Collection[Node]) -> bool:
+    """Whether a function reads the result of a quantized node, and integers may read its own.
+
+    What a model returns is worth more than 255 steps: a function that makes it stays in float.
+    """
+    if graph.is_output(function.output):
+        return False
+    source = function.input(0).producer
+    return source in chosen and any(user.op in INTEGER_OPS | MOVES for user in function.output.users)
 
 
 def _reason_not(node: Node, exclude: tuple[str, ...]) -> str | None:

@@ -10,6 +10,7 @@ from cnnc.compiler import Model, read_graph
 from cnnc.ir import Array, Graph, Notes
 from cnnc.ir.clone import clone_graph
 from cnnc.quantization.affine import Affine, activation_affine
+from cnnc.quantization.batch_norm_layers import normalizations_as_layers
 from cnnc.quantization.calibration import Progress, activation_ranges
 from cnnc.quantization.equalisation import equalise
 from cnnc.quantization.first_and_last import first_layers, last_layers
@@ -58,7 +59,8 @@ class Calibrated:
 
     Attributes:
         exact: the float graph, its layers as the model has them.
-        source: the same in the form that is quantized: perhaps equalised. Neither is ever written.
+        source: the same in the form that is quantized: normalizations are layers, weights perhaps equalised. Neither
+            is ever written.
         placement: of ``source``, with all layers that the settings allow.
         ranges: by name of each of the placement's activations.
         weights: of each layer, by the name of its result.
@@ -122,10 +124,12 @@ def calibrate(
     again = samples if callable(samples) else kept(samples)
     graph = _float_graph(model, shapes, settings)
     exact = graph
+    graph = clone_graph(exact)
+    if settings.fold_batch_norm:
+        normalizations_as_layers(graph)
     if settings.equalises:
-        graph = clone_graph(exact)
         equalise(graph, again, progress)
-        graph.remove_unused_constants()
+    graph.remove_unused_constants()
     placement = place(graph, settings.exclude, _ends(graph, settings))
     ranges = activation_ranges(graph, placement.activations, again, settings, progress)
     judged = [layer for layer in placement.layers if has_rows(layer)] if settings.judges_inputs else []

@@ -178,3 +178,33 @@ def test_samples_that_do_not_fit_are_refused(feeds: dict) -> None:
 def test_nan_samples_are_refused() -> None:
     with pytest.raises(ModelError, match="infinite or NaN"):
         quantize(MODEL, [{"x": np.full((1, 3, 10, 10), np.nan, np.float32)}])
+
+
+class Gated(dsl.Module):
+    """A squeeze-and-excite gate between convolutions, and a sigmoid at the end."""
+
+    def __init__(self) -> None:
+        self.expand = dsl.Conv2d(3, 16, 3, padding=1)
+        self.squeeze = dsl.Conv2d(16, 4, 1)
+        self.excite = dsl.Conv2d(4, 16, 1)
+        self.project = dsl.Conv2d(16, 5, 1)
+
+    def forward(self, x: dsl.Tensor) -> dsl.Tensor:
+        """x [N, 3, H, W] -> [N, 5, H, W]."""
+        x = dsl.hard_swish(self.expand(x))
+        gate = self.excite(dsl.relu(self.squeeze(dsl.global_avg_pool(x))))
+        return dsl.sigmoid(self.project(x * dsl.hard_sigmoid(gate)))
+
+
+def test_gates_and_functions_between_layers_are_integers_and_the_last_function_is_not() -> None:
+    model = dsl.model(Gated(), ("N", 3, 10, 10))
+    made = quantize(model, batches())
+    feeds = batches()[0]
+    wanted = interp.run(model.graph(), feeds)["output"]
+    got = interp.run(made.graph, feeds)["output"]
+    assert np.abs(got - wanted).max() < 0.05
+    compiled = cnnc.compile(made.graph)
+    kinds = ops(compiled.graph)
+    assert kinds.count("quantize_linear") == kinds.count("dequantize_linear") == 1
+    assert "sigmoid" in kinds
+    assert {"lookup", "q_linear_mul"} <= set(kinds)
