@@ -58,6 +58,9 @@ def to_attrs(node: onnx.NodeProto, attrs_class: type[Attrs]) -> Attrs:
             values["dtype"], value = DType.of(array.dtype), array.reshape(-1)[0].item()
         elif attribute.name in ("to", "dtype"):
             value = DType.of(np.dtype(helper.tensor_dtype_to_np_dtype(value)))
+        elif attribute.name in ("output_dtype", "precision"):
+            # 0 stands for no choice.
+            value = DType.of(np.dtype(helper.tensor_dtype_to_np_dtype(value))) if value else None
         elif isinstance(value, (list, tuple)):
             value = tuple(item.decode() if isinstance(item, bytes) else item for item in value)
         assert attribute.name in fields, f"{attrs_class.__name__} lacks {attribute.name}"

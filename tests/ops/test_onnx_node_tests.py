@@ -15,7 +15,7 @@ from tests.ops.cases import Case, cases
 _OPS = sorted(OPS)
 
 
-_REFUSED = {"dropout": "training mode", "quantize_linear": "blocked", "dequantize_linear": "blocked"}
+_REFUSED = {"dropout": "training mode"}
 """Parts of ops that cnnc refuses by design, as the error calls them."""
 
 
