@@ -67,6 +67,7 @@ STEPS: dict[str, dict[str, Any]] = {
 COLUMNS: dict[str, dict[str, dict[str, Any]]] = {
     "methods": {method: {"method": method} for method in METHODS},
     "steps": STEPS,
+    "default": {"default": STEPS["default"]},
 }
 """The tables."""
 
