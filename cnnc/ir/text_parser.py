@@ -25,7 +25,7 @@ from cnnc.ir.graph import Graph
 from cnnc.ir.node import Value
 from cnnc.ir.table import OpTable
 from cnnc.ir.text import BARE_NAME, MAX_INLINE_ELEMENTS, parse_floats, type_text
-from cnnc.ir.verify import STAGES, types_agree
+from cnnc.ir.verify import ILLEGAL_ONCE_NORMALISED, STAGES, stage_index, types_agree
 from cnnc.types import PLAIN, DType, Layout, Quant, TensorType
 
 MAX_TEXT = 64 << 20
@@ -192,7 +192,13 @@ class _Builder:
         type = _type(line)
         if self.graph.has_value(name):
             raise line.error(f"two values are called {name!r}")
+        if type.layout.is_blocked and self._is_normalised and self.graph.stage != "placed":
+            raise line.error(f"%{name} has layout {type.layout}, but in stage {self.graph.stage} none is assigned")
         return name, type
+
+    @property
+    def _is_normalised(self) -> bool:
+        return stage_index(self.graph.stage) >= stage_index("normalised")
 
     def _operand(self, line: _Line) -> Value:
         name = _name(line)
@@ -229,6 +235,8 @@ class _Builder:
         op = line.need(_WORD, "an op").group()
         if op not in self.table:
             raise line.error(f"there is no op {op!r} in the IR")
+        if op in ILLEGAL_ONCE_NORMALISED and self._is_normalised:
+            raise line.error(f"op {op!r} is not legal in stage {self.graph.stage}")
         operands = self._operands(line)
         kind = self.table[op].attrs
         attrs = _Attributes(line).fields(kind, "}") if line.accept("{") else _make(line, kind, {})

@@ -50,6 +50,28 @@ def test_damaged_text(text: str, place: int, length: int, piece: str) -> None:
     verify(graph)
 
 
+NETWORK = """graph "g" stage={stage} {{
+  input %x: f32[N, 32, 7]{layout}
+  %y: f32[N, 32, 7] = {op}(%x)
+  output "y" = %y
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "layout", "op", "what"),
+    [
+        ("normalised", "@c16", "relu", "%x has layout c16, but in stage normalised none is assigned"),
+        ("optimised", "@c16", "relu", "%x has layout c16, but in stage optimised none is assigned"),
+        ("normalised", "", "identity", "op 'identity' is not legal in stage normalised"),
+    ],
+)
+def test_what_a_stage_rules_out_is_refused(stage: str, layout: str, op: str, what: str) -> None:
+    with pytest.raises(ModelError, match="line") as caught:
+        parse_graph(NETWORK.format(stage=stage, layout=layout, op=op), OPS)
+    assert what in str(caught.value)
+
+
 @_SETTINGS
 @given(st.text(max_size=200))
 def test_garbage(text: str) -> None:
