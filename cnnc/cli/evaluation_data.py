@@ -13,7 +13,7 @@ from cnnc.errors import OptionError, UserError
 from cnnc.runtime.program import Port
 
 if TYPE_CHECKING:
-    from cnnc.quantization.evaluation import Evaluation, Predict, Score
+    from cnnc.observation.evaluation import Evaluation, Predict, Score
 
 _HINT = "give data.npz with an array for every input and labels, or reader.py:score"
 

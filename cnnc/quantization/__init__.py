@@ -2,17 +2,17 @@
 
 ``placement`` says which tensors are stored as integers. ``calibration`` runs the model over samples, ``ranges`` makes a
 range of what was seen and ``affine`` scale and zero point of a range. ``stored_weights`` makes integers of a layer's
-weights by what the layer reads on the samples (``layer_rows``, ``input_moments``), with a file for each step:
+weights by what the layer reads on the samples (``cnnc.observation``), with a file for each step:
 ``weight_clipping``, ``rounding``, ``batch_norm_reestimation``, ``bias_correction``; ``equalisation`` comes before all
 of them. ``insertion`` writes quantize_linear and dequantize_linear into the graph. ``quantizer`` joins them.
 
-``mixed_precision`` leaves layers in float: ``evaluation`` judges models, ``noise`` and ``layer_times`` measure layers,
+``mixed_precision`` leaves layers in float by a score: ``noise`` and ``layer_times`` measure layers,
 ``neighbours`` says what lies between them, and ``assignment`` finds the best choice. ``report`` and ``storage`` tell
 what became of a model.
 """
 
+from cnnc.observation.evaluation import Evaluation
 from cnnc.quantization.api import quantize
-from cnnc.quantization.evaluation import Evaluation
 from cnnc.quantization.mixed_precision import Mixed, quantize_within
 from cnnc.quantization.quantizer import Calibrated, Quantized, calibrate
 from cnnc.quantization.report import LayerReport, layer_reports

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from cnnc.compiler import Model
 from cnnc.errors import OptionError
 from cnnc.ir import Array
-from cnnc.quantization.calibration import Progress
-from cnnc.quantization.evaluation import Evaluation
+from cnnc.observation.evaluation import Evaluation
+from cnnc.observation.observed import Progress, kept
 from cnnc.quantization.mixed_precision import quantize_within
-from cnnc.quantization.quantizer import Quantized, calibrate, kept
+from cnnc.quantization.quantizer import Quantized, calibrate
 from cnnc.quantization.settings import Settings
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.ir import Array
-from cnnc.quantization.input_moments import Moments
-from cnnc.quantization.layer_rows import input_blocks
+from cnnc.observation.input_moments import Moments
+from cnnc.observation.layer_rows import input_blocks
 
 MOST = 2.0
 """Largest factor, and the inverse of the smallest: beyond it, samples say little about the channel."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.ir import Array
-from cnnc.quantization.layer_rows import input_blocks
+from cnnc.observation.layer_rows import input_blocks
 
 Float64 = NDArray[np.float64]
 

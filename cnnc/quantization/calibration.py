@@ -1,24 +1,13 @@
-"""Runs a model over samples and looks at its activations."""
+"""The ranges of activations on samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from cnnc.compiler import CompiledModel, compile_graph
-from cnnc.compiler import Options as CompileOptions
-from cnnc.errors import InputError
-from cnnc.ir import Array, Graph, Value
-from cnnc.ir.clone import clone_graph
+from cnnc.ir import Graph, Value
+from cnnc.observation.observed import Observed, Progress, Samples
 from cnnc.quantization.ranges import Extremes, Histogram, Range, chosen_range, needs_histogram
 from cnnc.quantization.settings import Settings
-
-Samples = Callable[[], Iterable[Mapping[str, Array]]]
-"""Gives the batches anew each time: one array for every input."""
-
-Progress = Callable[[str, int], None]
-"""Told of the pass under way and of the batches done."""
 
 
 def activation_ranges(
@@ -54,34 +43,3 @@ def activation_ranges(
         name: seen.range if name in results else chosen_range(seen, histograms.get(name), settings)
         for name, seen in extremes.items()
     }
-
-
-class Observed:
-    """A float model whose inner values can be looked at."""
-
-    def __init__(self, graph: Graph, names: Sequence[str]) -> None:
-        """Compile ``graph``, which stays as it is, to give the values of these names."""
-        self.names = names
-        graph = clone_graph(graph)
-        inner = [name for name in names if graph.value(name).producer is not None]
-        graph.set_outputs([graph.value(name) for name in inner], inner)
-        graph.stage = "imported"
-        self.model: CompiledModel = compile_graph(graph, CompileOptions(1))
-
-    def batches(self, samples: Samples) -> Iterator[dict[str, Array]]:
-        """The values on each batch. Graph inputs are given as they are fed.
-
-        Raises:
-            InputError: there are no samples, or they do not fit the model's inputs.
-        """
-        seen = False
-        for batch in samples():
-            if not isinstance(batch, Mapping):
-                what = f"a batch is {type(batch).__name__}, not a mapping from names of inputs to arrays"
-                raise InputError(what, where="samples", hint='give batches such as {"input": array}')
-            seen = seen or all(np.size(array) for array in batch.values())
-            fed = {name: array for name, array in batch.items() if name in self.names}
-            yield {**fed, **self.model.run(dict(batch))}
-        if not seen:
-            hint = "give at least one; a function must give them anew each time that it is called"
-            raise InputError("there are no samples to calibrate on", where="samples", hint=hint)

@@ -35,8 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.ir import Array, Graph, Node, known_array
-from cnnc.quantization.calibration import Observed, Progress, Samples
-from cnnc.quantization.layer_rows import layer_weights, weight_rows
+from cnnc.observation.layer_rows import layer_weights, weight_rows
+from cnnc.observation.observed import Observed, Progress, Samples
 from cnnc.types import DType
 
 NEGLIGIBLE = 1e-3

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnnc.ir import Array, Graph, Node, Value
+from cnnc.observation.layer_rows import channel_axis
 from cnnc.ops.quantization import DequantizeLinearAttrs, QuantizeLinearAttrs
 from cnnc.quantization.affine import Affine, store_bias
-from cnnc.quantization.layer_rows import channel_axis
 from cnnc.quantization.placement import Placement
 from cnnc.quantization.stored_weights import StoredWeights
 

@@ -20,12 +20,13 @@ from cnnc.compiler import CompiledModel, Options, compile_graph
 from cnnc.errors import InputError, OptionError
 from cnnc.ir import Graph
 from cnnc.ir.clone import clone_graph
+from cnnc.observation.evaluation import Evaluation, Score, checked_score, score_of
+from cnnc.observation.observed import Progress, Samples
+from cnnc.observation.signal_to_noise import decibels
 from cnnc.quantization.assignment import Problem
-from cnnc.quantization.calibration import Progress, Samples
-from cnnc.quantization.evaluation import Evaluation, Score, checked_score, score_of
 from cnnc.quantization.layer_times import LayerTimes, layer_times
 from cnnc.quantization.neighbours import links
-from cnnc.quantization.noise import decibels, layer_noise, noise_of_one_layer
+from cnnc.quantization.noise import layer_noise, noise_of_one_layer
 from cnnc.quantization.quantizer import Calibrated, Quantized
 from cnnc.runtime.jit.target import host_target
 from cnnc.tuning import KernelStopwatch

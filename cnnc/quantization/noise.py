@@ -1,53 +1,25 @@
-"""Signal-to-noise ratios: what quantization does to the results of layers, and what one layer does to the model's.
+"""Noise: what quantization does to the results of layers, and what one layer does to the model's.
 
-The ratio of a result x that becomes y is sum(x^2) / sum((x - y)^2), in dB ten times its decimal logarithm. Rounding
-noise of different layers is nearly independent, so that noise *powers* add where layers are quantized together.
+Rounding noise of different layers is nearly independent: noise *powers* add where layers are quantized together.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from cnnc.compiler import CompiledModel, Options, compile_graph
-from cnnc.ir import Array, Graph
+from cnnc.ir import Graph
 from cnnc.ir.clone import clone_graph
-from cnnc.quantization.calibration import Samples
+from cnnc.observation.observed import Samples
+from cnnc.observation.signal_to_noise import Power, first_batches
 from cnnc.quantization.quantizer import Calibrated
-
-SAMPLES = 32
-"""Noise powers are means over many elements: so many samples give them within a dB."""
 
 LayerDone = Callable[[int, int], None]
 """Told how many layers are measured, of how many."""
-
-
-@dataclass
-class Power:
-    """Sums over all samples: of the squares of a result, and of the squares of what was added to it."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-
-    def see(self, exact: Array, got: Array) -> None:
-        """Results of one batch."""
-        wide = exact.astype(np.float64)
-        self.signal += float(np.sum(np.square(wide)))
-        self.noise += float(np.sum(np.square(wide - got.astype(np.float64))))
-
-    @property
-    def ratio(self) -> float:
-        """Noise to signal; 0 where there is no noise."""
-        return self.noise / self.signal if self.signal > 0 else float(self.noise > 0)
-
-
-def decibels(noise_to_signal: float) -> float:
-    """The signal-to-noise ratio in dB; infinite without noise."""
-    return -10 * math.log10(noise_to_signal) if noise_to_signal > 0 else math.inf
 
 
 def layer_noise(source: Graph, quantized: Graph, results: Mapping[str, str], samples: Samples) -> dict[str, float]:
@@ -62,7 +34,7 @@ def layer_noise(source: Graph, quantized: Graph, results: Mapping[str, str], sam
     exact = _with_outputs(source, list(names))
     noisy = _with_outputs(quantized, list(names.values()))
     powers = {name: Power() for name in names}
-    for batch in _first(samples()):
+    for batch in first_batches(samples()):
         wanted, got = exact.run(dict(batch)), noisy.run(dict(batch))
         for name, twin in names.items():
             powers[name].see(wanted[name], got[twin])
@@ -91,7 +63,7 @@ def noise_of_one_layer(
         seconds: once so many have passed, layers that are left are taken to be as quiet as the quietest so far.
     """
     every = calibrated.stored_results
-    batches = [dict(batch) for batch in _first(samples())]
+    batches = [dict(batch) for batch in first_batches(samples())]
     outputs = calibrated.source.output_names
     exact = [_compiled(calibrated.source).run(batch) for batch in batches]
     noise: dict[str, float] = {}
@@ -109,16 +81,6 @@ def noise_of_one_layer(
         progress(len(noise), len(layers))
     quietest = min(noise.values(), default=0.0)
     return {layer: noise.get(layer, quietest) for layer in layers}
-
-
-def _first(batches: Iterable[Mapping[str, Array]]) -> Iterator[Mapping[str, Array]]:
-    """Batches until they hold ``SAMPLES`` samples."""
-    seen = 0
-    for batch in batches:
-        yield batch
-        seen += max((len(array) for array in batch.values() if array.ndim), default=1)
-        if seen >= SAMPLES:
-            return
 
 
 def _with_outputs(graph: Graph, names: Sequence[str]) -> CompiledModel:

@@ -11,10 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cnnc.ir import Graph, Node, Value
+from cnnc.observation.layer_rows import LAYERS
 from cnnc.types import DType
-
-LAYERS = frozenset({"conv", "gemm", "matmul"})
-"""Ops with weights."""
 
 INTEGER_OPS = LAYERS | {"add", "mul", "concat", "average_pool", "global_average_pool"}
 """Ops that compute on integers."""

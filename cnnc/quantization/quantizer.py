@@ -9,14 +9,15 @@ from cnnc import passes
 from cnnc.compiler import Model, read_graph
 from cnnc.ir import Array, Graph, Notes
 from cnnc.ir.clone import clone_graph
+from cnnc.observation.first_and_last import first_layers, last_layers
+from cnnc.observation.input_moments import input_moments
+from cnnc.observation.layer_rows import has_rows
+from cnnc.observation.observed import Progress, kept
 from cnnc.quantization.affine import Affine, activation_affine
 from cnnc.quantization.batch_norm_layers import normalizations_as_layers
-from cnnc.quantization.calibration import Progress, activation_ranges
+from cnnc.quantization.calibration import activation_ranges
 from cnnc.quantization.equalisation import equalise
-from cnnc.quantization.first_and_last import first_layers, last_layers
-from cnnc.quantization.input_moments import input_moments
 from cnnc.quantization.insertion import insert_pairs
-from cnnc.quantization.layer_rows import has_rows
 from cnnc.quantization.placement import Placement, place, stored_result
 from cnnc.quantization.ranges import Range
 from cnnc.quantization.settings import Settings
@@ -157,9 +158,3 @@ def _ends(graph: Graph, settings: Settings) -> dict[str, str]:
     first = dict.fromkeys(first_layers(graph) if settings.keep_first else (), "it reads the model's input")
     last = dict.fromkeys(last_layers(graph) if settings.keep_last else (), "it gives the model's result")
     return {**first, **last}
-
-
-def kept(samples: Iterable[Mapping[str, Array]]) -> Callable[[], Iterable[Mapping[str, Array]]]:
-    """Batches that are in memory from now on, to be given as often as asked for."""
-    batches = list(samples)
-    return lambda: batches

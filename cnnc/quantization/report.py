@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cnnc.ir import Node
-from cnnc.quantization.calibration import Samples
+from cnnc.observation.observed import Samples
+from cnnc.observation.signal_to_noise import decibels
 from cnnc.quantization.mixed_precision import Mixed
-from cnnc.quantization.noise import decibels, layer_noise
+from cnnc.quantization.noise import layer_noise
 from cnnc.quantization.placement import stored_result
 from cnnc.quantization.quantizer import Calibrated, Quantized
 

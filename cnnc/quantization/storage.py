@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cnnc.ir import Graph, Value
-from cnnc.quantization.placement import LAYERS
+from cnnc.observation.layer_rows import LAYERS
 
 _PAIRS = ("quantize_linear", "dequantize_linear")
 

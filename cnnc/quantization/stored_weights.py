@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from cnnc.errors import ModelError
 from cnnc.ir import Array, Node
+from cnnc.observation.input_moments import Moments
+from cnnc.observation.layer_rows import channel_axis, has_rows, input_blocks, layer_weights, weight_rows
 from cnnc.quantization.affine import along, store_weights, weight_scales
 from cnnc.quantization.batch_norm_reestimation import deviation_ratio
 from cnnc.quantization.bias_correction import bias_correction
-from cnnc.quantization.input_moments import Moments
-from cnnc.quantization.layer_rows import channel_axis, has_rows, input_blocks, layer_weights, weight_rows
 from cnnc.quantization.rounding import gptq, nearest
 from cnnc.quantization.settings import Settings
 from cnnc.quantization.weight_clipping import best_scales

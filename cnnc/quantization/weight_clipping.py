@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.ir import Array
-from cnnc.quantization.layer_rows import input_blocks
+from cnnc.observation.layer_rows import input_blocks
 from cnnc.quantization.rounding import nearest
 
 SHARES = np.linspace(1.0, 0.4, 13)

@@ -12,7 +12,7 @@ from cnnc import dsl, interp
 from cnnc.errors import InputError, ModelError
 from cnnc.ir import Graph
 from cnnc.quantization import METHODS, Settings, quantize
-from tests.quantization.layers import random
+from tests.observation.layers import random
 
 
 class Small(dsl.Module):

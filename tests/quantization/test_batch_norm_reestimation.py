@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnc.quantization.batch_norm_reestimation import MOST, deviation_ratio
-from tests.quantization.layers import moments_of, random
+from tests.observation.layers import moments_of, random
 
 
 def test_the_deviation_of_each_channel_stays() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cnnc.quantization.bias_correction import bias_correction
-from tests.quantization.layers import random
+from tests.observation.layers import random
 
 
 def test_the_mean_of_each_channel_stays() -> None:

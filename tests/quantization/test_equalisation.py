@@ -9,7 +9,7 @@ from cnnc import dsl, interp
 from cnnc.ir import Graph, Node
 from cnnc.ir.clone import clone_graph
 from cnnc.quantization.equalisation import equalise, find_pairs
-from tests.quantization.layers import random
+from tests.observation.layers import random
 
 
 class Chain(dsl.Module):

@@ -11,8 +11,8 @@ import cnnc
 from cnnc import interp
 from cnnc.errors import InputError, OptionError
 from cnnc.ir import Array, Graph
+from cnnc.observation.evaluation import Predict
 from cnnc.quantization import Calibrated, Settings, calibrate, layer_reports, mixed_precision, quantize_within
-from cnnc.quantization.evaluation import Predict
 from cnnc.quantization.layer_times import LayerTimes, layer_times
 from cnnc.quantization.neighbours import links
 from tests.passes.sketch import Sketch

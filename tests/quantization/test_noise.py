@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from cnnc.observation.signal_to_noise import Power, decibels
 from cnnc.quantization import Calibrated, Settings, calibrate, layer_reports
-from cnnc.quantization.noise import Power, decibels, layer_noise, noise_of_one_layer
+from cnnc.quantization.noise import layer_noise, noise_of_one_layer
 from tests.quantization.test_quantizer import MODEL, batches
 
 pytestmark = pytest.mark.jit

@@ -8,7 +8,7 @@ import pytest
 from cnnc.errors import OptionError
 from cnnc.quantization import Settings, rounding
 from cnnc.quantization.rounding import gptq, nearest
-from tests.quantization.layers import moments_of, random
+from tests.observation.layers import moments_of, random
 
 
 def error(rows: np.ndarray, stored: np.ndarray, scales: np.ndarray, moments: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 from cnnc.quantization.rounding import nearest
 from cnnc.quantization.weight_clipping import SHARES, best_scales
-from tests.quantization.layers import random
+from tests.observation.layers import random
 
 
 def loss(rows: np.ndarray, scales: np.ndarray, squares: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.ir import Array, Graph, Node
-from cnnc.quantization.calibration import Observed, Progress, Samples
-from cnnc.quantization.layer_rows import input_blocks, input_rows
+from cnnc.observation.layer_rows import input_blocks, input_rows
+from cnnc.observation.observed import Observed, Progress, Samples
 
 ROWS = 32
 """Most rows of a layer that count, for each sample."""

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.quantization import layer_rows
-from cnnc.quantization.layer_rows import channel_axis, has_rows, input_blocks, input_rows, layer_weights, weight_rows
+from cnnc.observation import layer_rows
+from cnnc.observation.layer_rows import channel_axis, has_rows, input_blocks, input_rows, layer_weights, weight_rows
 from cnnc.runtime.host.conv import conv as conv_reference
-from tests.quantization.layers import conv, gemm, random
+from tests.observation.layers import conv, gemm, random
 
 GENERATOR = np.random.default_rng(0)
 

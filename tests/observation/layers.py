@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from cnnc.ir import Graph, Node
+from cnnc.observation.input_moments import Moments
+from cnnc.observation.layer_rows import input_blocks
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs
 from cnnc.ops.linear import GemmAttrs
-from cnnc.quantization.input_moments import Moments
-from cnnc.quantization.layer_rows import input_blocks
 from cnnc.types import DType, TensorType
 
 Array = np.ndarray[Any, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc import dsl
-from cnnc.quantization.first_and_last import first_layers, last_layers
+from cnnc.observation.first_and_last import first_layers, last_layers
 
 
 class TwoHeads(dsl.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cnnc.ir import Graph, Value
-from cnnc.quantization.placement import LAYERS
+from cnnc.observation.layer_rows import LAYERS
 
 
 def first_layers(graph: Graph) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from cnnc.errors import InputError
 from cnnc.ir import Graph
-from cnnc.quantization.evaluation import checked_score, score_of
+from cnnc.observation.evaluation import checked_score, score_of
 from tests.passes.sketch import Sketch
 
 SAMPLES = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1]]

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from cnnc.ir import Array, Node
 from cnnc.runtime.host.window import numbers, pad_for, resolve_window, tap_view
 
+LAYERS = frozenset({"conv", "gemm", "matmul"})
+"""Ops with weights."""
+
 BLOCK = 1536
 """Inputs of a row that are treated together, so that memory and time grow with K * BLOCK where they would with K^2."""
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cnnc.ir import Graph
-from cnnc.quantization import input_moments as module
-from cnnc.quantization import layer_rows
-from cnnc.quantization.input_moments import input_moments
-from cnnc.quantization.layer_rows import input_blocks
-from tests.quantization.layers import conv, moments_of, random
+from cnnc.observation import input_moments as module
+from cnnc.observation import layer_rows
+from cnnc.observation.input_moments import input_moments
+from cnnc.observation.layer_rows import input_blocks
+from tests.observation.layers import conv, moments_of, random
 
 
 def graph_of(layer: object) -> Graph:
