@@ -21,6 +21,7 @@ _MODULES = {
     "conv.f32.blocked.plain_input": "cnnc.runtime.cpu.conv_plain_input",
     "conv.f32.blocked.plain_winograd": "cnnc.runtime.cpu.conv_plain_winograd",
     "conv.f32.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise",
+    "conv.f32.blocked.sparse": "cnnc.runtime.cpu.conv_sparse",
     "conv.f32.blocked.strassen": "cnnc.runtime.cpu.conv_strassen",
     "conv.f32.blocked.winograd": "cnnc.runtime.cpu.conv_winograd",
     "conv_transpose.f32.blocked": "cnnc.runtime.cpu.conv_transpose",

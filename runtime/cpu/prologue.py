@@ -57,6 +57,27 @@ def prologue_accesses(s: Mapping[str, int], params: Params) -> tuple[Access, ...
     return tuple(Access(buffer, 0, lane_bytes, False) for buffer in PROLOGUE_BUFFERS)
 
 
+def input_transform(params: Params, gates_input: bool) -> Callable[[Any, Sequence[Any]], Callable[[Any], Any]]:
+    """``transform(b, (scale, shift, alpha, beta))``: what a copied vector becomes, but for its rounding.
+
+    ``scale`` and ``shift`` are the addresses of the block's vectors, alpha and beta float bits; they are not read
+    without a prologue. ``gates_input``: the kernel multiplies a gate into its input, not into its weights.
+    """
+    from cnnc.runtime.cpu.epilogue import emit_activation
+
+    def transform(b: Any, parameters: Sequence[Any]) -> Callable[[Any], Any]:
+        if is_gated(params) and gates_input:
+            gate = b.load(parameters[0])
+            return lambda value: b.mul(value, gate)
+        if not has_prologue(params):
+            return lambda value: value
+        scale, shift = b.load(parameters[0]), b.load(parameters[1])
+        alpha, beta = b.float_bits(parameters[2]), b.float_bits(parameters[3])
+        return lambda value: emit_activation(b, str(params["prologue"]), b.fma(value, scale, shift), alpha, beta)
+
+    return transform
+
+
 def input_copy(target: Target, params: Params) -> Any:
     """``copy(dst, src, src_step_bytes, count, scale, shift, alpha, beta)`` for Numba code.
 
@@ -65,18 +86,9 @@ def input_copy(target: Target, params: Params) -> Any:
     they are not read without a prologue.
     """
     from cnnc.runtime.cpu.bfloat_products import rounded
-    from cnnc.runtime.cpu.epilogue import emit_activation
     from cnnc.runtime.cpu.vector import intrinsic
 
-    def transform(b: Any, parameters: Sequence[Any]) -> Callable[[Any], Any]:
-        if is_gated(params) and not gates_weights(params):
-            gate = b.load(parameters[0])
-            return lambda value: b.mul(value, gate)
-        if not has_prologue(params):
-            return lambda value: value
-        scale, shift = b.load(parameters[0]), b.load(parameters[1])
-        alpha, beta = b.float_bits(parameters[2]), b.float_bits(parameters[3])
-        return lambda value: emit_activation(b, str(params["prologue"]), b.fma(value, scale, shift), alpha, beta)
+    transform = input_transform(params, gates_input=not gates_weights(params))
 
     def copy(b: Any, dst: Any, src: Any, step: Any, count: Any, *parameters: Any) -> None:
         transformed = transform(b, parameters)

@@ -1,0 +1,109 @@
+"""Convolutions with weights that are mostly zeros: whether products by lists are worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cnnc.dims import Dim, product
+from cnnc.ir import Array, Node
+from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.conv import (
+    constant_array,
+    conv_attrs,
+    conv_shapes,
+    dense_refusal,
+    epilogue_buffers,
+    epilogue_params,
+    gap_sizes,
+    input_lanes,
+    window_sizes,
+)
+from cnnc.lower.conv_prologue import prologue_buffers, prologue_params, prologue_sizes
+from cnnc.lower.rules import TiledRule
+from cnnc.lower.spatial import activation_bits, typical
+from cnnc.runtime.cpu.sparse_packing import channel_rows, pack_sparse
+from cnnc.runtime.cpu.sparse_tiling import SparseLayer, SparseTiling, rank_sparse_tilings
+from cnnc.runtime.kernel import Variant
+from cnnc.runtime.program import BufferArg
+
+NAME = "conv.f32.blocked.sparse"
+
+MOST_DENSE = 0.6
+"""Share of non-zero weights from which dense kernels are faster on any CPU; entries need not be counted."""
+
+_SHARES = (1, 2, 4)
+
+
+def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = dense_refusal(node, takes_prologue=True)
+    if reason is not None:
+        return reason
+    if conv_attrs(node).group != 1:
+        return "it has groups"
+    if input_lanes(node) is None:
+        return "its input is in plain layout"
+    if builder.numerics.wide_sums:
+        return "its sums are float64 at this level"
+    weights = constant_array(node, 1)
+    assert weights is not None
+    density = np.count_nonzero(weights) / max(1, weights.size)
+    if density > MOST_DENSE:
+        return f"{density:.0%} of its weights are not zero"
+    return None
+
+
+def _rows(node: Node) -> Array:
+    """The weights as ``channel_rows`` gives them."""
+    weights, shapes = constant_array(node, 1), conv_shapes(node)
+    assert weights is not None
+    return channel_rows(weights, shapes.lanes, shapes.blocks_in, input_lanes(node))
+
+
+def _layer(node: Node) -> SparseLayer:
+    shapes, rows = conv_shapes(node), _rows(node)
+    non_zero = np.zeros((shapes.blocks_out * shapes.lanes, *rows.shape[1:]), bool)
+    non_zero[: len(rows)] = rows != 0
+    entries = []
+    for share in _SHARES:
+        if shapes.lanes % share == 0:
+            entries.append((share, int(non_zero.reshape(-1, share, rows[0].size).any(axis=1).sum())))
+    groups = int(rows.any(axis=(0, 3)).sum())
+    batch, pixels = typical(node.output.type.shape[0], 1), typical(product(shapes.result))
+    return SparseLayer(batch, max(1, pixels), groups, shapes.blocks_out, shapes.lanes, tuple(entries))
+
+
+def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, SparseTiling]]:
+    return rank_sparse_tilings(_layer(node), count)
+
+
+def _emit(node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
+    shapes = conv_shapes(node)
+    row_bytes = tiling.vectors * shapes.lanes * 4
+    packed = pack_sparse(_rows(node), shapes.blocks_out, row_bytes, tiling.share, tiling.part_groups)
+    buffers: dict[str, BufferArg | int] = {
+        "x": builder.argument(node.input(0), gaps=True),
+        "entries": BufferArg(builder.constant(packed.entries, f"{node.name}.entries")),
+        "index": BufferArg(builder.constant(packed.index, f"{node.name}.index")),
+        "groups": BufferArg(builder.constant(packed.groups, f"{node.name}.groups")),
+        **epilogue_buffers(node, builder),
+        **prologue_buffers(node, builder),
+    }
+    buffers["y"] = builder.result(node.output, gaps=True)
+    sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
+    sizes |= window_sizes(shapes) | {"group_count": len(packed.groups), "parts": packed.parts}
+    sizes |= {"entry_words": packed.entries.size, "oc_blocks": tiling.oc_blocks}
+    sizes |= gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation) | prologue_sizes(node, builder)
+    variant = Variant.of(
+        NAME,
+        vectors=tiling.vectors,
+        share=tiling.share,
+        lanes=shapes.lanes,
+        **epilogue_params(node),
+        **prologue_params(node),
+    )
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
+
+
+RULES = {"conv": (TiledRule(NAME, SparseTiling, _refusal, _tilings, _emit),)}
