@@ -8,17 +8,22 @@ from collections.abc import Mapping
 from cnnc.dims import evaluate, symbols
 from cnnc.errors import ModelError
 from cnnc.ir import Graph, Node, Value
+from cnnc.lower.density import DENSE, layer_density
 from cnnc.lower.spatial import TYPICAL_SIZE
 from cnnc.ops import OPS
 from cnnc.ops.activation import Activation
 from cnnc.runtime.kernel import Target
 from cnnc.types import TensorType
 
+_DENSITY_STEP = 0.05
+"""Of a weight's non-zeros: layers that differ by less are one for measurements."""
+
 
 def layer_key(node: Node, target: Target) -> str:
-    """One line of text, equal for nodes of equal speed: op, attributes, operand types, CPU family.
+    """One line of text, equal for nodes of equal speed: op, attributes, operand types, zeros of the weight, CPU family.
 
-    Symbolic sizes count as typical ones; the content of constants and the bounds of an activation do not count.
+    Symbolic sizes count as typical ones. Of constants only the pattern and share of a weight's zeros count, in steps of
+    ``_DENSITY_STEP``; the bounds of an activation do not count.
     """
     sizes = _typical_sizes(node)
     operands = ", ".join("none" if value is None else _operand_text(value, sizes) for value in node.inputs)
@@ -27,7 +32,7 @@ def layer_key(node: Node, target: Target) -> str:
     for attribute in dataclasses.fields(node.attrs):
         value = getattr(node.attrs, attribute.name)
         attributes.append(f"{attribute.name}={value.kind if isinstance(value, Activation) else value}")
-    return f"{node.op}({operands}) -> {results} {' '.join(attributes)} {target.cpu}{target.features}"
+    return f"{node.op}({operands}) -> {results} {' '.join(attributes)}{_zeros_text(node)} {target.cpu}{target.features}"
 
 
 def single_layer(node: Node) -> Graph:
@@ -71,6 +76,13 @@ def _typical_sizes(node: Node) -> dict[str, int]:
 
 def _static(type: TensorType, sizes: Mapping[str, int]) -> TensorType:
     return type.with_shape(tuple(max(1, evaluate(dim, sizes)) for dim in type.shape))
+
+
+def _zeros_text(node: Node) -> str:
+    zeros = layer_density(node)
+    if zeros is None or zeros.pattern == DENSE:
+        return ""
+    return f" zeros={zeros.pattern},{_DENSITY_STEP * round(zeros.density / _DENSITY_STEP):.0%}"
 
 
 def _operand_text(value: Value, sizes: Mapping[str, int]) -> str:

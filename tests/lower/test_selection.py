@@ -20,11 +20,13 @@ TARGET = x86_target("avx512")
 BATCH = symbol("N")
 
 
-def placed(op, shape, weights, attrs):
+def placed(op, shape, weights, attrs, density=1.0, seed=0):
     """The placed node of a model that is one layer, and its graph."""
     graph = Graph(OPS)
     x = graph.add_input("x", TensorType(shape, DType.F32))
-    w = graph.add_constant(np.random.default_rng(0).standard_normal(weights).astype(np.float32), "w")
+    rng = np.random.default_rng(seed)
+    kept = rng.random(weights) <= density
+    w = graph.add_constant(np.where(kept, rng.standard_normal(weights), 0).astype(np.float32), "w")
     graph.set_outputs([graph.add_node(op, [x, w], attrs, names=("y",)).output], ["y"])
     optimise_graph(graph, Options(), Notes(), target=TARGET)
     [node] = [node for node in graph.nodes if node.op == op]
@@ -38,6 +40,7 @@ LAYERS = {
     "image": ("conv", (1, 3, 40, 40), (16, 3, 5, 5), ConvAttrs(strides=(2, 2))),
     "transposed": ("conv_transpose", (1, 32, 9, 9), (32, 16, 4, 4), ConvTransposeAttrs(strides=(2, 2))),
     "gemm": ("gemm", (BATCH, 300), (300, 100), GemmAttrs()),
+    "sparse": ("conv", (1, 64, 14, 14), (96, 64, 3, 3), ConvAttrs(pads=(1, 1, 1, 1)), 0.1),
 }
 
 
@@ -101,6 +104,14 @@ def test_key_tells_speeds_apart_and_nothing_else():
     ):
         assert layer_key(placed(*other)[0], TARGET) != key
     assert layer_key(same, x86_target("avx2")) != key
+
+
+def test_key_tells_the_zeros_of_weights():
+    dense = LAYERS["direct"]
+    sparse = layer_key(placed(*dense, 0.1)[0], TARGET)
+    assert "zeros=unstructured,10%" in sparse
+    assert layer_key(placed(*dense, 0.1, seed=1)[0], TARGET) == sparse  # zeros elsewhere
+    assert len({sparse, *(layer_key(placed(*dense, density)[0], TARGET) for density in (1.0, 0.3, 0.99))}) == 3
 
 
 def test_ops_that_have_tilings():
