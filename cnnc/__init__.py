@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel, compile, tune
     from cnnc.exporting import export_onnx
+    from cnnc.pruning import prune
     from cnnc.quantization import quantize
 
 __version__ = "0.1.0"
-__all__ = ["CompiledModel", "__version__", "compile", "export_onnx", "quantize", "tune"]
+__all__ = ["CompiledModel", "__version__", "compile", "export_onnx", "prune", "quantize", "tune"]
 
 _LAZY = {
     "compile": "cnnc.compiler",
     "CompiledModel": "cnnc.compiler",
     "export_onnx": "cnnc.exporting",
+    "prune": "cnnc.pruning",
     "quantize": "cnnc.quantization",
     "tune": "cnnc.compiler",
 }

@@ -15,7 +15,15 @@ FOLDERS = {"cnnc": ROOT / "cnnc", "cnnc.passes": ROOT / "passes", "cnnc.frontend
 FOLDERS["cnnc.runtime"] = ROOT / "runtime"
 
 TIERS = (
-    ("cnnc.cli", "cnnc.backend", "cnnc.compiler", "cnnc.exporting", "cnnc.quantization", "cnnc.observation"),
+    (
+        "cnnc.cli",
+        "cnnc.backend",
+        "cnnc.compiler",
+        "cnnc.exporting",
+        "cnnc.pruning",
+        "cnnc.quantization",
+        "cnnc.observation",
+    ),
     ("cnnc.tuning",),
     ("cnnc.models",),
     ("cnnc.dsl",),

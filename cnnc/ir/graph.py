@@ -203,6 +203,30 @@ class Graph:
             chosen.append(name)
         return chosen
 
+    def set_constant(self, value: Value, array: Array) -> None:
+        """Give a constant other elements, which must not be changed afterwards.
+
+        What is known of values that follow from it is found anew.
+
+        Raises:
+            InternalError: ``value`` is no constant, or its type would change.
+        """
+        array = np.asarray(array)
+        if value.array is None or (value.array.shape, value.array.dtype) != (array.shape, array.dtype):
+            raise InternalError(f"{value!r} cannot become {array.dtype.name}{list(array.shape)}")
+        array.flags.writeable = False
+        value.array = array
+        pending = list(value.users)
+        while pending:
+            node = pending.pop(0)
+            if all(result.content is None for result in node.outputs):
+                continue
+            facts = [None if operand is None else operand.fact for operand in node.inputs]
+            types = tuple(result.type for result in node.outputs)
+            for result, content in zip(node.outputs, self.table[node.op].evaluate(node.attrs, facts, types)):
+                result.content = content
+                pending += result.users
+
     def set_layout(self, value: Value, layout: Layout) -> None:
         """Say where the elements of ``value`` lie in memory; its logical type stays."""
         value.type = value.type.with_layout(layout)

@@ -1,0 +1,120 @@
+"""``cnnc.prune``: weights of least worth become 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cnnc.compiler import Model, read_graph
+from cnnc.errors import UnsupportedError
+from cnnc.ir import Array, Graph
+from cnnc.ir.clone import clone_graph
+from cnnc.pruning.allocation import allocate
+from cnnc.pruning.criteria import worth_of
+from cnnc.pruning.masks import Masks, apply_masks
+from cnnc.pruning.patterns import Bools
+from cnnc.pruning.report import Totals, WeightReport, totals, weight_reports
+from cnnc.pruning.settings import Settings
+from cnnc.pruning.weights import Selected, from_rows, select
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """A pruned model, and how it was made.
+
+    Attributes:
+        graph: the model with zeros, of the same names and structure; ``cnnc.compile`` and ``cnnc.export_onnx`` take it.
+        masks: which elements of each pruned weight are kept, by its name.
+        settings: how it was pruned.
+        weights: what became of every weight.
+    """
+
+    graph: Graph
+    masks: Masks
+    settings: Settings
+    weights: tuple[WeightReport, ...]
+
+    @property
+    def totals(self) -> Totals:
+        """Sums over all weights."""
+        return totals(self.weights)
+
+
+def prune(
+    model: Model,
+    *,
+    sparsity: float | None = None,
+    pattern: str = "unstructured",
+    criterion: str = "magnitude",
+    p: float = 2.0,
+    scope: str = "layer",
+    max_layer_sparsity: float = 1.0,
+    ratios: Mapping[str, float] | None = None,
+    exclude: Sequence[str] = (),
+    prune_first: bool = False,
+    prune_last: bool = True,
+    prune_depthwise: bool = False,
+    gradients: Mapping[str, Array] | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+) -> Pruned:
+    """Prune a model: the weights of its layers that are worth least become 0.
+
+    Args:
+        model, shapes: as for ``cnnc.compile``; a ``Graph`` stays as it is.
+        sparsity, pattern, criterion, p, scope, max_layer_sparsity, ratios, exclude, prune_first, prune_last,
+            prune_depthwise: see ``pruning.Settings``.
+        gradients: of the loss by each weight, by the name of its initializer and of its shape; for the criteria
+            gradient and taylor.
+
+    Raises:
+        ModelError, UnsupportedError: what is wrong with the model, or nothing of it can be pruned.
+        InputError: gradients are missing or do not fit.
+        OptionError: an option makes no sense, or names no layer.
+    """
+    settings = Settings(
+        sparsity=sparsity,
+        pattern=pattern,
+        criterion=criterion,
+        p=p,
+        scope=scope,
+        max_layer_sparsity=max_layer_sparsity,
+        ratios=tuple((ratios or {}).items()),
+        exclude=tuple(exclude),
+        prune_first=prune_first,
+        prune_last=prune_last,
+        prune_depthwise=prune_depthwise,
+    )
+    return prune_graph(own_graph(model, shapes), settings, gradients)
+
+
+def own_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
+    """The graph of a model, to be changed.
+
+    Raises:
+        ModelError, UnsupportedError, OptionError: see ``cnnc.compile``; or the graph is placed already.
+    """
+    graph = read_graph(model, shapes)
+    if graph.stage == "placed":
+        what, hint = "a placed graph is for one CPU", "prune the model that it was compiled from"
+        raise UnsupportedError(what, where=graph.name, hint=hint)
+    return clone_graph(graph) if isinstance(model, Graph) else graph
+
+
+def prune_graph(graph: Graph, settings: Settings, gradients: Mapping[str, Array] | None = None) -> Pruned:
+    """Prune a graph in place. Errors are those of ``prune``."""
+    selected = select(graph, settings)
+    masks = choose_masks(graph, selected, settings, gradients)
+    apply_masks(graph, masks)
+    return Pruned(graph, masks, settings, weight_reports(graph, masks, selected))
+
+
+def choose_masks(
+    graph: Graph, selected: Selected, settings: Settings, gradients: Mapping[str, Array] | None = None
+) -> dict[str, Bools]:
+    """Which elements of the selected weights are kept, by name. Errors are those of ``prune``."""
+    worth = worth_of(graph, list(selected.ratios), settings, gradients)
+    kept = allocate(worth, selected.ratios, settings)
+    return {
+        weight.name: from_rows(weight.layers[0], rows, weight.array.shape).astype(bool, copy=False)
+        for weight, rows in kept.items()
+    }
