@@ -29,7 +29,7 @@ TIERS = (
     ("cnnc.dsl",),
     ("cnnc.frontends", "cnnc.passes", "cnnc.lower"),
     ("cnnc.export",),
-    ("cnnc.interp", "cnnc.sample_inputs"),
+    ("cnnc.interp", "cnnc.sample_inputs", "cnnc.channels"),
     ("cnnc.ops",),
     ("cnnc.ir",),
     ("cnnc.runtime",),
