@@ -10,6 +10,7 @@ from cnnc.dims import Dim, product
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.conv import (
+    ConvShapes,
     constant_array,
     conv_attrs,
     conv_shapes,
@@ -23,8 +24,15 @@ from cnnc.lower.conv import (
 from cnnc.lower.conv_prologue import prologue_buffers, prologue_params, prologue_sizes
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import activation_bits, typical
-from cnnc.runtime.cpu.sparse_packing import channel_rows, pack_sparse
-from cnnc.runtime.cpu.sparse_tiling import SparseLayer, SparseTiling, rank_sparse_tilings
+from cnnc.runtime.cpu.sparse_packing import WORD_BYTES, channel_rows, pack_sparse
+from cnnc.runtime.cpu.sparse_tiling import (
+    FLOAT_COSTS,
+    SparseCosts,
+    SparseLayer,
+    SparseTiling,
+    rank_sparse_tilings,
+)
+from cnnc.runtime.cpu.tile_table import CHAIN
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 
@@ -48,10 +56,13 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
         return "its sums are float64 at this level"
     weights = constant_array(node, 1)
     assert weights is not None
+    return density_refusal(weights)
+
+
+def density_refusal(weights: Array) -> str | None:
+    """Why lists of so many weights are not worth counting."""
     density = np.count_nonzero(weights) / max(1, weights.size)
-    if density > MOST_DENSE:
-        return f"{density:.0%} of its weights are not zero"
-    return None
+    return f"{density:.0%} of its weights are not zero" if density > MOST_DENSE else None
 
 
 def _rows(node: Node) -> Array:
@@ -61,40 +72,54 @@ def _rows(node: Node) -> Array:
     return channel_rows(weights, shapes.lanes, shapes.blocks_in, input_lanes(node))
 
 
-def _layer(node: Node) -> SparseLayer:
-    shapes, rows = conv_shapes(node), _rows(node)
+def sparse_layer(node: Node, shapes: ConvShapes, rows: Array, costs: SparseCosts) -> SparseLayer:
+    """What tilings are ranked by; ``rows`` as ``channel_rows`` gives them."""
     non_zero = np.zeros((shapes.blocks_out * shapes.lanes, *rows.shape[1:]), bool)
     non_zero[: len(rows)] = rows != 0
     entries = []
     for share in _SHARES:
         if shapes.lanes % share == 0:
             entries.append((share, int(non_zero.reshape(-1, share, rows[0].size).any(axis=1).sum())))
-    groups = int(rows.any(axis=(0, 3)).sum())
-    batch, pixels = typical(node.output.type.shape[0], 1), typical(product(shapes.result))
-    return SparseLayer(batch, max(1, pixels), groups, shapes.blocks_out, shapes.lanes, tuple(entries))
+    return SparseLayer(
+        typical(node.output.type.shape[0], 1),
+        max(1, typical(product(shapes.result))),
+        int(rows.any(axis=(0, 3)).sum()),
+        rows.shape[3],
+        shapes.blocks_out,
+        shapes.lanes,
+        tuple(entries),
+        costs,
+    )
 
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, SparseTiling]]:
-    return rank_sparse_tilings(_layer(node), count)
+    return rank_sparse_tilings(sparse_layer(node, conv_shapes(node), _rows(node), FLOAT_COSTS), count)
 
 
-def _emit(node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
-    shapes = conv_shapes(node)
-    row_bytes = tiling.vectors * shapes.lanes * 4
-    packed = pack_sparse(_rows(node), shapes.blocks_out, row_bytes, tiling.share, tiling.part_groups)
+def sparse_operands(
+    node: Node, builder: ProgramBuilder, shapes: ConvShapes, rows: Array, tiling: SparseTiling, chain: int = CHAIN
+) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
+    """Buffers and sizes that the kernels of all element types share: input, lists, window."""
+    row_bytes = tiling.vectors * shapes.lanes * WORD_BYTES
+    packed = pack_sparse(rows, shapes.lanes, shapes.blocks_out, row_bytes, tiling.share, tiling.part_groups, chain)
     buffers: dict[str, BufferArg | int] = {
         "x": builder.argument(node.input(0), gaps=True),
         "entries": BufferArg(builder.constant(packed.entries, f"{node.name}.entries")),
         "index": BufferArg(builder.constant(packed.index, f"{node.name}.index")),
         "groups": BufferArg(builder.constant(packed.groups, f"{node.name}.groups")),
-        **epilogue_buffers(node, builder),
-        **prologue_buffers(node, builder),
     }
-    buffers["y"] = builder.result(node.output, gaps=True)
     sizes: dict[str, Dim] = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
     sizes |= window_sizes(shapes) | {"group_count": len(packed.groups), "parts": packed.parts}
-    sizes |= {"entry_words": packed.entries.size, "oc_blocks": tiling.oc_blocks}
+    return buffers, sizes | {"entry_words": packed.entries.size, "oc_blocks": tiling.oc_blocks}
+
+
+def _emit(node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
+    shapes = conv_shapes(node)
+    buffers, sizes = sparse_operands(node, builder, shapes, _rows(node), tiling)
+    buffers |= epilogue_buffers(node, builder) | prologue_buffers(node, builder)
+    buffers["y"] = builder.result(node.output, gaps=True)
     sizes |= gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation) | prologue_sizes(node, builder)
+    sizes |= {"fill": 0}
     variant = Variant.of(
         NAME,
         vectors=tiling.vectors,

@@ -31,6 +31,7 @@ _MODULES = {
     "conv.u8.blocked.direct": "cnnc.runtime.cpu.conv_direct_bytes",
     "conv.u8.blocked.plain_input": "cnnc.runtime.cpu.conv_plain_input_bytes",
     "conv.u8.blocked.pointwise": "cnnc.runtime.cpu.conv_pointwise_bytes",
+    "conv.u8.blocked.sparse": "cnnc.runtime.cpu.conv_sparse_bytes",
     "conv.u8.blocked.winograd": "cnnc.runtime.cpu.conv_winograd_bytes",
     "conv.f32.blocked.window": "cnnc.runtime.cpu.conv_window",
     "copy.fill": "cnnc.runtime.cpu.copy_fill",

@@ -44,6 +44,36 @@ def pack_bytes(b: VectorBuilder, integers: Sequence[ir.Value], zero: ir.Value, l
 
     ``zero`` and ``least``, 0 or -128, are 32-bit scalars; zero is a value between the bounds.
     """
+    packed, middle = _saturated(b, integers, zero, least)
+    groups = b.lanes // _WORDS
+    order = [group * _VECTORS + number for number in range(_VECTORS) for group in range(groups)]
+    ordered = b.ir.shuffle_vector(packed, packed, ir.Constant(b.integers, order))
+    bytes = ir.VectorType(I8, b.target.vector_bytes)
+    result = b.ir.add(b.ir.bitcast(ordered, bytes), b.ir.bitcast(middle, bytes))
+    kept = ir.Constant(ir.VectorType(I32, len(integers) * b.lanes), list(range(len(integers) * b.lanes)))
+    return result if len(integers) == _VECTORS else b.ir.shuffle_vector(result, result, kept)
+
+
+def pack_words(b: VectorBuilder, integers: Sequence[ir.Value], zero: ir.Value, least: ir.Value) -> ir.Value:
+    """Four vectors as in ``pack_bytes``, as a vector of words: byte n of a lane is that of vector n."""
+    packed, middle = _saturated(b, integers, zero, least)
+    bytes = ir.VectorType(I8, b.target.vector_bytes)
+    result = b.ir.add(b.ir.bitcast(packed, bytes), b.ir.bitcast(middle, bytes))
+    # Of each 128 bits a word holds four lanes of one vector.
+    places = [
+        group * _VECTORS * _WORDS + number * _WORDS + word
+        for group in range(b.lanes // _WORDS)
+        for word in range(_WORDS)
+        for number in range(_VECTORS)
+    ]
+    turned = b.ir.shuffle_vector(result, result, ir.Constant(ir.VectorType(I32, len(places)), places))
+    return b.ir.bitcast(turned, b.integers)
+
+
+def _saturated(
+    b: VectorBuilder, integers: Sequence[ir.Value], zero: ir.Value, least: ir.Value
+) -> tuple[ir.Value, ir.Value]:
+    """Bytes counted from the middle of their range, as words in the instructions' order, and the middle to be added."""
     size = b.target.vector_bytes
     halves, bytes = ir.VectorType(_I16, size // 2), ir.VectorType(I8, size)
     to_16_bits = b.declare(_TO_16_BITS[size], ir.FunctionType(halves, [b.integers] * 2))
@@ -56,13 +86,7 @@ def pack_bytes(b: VectorBuilder, integers: Sequence[ir.Value], zero: ir.Value, l
     pairs = [b.ir.call(to_16_bits, vectors[:2])]
     pairs.append(b.ir.call(to_16_bits, vectors[2:]) if len(integers) > 2 else pairs[0])
     low, high = (b.ir.call(add, [pair, b.ir.bitcast(from_middle, halves)]) for pair in pairs)
-    packed = b.ir.bitcast(b.ir.call(to_8_bits, [low, high]), b.integers)
-    groups = b.lanes // _WORDS
-    order = [group * _VECTORS + number for number in range(_VECTORS) for group in range(groups)]
-    ordered = b.ir.shuffle_vector(packed, packed, ir.Constant(b.integers, order))
-    result = b.ir.add(b.ir.bitcast(ordered, bytes), b.ir.bitcast(_repeated(b, middle, 8), bytes))
-    kept = ir.Constant(ir.VectorType(I32, len(integers) * b.lanes), list(range(len(integers) * b.lanes)))
-    return result if len(integers) == _VECTORS else b.ir.shuffle_vector(result, result, kept)
+    return b.ir.bitcast(b.ir.call(to_8_bits, [low, high]), b.integers), _repeated(b, middle, 8)
 
 
 def _repeated(b: VectorBuilder, word: ir.Value, bits: int) -> ir.Value:

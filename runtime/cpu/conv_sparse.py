@@ -1,10 +1,10 @@
-"""conv.f32.blocked.sparse: convolution with weights that are mostly zeros, vectors along pixels.
+"""conv.f32 and conv.u8.blocked.sparse: convolution with weights that are mostly zeros, vectors along pixels.
 
 A work item is a tile of ``vectors`` vectors of output pixels, of some blocks of output channels. Its input is copied to
 scratch as a *panel*: a row of pixels for every input channel and window tap that any weight is for, transposed from
-blocks of channels. A sum then takes a multiply-add of a vector of its row for every non-zero weight, as the lists of
-``sparse_packing`` say; window, stride, dilation and padding are in the panel alone. Results are transposed back on
-their way to y.
+blocks of channels; of bytes a row is of four neighbouring channels. A sum then takes a multiply-add of a vector of its
+row for every word of weights that is not zero, as the lists of ``sparse_packing`` say; window, stride, dilation and
+padding are in the panel alone. Results are transposed back on their way to y.
 
 A worker keeps the panel for its next items of the same pixels. Where the panel has several parts, all output channels
 of the item read one part before the next, while it lies in the caches, and their sums wait in scratch.
@@ -20,8 +20,8 @@ from typing import Any
 from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_access, residual_inplace
 from cnnc.runtime.cpu.prologue import PROLOGUE_BUFFERS, PROLOGUE_SIZES, is_gated, prologue_accesses
-from cnnc.runtime.cpu.sparse_packing import GROUP_WORDS
-from cnnc.runtime.cpu.tile_table import LINE_BYTES
+from cnnc.runtime.cpu.sparse_packing import GROUP_WORDS, WORD_BYTES
+from cnnc.runtime.cpu.tile_table import LINE_BYTES, element_bytes, element_of, pixel_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.blocked.sparse"
@@ -31,11 +31,13 @@ SIZES = (
     *("PD", "PH", "PW", "group_count", "parts", "entry_words", "oc_blocks", "alpha", "beta"),
     *GAPS,
     *PROLOGUE_SIZES,
+    "fill",
 )
 """XB, YB: channel blocks of x and y. group_count, parts: as ``sparse_packing`` gives them; entry_words: int32 of all
 entries. oc_blocks: blocks of output channels of one work item. residual and slopes are 0 where the variant has none.
+fill: the word that stands for padding, 0 of floats.
 Variant parameters: vectors (of pixels in a tile), share (output channels with one list), activation, residual (0 or 1),
-lanes, prologue (or none)."""
+lanes, prologue (or none), element (none for f32)."""
 
 _HELD_BYTES = LINE_BYTES
 """At the start of scratch: the tile whose panel lies there, counted from 1, or 0."""
@@ -53,6 +55,11 @@ def _tile_pixels(params: Params) -> int:
     return int(params["vectors"]) * int(params["lanes"])
 
 
+def _group_rows(params: Params) -> int:
+    """Panel rows of a block of channels seen through one tap: its words."""
+    return pixel_bytes(params) // WORD_BYTES
+
+
 def _taps(s: Mapping[str, Dim]) -> Dim:
     return s["KD"] * s["KH"] * s["KW"]
 
@@ -63,11 +70,11 @@ def _pixels(s: Mapping[str, Dim]) -> Dim:
 
 def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     lanes = int(params["lanes"])
-    offsets = _taps(s) * (_tile_pixels(params) * 8)
+    offsets = _taps(s) * (int(params["vectors"]) * (1 + lanes) * 8)
     square = lanes * _vector_bytes(params)
     # Slack for the rounding of addresses to vectors.
-    rows = (s["oc_blocks"] + s["group_count"]) * (lanes * _row_bytes(params))
-    return _HELD_BYTES + LINE_BYTES + offsets + square + rows
+    rows = (s["oc_blocks"] * lanes + s["group_count"] * _group_rows(params)) * _row_bytes(params)
+    return _HELD_BYTES + LINE_BYTES + offsets + LINE_BYTES + square + rows
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -80,7 +87,7 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     assert isinstance(pixels, int)
     index_row = 1 + lanes // int(params["share"])
     return (
-        images_access("x", s, s["XB"] * s["D"] * s["H"] * s["W"] * _vector_bytes(params), False),
+        images_access("x", s, s["XB"] * s["D"] * s["H"] * s["W"] * pixel_bytes(params), False, element_bytes(params)),
         Access("entries", 0, s["entry_words"] * 4, False),
         Access("index", 0, s["parts"] * s["YB"] * index_row * 8, False),
         Access("groups", 0, s["group_count"] * GROUP_WORDS * 8, False),
@@ -91,25 +98,26 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
-    from cnnc.runtime.cpu.prologue import input_transform
-    from cnnc.runtime.cpu.sparse_tile import emit_list, emit_results, emit_rows
+    from cnnc.runtime.cpu.sparse_arithmetic import list_arithmetic
+    from cnnc.runtime.cpu.sparse_tile import emit_list
     from cnnc.runtime.cpu.vector import constant, intrinsic
 
     vectors, share = int(params["vectors"]), int(params["share"])
-    activation, has_residual = str(params["activation"]), bool(params["residual"])
-    transform = input_transform(params, gates_input=True)
-    run_list = intrinsic(target, lambda b, *values: emit_list(b, vectors, share, *values), 5)
-    copy_rows = intrinsic(target, lambda b, *values: emit_rows(b, transform, *values), 8)
-    store = intrinsic(target, lambda b, *values: emit_results(b, activation, has_residual, *values), 10)
+    arithmetic = list_arithmetic(element_of(params))
+    run_list = intrinsic(target, lambda b, *values: emit_list(b, arithmetic, vectors, share, *values), 5)
+    copy_rows, store = _moves(target, params)
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
     vector_bytes, lanes_of = constant(target, target.vector_bytes), constant(target, target.lanes)
+    block_bytes, input_bytes = constant(target, pixel_bytes(params)), constant(target, element_bytes(params))
     tile_vectors, lists_of = constant(target, vectors), constant(target, target.lanes // share)
-    list_channels, entry_bytes = constant(target, share), constant(target, (1 + share) * 4)
+    list_channels, entry_bytes = constant(target, share), constant(target, (1 + share) * WORD_BYTES)
     gated = constant(target, int(is_gated(params)))
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
-        BYTES, LANES, VECTORS, LISTS = vector_bytes(), lanes_of(), tile_vectors(), lists_of()
+        LANES_BYTES, BYTES, LANES, VECTORS, LISTS = (
+            vector_bytes(), block_bytes(), lanes_of(), tile_vectors(), lists_of(),
+        )  # fmt: skip
         x, entries, index, groups = args[0], args[1], args[2], args[3]
         bias, residual, slopes, y = args[4], args[5], args[6], args[7]
         input_scale, input_shift = args[8], args[9]
@@ -117,14 +125,17 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         KD, KH, KW, SD, SH, SW = args[19], args[20], args[21], args[22], args[23], args[24]
         DD, DH, DW, PD, PH, PW = args[25], args[26], args[27], args[28], args[29], args[30]
         group_count, parts, oc_blocks, alpha, beta = args[31], args[32], args[34], args[35], args[36]
-        x_gap, y_gap, residual_gap = args[37] * 4, args[38] * 4, args[39] * 4
-        input_alpha, input_beta, input_image = args[40], args[41], args[42] * 4
+        x_gap, y_gap, residual_gap = args[37] * input_bytes(), args[38] * input_bytes(), args[39] * input_bytes()
+        input_alpha, input_beta, input_image, fill = args[40], args[41], args[42] * 4, args[43]
 
-        row_bytes = VECTORS * BYTES
+        row_bytes = VECTORS * LANES_BYTES
+        group_bytes = BYTES // 4 * row_bytes
         tile_pixels = VECTORS * LANES
+        vector_offsets = (1 + LANES) * 8
         offsets = scratch + 64
-        square = (offsets + KD * KH * KW * tile_pixels * 8 + 63) // 64 * 64
-        sums = square + LANES * BYTES
+        padding = (offsets + KD * KH * KW * VECTORS * vector_offsets + 63) // 64 * 64
+        square = padding + 64
+        sums = square + LANES * LANES_BYTES
         panel = sums + oc_blocks * LANES * row_bytes
         x_block = D * H * W * BYTES
         pixels = OD * OH * OW
@@ -143,32 +154,50 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             if tile != held:
                 held = tile
                 store_index(scratch, held + 1)
+                for number in range(8):
+                    store_index(padding + number * 8, fill << 32 | fill)
                 place = offsets
                 for kd in range(KD):
                     for kh in range(KH):
                         for kw in range(KW):
-                            for number in range(tile_pixels):
-                                pixel = first + min(number, count - 1)
-                                row = pixel // OW
-                                depth = row // OH
-                                iw = (pixel - row * OW) * SW + kw * DW - PW
-                                ih = (row - depth * OH) * SH + kh * DH - PH
-                                id = depth * SD + kd * DD - PD
-                                offset = ((id * H + ih) * W + iw) * BYTES
-                                if iw < 0 or iw >= W or ih < 0 or ih >= H or id < 0 or id >= D:
-                                    offset = -1
-                                store_index(place, offset)
-                                place += 8
+                            row = first // OW
+                            depth = row // OH
+                            ow, oh = first - row * OW, row - depth * OH
+                            iw, ih, id = ow * SW + kw * DW - PW, oh * SH + kh * DH - PH, depth * SD + kd * DD - PD
+                            for vector in range(VECTORS):
+                                together = 1
+                                for lane in range(LANES):
+                                    offset = ((id * H + ih) * W + iw) * BYTES
+                                    if iw < 0 or iw >= W or ih < 0 or ih >= H or id < 0 or id >= D:
+                                        offset = -1
+                                    store_index(place + 8 + lane * 8, offset)
+                                    if offset < 0 or offset != load_index(place + 8) + lane * BYTES:
+                                        together = 0
+                                    # The last pixel stands for those behind it.
+                                    if vector * LANES + lane + 1 < count:
+                                        ow += 1
+                                        iw += SW
+                                        if ow == OW:
+                                            ow = 0
+                                            iw -= OW * SW
+                                            oh += 1
+                                            ih += SH
+                                            if oh == OH:
+                                                oh = 0
+                                                ih -= OH * SH
+                                                id += SD
+                                store_index(place, together)
+                                place += vector_offsets
                 image_x = x + image * (XB * x_block + x_gap)
                 image_scale = input_scale + (image * input_image if gated() else 0)
                 for group in range(group_count):
                     block = load_index(groups + group * 16)
-                    tap_offsets = offsets + load_index(groups + group * 16 + 8) * tile_pixels * 8
+                    tap_offsets = offsets + load_index(groups + group * 16 + 8) * VECTORS * vector_offsets
                     for vector in range(VECTORS):
                         copy_rows(
-                            panel + group * LANES * row_bytes + vector * BYTES, row_bytes, image_x + block * x_block,
-                            tap_offsets + vector * LANES * 8, image_scale + block * BYTES, input_shift + block * BYTES,
-                            input_alpha, input_beta,
+                            panel + group * group_bytes + vector * LANES_BYTES, row_bytes, image_x + block * x_block,
+                            tap_offsets + vector * vector_offsets, padding, image_scale + block * LANES_BYTES,
+                            input_shift + block * LANES_BYTES, input_alpha, input_beta,
                         )  # fmt: skip
             for part in range(parts):
                 for oc in range(oc_begin, oc_end):
@@ -183,13 +212,41 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         y_offset = ((image * YB + oc) * pixels + first) * BYTES
                         for vector in range(VECTORS):
                             store(
-                                square, block_sums + vector * BYTES, row_bytes, bias + oc * BYTES, slopes + oc * BYTES,
+                                square, block_sums + vector * LANES_BYTES, row_bytes, bias + oc * LANES_BYTES,
+                                slopes + oc * LANES_BYTES,
                                 residual + image * residual_gap + y_offset + vector * LANES * BYTES,
                                 y + image * y_gap + y_offset + vector * LANES * BYTES,
                                 min(LANES, count - vector * LANES), alpha, beta,
                             )  # fmt: skip
 
     return kernel
+
+
+def _moves(target: Target, params: Params) -> tuple[Any, Any]:
+    """``copy_rows`` and ``store`` for Numba code: see ``sparse_tile``, and ``sparse_byte_tile`` of bytes."""
+    from cnnc.runtime.cpu.prologue import input_transform
+    from cnnc.runtime.cpu.sparse_byte_tile import emit_byte_results, emit_byte_rows
+    from cnnc.runtime.cpu.sparse_tile import emit_results, emit_rows
+    from cnnc.runtime.cpu.vector import intrinsic
+
+    element = element_of(params)
+    transform = input_transform(params, gates_input=True)
+    activation, has_residual = str(params["activation"]), bool(params["residual"])
+
+    def copy_rows(b: Any, *values: Any) -> None:
+        if element == "f32":
+            emit_rows(b, transform, *values)
+        else:
+            emit_byte_rows(b, element == "i8", *values[:5])
+
+    def store(b: Any, *values: Any) -> None:
+        if element == "f32":
+            emit_results(b, activation, has_residual, *values)
+        else:
+            square, sums, pitch, bias, factors, _, y, count, zero_point, least = values
+            emit_byte_results(b, square, sums, pitch, bias, factors, y, count, zero_point, least)
+
+    return intrinsic(target, copy_rows, 9), intrinsic(target, store, 10)
 
 
 KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes, inplace=residual_inplace)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from cnnc.runtime.cpu.byte_packing import nearest_integers, pack_bytes, packs_bytes
+from cnnc.runtime.cpu.byte_packing import nearest_integers, pack_bytes, pack_words, packs_bytes
 from cnnc.runtime.cpu.vector import I32, VectorBuilder
 
 _MAGIC = 12582912.0
@@ -54,8 +54,22 @@ class Requantization:
         b = self.b
         if not packs_bytes(b):
             return b.concatenated([b.ir.trunc(self.stored(real), b.bytes) for real in reals])
-        integers = [nearest_integers(b, b.at_most(real, b.const(_MOST))) for real in reals]
-        return pack_bytes(b, integers, self.zero, self.least)
+        return pack_bytes(b, self._integers(reals), self.zero, self.least)
+
+    def words(self, reals: Sequence[ir.Value]) -> ir.Value:
+        """The bytes of four vectors of floats, none of them NaN, as a vector of words: byte n of a lane is that of
+        vector n."""
+        b = self.b
+        if packs_bytes(b):
+            return pack_words(b, self._integers(reals), self.zero, self.least)
+        joined = b.int_const(0)
+        for number, real in enumerate(reals):
+            low = b.int_and(self.stored(real), b.int_const(_RANGE))
+            joined = b.int_or(joined, b.shift_left(low, 8 * number))
+        return joined
+
+    def _integers(self, reals: Sequence[ir.Value]) -> list[ir.Value]:
+        return [nearest_integers(self.b, self.b.at_most(real, self.b.const(_MOST))) for real in reals]
 
     def _clamped(self, real: ir.Value, low: ir.Value) -> ir.Value:
         b = self.b

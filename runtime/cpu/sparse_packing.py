@@ -3,7 +3,10 @@
 A *panel* is the input of some output pixels, one row for every input channel and window tap, the pixels side by side
 (``conv_sparse``). Rows come in *groups*: the lanes of one channel block seen through one tap. Groups that no output
 channel reads are left out. The groups are cut into *parts*, so that the rows of a part stay in the caches while all
-output channels read them, and no channel sums more than ``CHAIN`` products in one part.
+output channels read them, and no channel sums more products in one part than its arithmetic takes in one chain.
+
+A place holds a *word* of 32 bits for every pixel: a float, or four bytes of neighbouring channels, whose weights are a
+word of four int8. Of these any may be zero: only words of four zeros are left out.
 
 ``share`` neighbouring output channels have one list: a place is in it if any of them reads it, and has a weight for
 each. One load of the panel then serves all of them, which pays where they share their places (pruning in blocks).
@@ -31,8 +34,8 @@ class SparseWeights:
     """Packed weights of a convolution.
 
     Attributes:
-        entries: int32 [entries, 1 + share]: byte offset of a panel row, and the weights' bits. Lists follow each other
-            by part, then by output channel.
+        entries: int32 [entries, 1 + share]: byte offset of a panel row, and the words of weights. Lists follow
+            each other by part, then by output channel.
         index: int64 [parts, blocks of output channels, 1 + lanes / share]: where in ``entries`` the block's lists
             begin, in bytes, and how long each is.
         groups: int64 [groups, GROUP_WORDS].
@@ -46,42 +49,49 @@ class SparseWeights:
 
 
 def channel_rows(weights: Array, lanes: int, blocks_in: int, lane_of: Any) -> Array:
-    """Weights [OC, IC, *window] as [OC, channel blocks of the input, taps, lanes], zeros in lanes without a channel.
+    """Weights [OC, IC, *window] as words [OC, channel blocks of the input, taps, words of a block].
 
-    ``lane_of`` is the physical lane of every input channel.
+    They are zero in lanes without a channel. Float weights stay float32, a word a lane; of int8 weights four lanes are
+    an int32. ``lane_of`` is the physical lane of every input channel.
     """
     out_channels, channels = weights.shape[:2]
-    rows = np.zeros((out_channels, blocks_in * lanes, int(np.prod(weights.shape[2:], dtype=int))), np.float32)
+    taps = int(np.prod(weights.shape[2:], dtype=int))
+    rows = np.zeros((out_channels, blocks_in * lanes, taps), weights.dtype)
     rows[:, np.asarray(lane_of)] = weights.reshape(out_channels, channels, -1)
-    return rows.reshape(out_channels, blocks_in, lanes, -1).transpose(0, 1, 3, 2)
+    ordered = np.ascontiguousarray(rows.reshape(out_channels, blocks_in, lanes, taps).transpose(0, 1, 3, 2))
+    return ordered.view(np.int32) if weights.dtype == np.int8 else ordered
 
 
-def pack_sparse(rows: Array, oc_blocks: int, row_bytes: int, share: int, part_groups: int) -> SparseWeights:
+def pack_sparse(
+    rows: Array, lanes: int, oc_blocks: int, row_bytes: int, share: int, part_groups: int, chain: int = CHAIN
+) -> SparseWeights:
     """Lists for a panel whose rows are ``row_bytes`` long.
 
     Args:
-        rows: as ``channel_rows`` gives them; their lanes are those of the output too.
+        rows: as ``channel_rows`` gives them.
+        lanes: output channels of a block.
         oc_blocks: blocks of output channels.
         share: output channels that have one list; it divides the lanes.
         part_groups: groups that a part has at most.
+        chain: products of an output channel that a part has at most, if it has more than one group.
     """
-    out_channels, _, _, lanes = rows.shape
+    out_channels, _, _, words = rows.shape
     used = np.argwhere(rows.any(axis=(0, 3)))
-    padded = np.zeros((oc_blocks * lanes, len(used), lanes), np.float32)
+    padded = np.zeros((oc_blocks * lanes, len(used), words), rows.dtype)
     padded[:out_channels] = rows[:, used[:, 0], used[:, 1]]
-    padded = padded.reshape(oc_blocks * lanes // share, share, len(used), lanes)
+    padded = padded.reshape(oc_blocks * lanes // share, share, len(used), words)
     taken = (padded != 0).any(axis=1)
     longest = taken.sum(axis=2)
     entries: list[Array] = []
     index: list[Array] = []
     first = total = 0
     while first < len(used) or not index:
-        stop = _part_end(longest, first, part_groups)
+        stop = _part_end(longest, first, part_groups, chain)
         part = taken[:, first:stop].reshape(len(taken), -1)
         lists, places = np.nonzero(part)
         values = padded[:, :, first:stop].reshape(len(taken), share, -1)[lists, :, places]
         entry = np.empty((len(places), 1 + share), np.int32)
-        entry[:, 0] = (places + first * lanes) * row_bytes
+        entry[:, 0] = (places + first * words) * row_bytes
         entry[:, 1:] = np.ascontiguousarray(values).view(np.int32)
         counts = part.sum(axis=1).reshape(oc_blocks, -1)
         ends = np.cumsum(counts.sum(axis=1))
@@ -94,7 +104,7 @@ def pack_sparse(rows: Array, oc_blocks: int, row_bytes: int, share: int, part_gr
     return SparseWeights(np.concatenate(entries), np.stack(index).astype(np.int64), groups, len(index))
 
 
-def _part_end(longest: Array, first: int, most: int) -> int:
-    """Behind the last group of the part that begins at ``first``: a group at least, and no list beyond ``CHAIN``."""
+def _part_end(longest: Array, first: int, most: int, chain: int) -> int:
+    """Behind the last group of the part that begins at ``first``: a group at least, and no list beyond ``chain``."""
     sums = np.cumsum(longest[:, first : first + most], axis=1).max(axis=0, initial=0)
-    return first + max(1, int(np.searchsorted(sums, CHAIN, side="right")))
+    return first + max(1, int(np.searchsorted(sums, chain, side="right")))

@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from cnnc.runtime.cpu.element_moves import transposed
 from cnnc.runtime.cpu.epilogue import Activation, emit_output
+from cnnc.runtime.cpu.sparse_arithmetic import ListArithmetic
 from cnnc.runtime.cpu.sparse_packing import WORD_BYTES
 from cnnc.runtime.cpu.vector import I64, VectorBuilder
 
@@ -19,6 +20,7 @@ Transform = Callable[[ir.Value], ir.Value]
 
 def emit_list(
     b: VectorBuilder,
+    arithmetic: ListArithmetic,
     vectors: int,
     share: int,
     panel: ir.Value,
@@ -32,16 +34,16 @@ def emit_list(
     With ``adds`` they are added to what lies there: the second level of their summation.
     """
     entry_bytes = (1 + share) * WORD_BYTES
-    totals = [[b.variable(b.zero()) for _ in range(vectors)] for _ in range(share)]
+    totals = [[b.variable(arithmetic.zero(b)) for _ in range(vectors)] for _ in range(share)]
     with b.loop(count) as number:
         entry = b.ir.add(entries, b.ir.mul(number, b.index(entry_bytes)))
         row = b.ir.add(panel, b.ir.sext(b.load_word(entry), I64))
-        weights = [b.broadcast(entry, WORD_BYTES * (1 + channel)) for channel in range(share)]
+        weights = [arithmetic.weight(b, entry, WORD_BYTES * (1 + channel)) for channel in range(share)]
         for vector in range(vectors):
-            x = b.load(row, vector * b.target.vector_bytes, aligned=True)
+            x = arithmetic.row(b, row, vector * b.target.vector_bytes)
             for channel, weight in enumerate(weights):
                 total = totals[channel][vector]
-                b.set(total, b.fma(x, weight, b.get(total)))
+                b.set(total, arithmetic.multiply_add(b, x, weight, b.get(total)))
     places = [
         (totals[channel][vector], (channel * vectors + vector) * b.target.vector_bytes)
         for channel in range(share)
@@ -49,7 +51,7 @@ def emit_list(
     ]
     with b.when(b.ir.icmp_signed("!=", adds, b.index(0))):
         for total, place in places:
-            b.set(total, b.add(b.get(total), b.load(sums, place, aligned=True)))
+            b.set(total, arithmetic.add_stored(b, b.get(total), sums, place))
     for total, place in places:
         b.store(b.get(total), sums, place, aligned=True)
 
@@ -61,16 +63,18 @@ def emit_rows(
     pitch: ir.Value,
     src: ir.Value,
     pixels: ir.Value,
+    fill: ir.Value,
     *parameters: ir.Value,
 ) -> None:
     """One vector of pixels of every lane of a channel block: panel rows ``pitch`` bytes apart.
 
-    ``pixels`` is the address of their offsets from ``src``, one int64 a lane; a negative one stands for padding.
+    ``pixels`` is the address of an int64 that is not 0 if the pixels follow each other in memory, and behind it of
+    their offsets from ``src``, one int64 a lane; a negative one stands for padding, which is 0 whatever ``fill`` is.
     """
     transformed = transform(b, list(parameters))
     loaded = []
     for lane in range(b.lanes):
-        offset = b.load_index(pixels, 8 * lane)
+        offset = b.load_index(pixels, 8 + 8 * lane)
         inside = b.ir.icmp_signed(">=", offset, b.index(0))
         # What is loaded for padding is the first pixel's: it exists, and is not used.
         value = b.load(src, b.ir.select(inside, offset, b.index(0)))

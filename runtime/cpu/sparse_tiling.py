@@ -1,4 +1,7 @@
-"""Tilings of ``conv.f32.blocked.sparse`` and what they cost, in vector multiply-adds."""
+"""Tilings of ``conv.f32`` and ``conv.u8.blocked.sparse`` and what they cost, in vector multiply-adds.
+
+Of bytes a multiply-add is of four of them a lane.
+"""
 
 from __future__ import annotations
 
@@ -19,40 +22,58 @@ class SparseTiling:
 
 
 @dataclass(frozen=True, slots=True)
+class SparseCosts:
+    """Vector multiply-adds in the time of other things, for one element type.
+
+    Attributes:
+        row: a vector of a panel row: its loads and its part of a transposition.
+        result: a vector of results, transposed, behind the epilogue.
+        list, list_vector: a list, and each vector of its sums.
+        entry: an entry of a list.
+        products: (share, each multiply-add of an entry that so many channels share).
+    """
+
+    row: float
+    result: float
+    list: float
+    list_vector: float
+    entry: float
+    products: tuple[tuple[int, float], ...]
+
+
+FLOAT_COSTS = SparseCosts(
+    row=5.5, result=10.0, list=6.0, list_vector=2.0, entry=1.2, products=((1, 1.35), (2, 1.2), (4, 1.05))
+)
+BYTE_COSTS = SparseCosts(
+    row=4.0, result=8.0, list=6.0, list_vector=2.0, entry=1.2, products=((1, 1.35), (2, 1.2), (4, 1.05))
+)
+
+
+@dataclass(frozen=True, slots=True)
 class SparseLayer:
     """What a tiling's cost depends on.
 
     Attributes:
         batch, pixels: images, and output pixels of one.
         groups: groups of panel rows that any weight is for.
+        group_rows: rows of a group.
         oc_blocks, lanes: blocks of output channels, channels of a block.
         entries: (share, entries of all lists) for every way to share lists.
+        costs: of the element type.
     """
 
     batch: int
     pixels: int
     groups: int
+    group_rows: int
     oc_blocks: int
     lanes: int
     entries: tuple[tuple[int, int], ...]
+    costs: SparseCosts = FLOAT_COSTS
 
 
 _PART_BYTES = 1 << 16
 """Of the panel's rows that all output channels read before others: they lie in the first two caches."""
-
-_ROW_COST = 5.5
-"""Of a vector of a panel row: its loads and its part of a transposition."""
-
-_RESULT_COST = 10.0
-"""Of a vector of results, transposed, behind the epilogue."""
-
-_LIST_COST = 6.0
-_LIST_VECTOR_COST = 2.0
-"""Of a list, and for each vector of its sums."""
-
-_ENTRY_COST = 1.2
-_PRODUCT_COST = {1: 1.35, 2: 1.2, 4: 1.05}
-"""Of an entry, and of each of its multiply-adds by how many channels share it."""
 
 _ITEMS = 6
 """Work items that a layer should have, for two threads and more to end together."""
@@ -71,7 +92,7 @@ def _tilings(layer: SparseLayer) -> Iterator[SparseTiling]:
             tiles = -(-layer.pixels // (vectors * layer.lanes)) * layer.batch
             oc_groups = min(layer.oc_blocks, -(-_ITEMS // tiles))
             row_bytes = vectors * layer.lanes * 4
-            part_groups = max(1, _PART_BYTES // (layer.lanes * row_bytes))
+            part_groups = max(1, _PART_BYTES // (layer.group_rows * row_bytes))
             yield SparseTiling(vectors, share, -(-layer.oc_blocks // oc_groups), part_groups)
 
 
@@ -82,19 +103,19 @@ def most_vectors(share: int, lanes: int) -> int:
 
 
 def _cost(layer: SparseLayer, tiling: SparseTiling) -> float:
-    entries = dict(layer.entries)[tiling.share]
+    entries, costs = dict(layer.entries)[tiling.share], layer.costs
     vectors, share = tiling.vectors, tiling.share
     tiles = -(-layer.pixels // (vectors * layer.lanes)) * layer.batch
     oc_groups = -(-layer.oc_blocks // tiling.oc_blocks)
     parts = -(-layer.groups // tiling.part_groups)
-    rows = layer.groups * layer.lanes * vectors
+    rows = layer.groups * layer.group_rows * vectors
     # Two workers make the panel that several items need.
     copies = min(oc_groups, 2) if tiles == 1 else 1
     lists = parts * layer.oc_blocks * layer.lanes // share
     results = layer.oc_blocks * layer.lanes * vectors
     return tiles * (
-        copies * rows * _ROW_COST
-        + entries * (_ENTRY_COST + vectors * share * _PRODUCT_COST[share])
-        + lists * (_LIST_COST + vectors * share * _LIST_VECTOR_COST)
-        + results * _RESULT_COST
+        copies * rows * costs.row
+        + entries * (costs.entry + vectors * share * dict(costs.products)[share])
+        + lists * (costs.list + vectors * share * costs.list_vector)
+        + results * costs.result
     )

@@ -116,7 +116,7 @@ def run_bytes(
         sizes |= {
             "CB": y_blocks,
             "item_rows": tiles[0],
-            **_window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads),
+            **window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads),
         }
         options |= (
             {"window": w_shape[3], "stride": stride[1], "dilation": 1}
@@ -126,7 +126,7 @@ def run_bytes(
     elif kernel == "winograd":
         packed = pack_integer_winograd(weights, outputs, lanes, blocks, tiles[1], groups, where)
         buffers |= {"weights": packed.weights, "segments": packed.segments}
-        window = _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
+        window = window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
         sizes |= {name: window[name] for name in "D H W OD OH OW KD SD DD DH DW PD PH PW".split()}
         sizes |= {"column_tiles": tiles[0], "chunk_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
         sizes |= {"weight_floats": packed.weights.size}
@@ -134,7 +134,7 @@ def run_bytes(
     elif kernel == "plain_input":
         del buffers["segments"]
         buffers |= {"x": x, "weights": pack_plain_input_bytes(weights, lanes, blocks)}
-        window = _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
+        window = window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
         sizes = {
             name: sizes[name] for name in ("N", "YB", "oc_tiles", "alpha", "beta", "x_gap", "y_gap", "residual_gap")
         }
@@ -142,14 +142,14 @@ def run_bytes(
         sizes |= {"C": ic, "QW": quads_of(w_shape[3]), "row_tiles": tiles[0], "fill": int(x_zero) & 255}
         options |= {"rows": rows, "stride": stride[1]}
     else:
-        sizes |= _window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
+        sizes |= window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
         sizes |= {"row_tiles": tiles[0], "column_tiles": tiles[1], "fill": (int(x_zero) & 255) * 0x01010101}
         options |= {"rows": rows, "input_block": lanes}
     got = run(Variant.of(f"conv.u8.blocked.{kernel}", **options), buffers, sizes, target)["y"]
     return from_blocked(got, oc), expected
 
 
-def _window_sizes(x: Any, y: Any, w: Any, stride: Any, dilation: Any, pads: Any) -> dict[str, int]:
+def window_sizes(x: Any, y: Any, w: Any, stride: Any, dilation: Any, pads: Any) -> dict[str, int]:
     names = "D H W OD OH OW KD KH KW SD SH SW DD DH DW PD PH PW".split()
     return dict(zip(names, (1, *x[2:], 1, *y[2:], 1, *w[2:], 1, *stride, 1, *dilation, 0, *pads[:2])))
 

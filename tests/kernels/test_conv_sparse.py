@@ -89,7 +89,7 @@ def run_sparse(
     physical[:, where] = data
     blocks_in, blocks_out = physical.shape[1] // lanes, -(-oc // lanes)
     packed = pack_sparse(
-        channel_rows(weights, lanes, blocks_in, where), blocks_out, vectors * lanes * 4, share, part_groups
+        channel_rows(weights, lanes, blocks_in, where), lanes, blocks_out, vectors * lanes * 4, share, part_groups
     )
     result = expected.shape[2:]
     sizes = {"N": n, "XB": blocks_in, "YB": blocks_out}
@@ -105,7 +105,7 @@ def run_sparse(
     sizes |= {"group_count": len(packed.groups), "parts": packed.parts, "entry_words": packed.entries.size}
     sizes |= {"oc_blocks": oc_blocks, "alpha": float_bits(-0.5), "beta": float_bits(1.5)}
     sizes |= dict(zip(("x_gap", "y_gap", "residual_gap"), gaps))
-    sizes |= {"input_alpha": float_bits(-0.5), "input_beta": float_bits(0.75), "input_image": 0}
+    sizes |= {"input_alpha": float_bits(-0.5), "input_beta": float_bits(0.75), "input_image": 0, "fill": 0}
     arrays = {"x": with_gap(to_blocked(physical, lanes), gaps[0])}
     arrays |= {"entries": packed.entries, "index": packed.index, "groups": packed.groups}
     arrays |= {"bias": pack_channels(bias, oc, lanes)}
@@ -271,7 +271,7 @@ def test_sums_have_two_levels(k):
 def test_no_list_is_longer_than_a_chain():
     rng = np.random.default_rng(0)
     weights = zeroed(rng.standard_normal((40, 2000, 1, 1), np.float32), 0.4, "any")
-    packed = pack_sparse(channel_rows(weights, 16, 125, range(2000)), 3, 64, 1, MANY_GROUPS)
+    packed = pack_sparse(channel_rows(weights, 16, 125, range(2000)), 16, 3, 64, 1, MANY_GROUPS)
     lengths = packed.index[:, :, 1:]
     assert packed.parts > 1 and lengths.max() <= CHAIN
     assert lengths.sum() == len(packed.entries) == np.count_nonzero(weights)
@@ -285,7 +285,7 @@ def test_lists_hold_all_weights(share, pattern, part_groups):
     lanes, blocks_in, blocks_out, taps = 8, 3, 2, 4
     weights = zeroed(rng.standard_normal((13, 20, 2, 2), np.float32), 0.2, pattern)
     rows = channel_rows(weights, lanes, blocks_in, range(2, 22))
-    packed = pack_sparse(rows, blocks_out, 32, share, part_groups)
+    packed = pack_sparse(rows, lanes, blocks_out, 32, share, part_groups)
     found = np.zeros((blocks_out * lanes, blocks_in, taps, lanes), np.float32)
     for part in range(packed.parts):
         for block in range(blocks_out):
@@ -308,7 +308,7 @@ def test_lists_hold_all_weights(share, pattern, part_groups):
 def test_groups_that_nothing_reads_are_left_out():
     weights = np.zeros((8, 32, 3, 3), np.float32)
     weights[2, 17, 1, 2] = weights[5, 18, 1, 2] = weights[5, 3, 0, 0] = 1
-    packed = pack_sparse(channel_rows(weights, 8, 4, range(32)), 1, 64, 1, MANY_GROUPS)
+    packed = pack_sparse(channel_rows(weights, 8, 4, range(32)), 8, 1, 64, 1, MANY_GROUPS)
     assert packed.groups.tolist() == [[0, 0], [2, 5]]
 
 
