@@ -36,6 +36,13 @@ def aligned_bytes(size: int) -> Bytes:
     return aligned_block(size).memory
 
 
+def aligned_zeros(size: int) -> Bytes:
+    """A zeroed uint8 array of shape [size] at a 64-byte-aligned address; pages that stay zero take no memory."""
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -address_of(raw) % ALIGNMENT
+    return raw[start : start + size]
+
+
 def aligned_slots(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Zeroed int64 array of shape [count] at a 64-byte-aligned address."""
     slots = aligned_bytes(8 * count).view(np.int64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cnnc.runtime.artifact_reader import Artifact, Section, load_artifact, open_artifact
+from cnnc.runtime.artifact_reader import Artifact, load_artifact, open_artifact
+from cnnc.runtime.artifact_sections import Section
 from cnnc.runtime.artifact_writer import save_artifact, save_executable
 from cnnc.runtime.portable import Portable
 

@@ -11,11 +11,13 @@ Layout, all numbers little-endian:
     ...  sections  each at a multiple of 64, in the order of the header's section table, zero padding between
 
 Section kinds: ``constant`` (packed weights of the program, in order), ``code`` (machine code of one kernel), ``graph``
-and ``weight`` (the portable part). The first two are for the target that the header names.
+and ``weight`` (the portable part). The first two are for the target that the header names. Constants and weights with
+many zeros are stored without them, in the form that ``zero_words`` describes: their row in the table has ``word``, the
+bytes of a word, and ``content_bytes``. All others are stored as they are, and mapped.
 
 Versioning rule: the version is raised when an older reader would misread a newer file. Readers refuse versions above
 their own and read every version since 1. A new optional header key does not raise the version: readers ignore keys that
-they do not know.
+they do not know. A file is of the lowest version that has what is in it: 2 where zeros are left out, else 1.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import struct
 
 MAGIC = b"\x93CNNC\r\n\x1a"
 """Not text (first byte), and damaged by line-ending translation (the rest), like PNG's."""
-VERSION = 1
+VERSION = 2
 PREFIX = struct.Struct("<8sIIQ32s")
 HEADER_START = 64
 ALIGNMENT = 64

@@ -12,7 +12,6 @@ import json
 import mmap
 import os
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +21,14 @@ from cnnc.errors import ArtifactError
 from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import Bytes, aligned_bytes
+from cnnc.runtime.artifact_sections import DAMAGED, Section, sections_from_json
 from cnnc.runtime.executable import Executable, KernelCode
 from cnnc.runtime.jit.cache import ABI_VERSION
-from cnnc.runtime.kernel import Variant
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import HostStep, Program
-from cnnc.runtime.program_reader import program_from_json, variant_from_json
-from cnnc.types import DType
+from cnnc.runtime.program_reader import program_from_json
 
 Source = str | os.PathLike[str] | bytes
-SECTION_KINDS = ("constant", "code", "graph", "weight")
-_DAMAGED = "the file is damaged or incomplete: copy it again or compile the model again"
-_DTYPES = frozenset(dtype.value for dtype in DType)
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A row of the section table. ``start`` is the absolute offset in the file."""
-
-    kind: str
-    name: str
-    start: int
-    bytes: int
-    sha256: str
-    shape: tuple[int, ...] = ()
-    dtype: DType | None = None
-    variant: Variant | None = None
-    entry: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,11 +47,26 @@ class Artifact:
     kernel_abi: int
     _data: Bytes
 
-    def bytes_of(self, section: Section) -> Bytes:
-        """The content of a section, read-only."""
-        view = self._data[section.start : section.start + section.bytes]
-        view.flags.writeable = False
-        return view
+    def content_of(self, section: Section) -> Bytes:
+        """The content of a section, read-only: mapped where it lies, or expanded where its zeros are left out.
+
+        Raises:
+            ArtifactError: the section does not expand to its content.
+        """
+        content = self._stored(section)
+        if section.word:
+            from cnnc.runtime.zero_words import unpack_zeros
+
+            try:
+                content = unpack_zeros(content, section.word, section.content_bytes)
+            except ValueError as error:
+                what = f"section {section.name!r:.80} ({section.kind}): {error}"
+                raise ArtifactError(what, where=self.origin, hint=DAMAGED) from error
+        content.flags.writeable = False
+        return content
+
+    def _stored(self, section: Section) -> Bytes:
+        return self._data[section.start : section.start + section.bytes]
 
     def check_hash(self, section: Section) -> None:
         """Compare a section with its hash.
@@ -79,11 +74,11 @@ class Artifact:
         Raises:
             ArtifactError: they differ.
         """
-        if hashlib.sha256(self.bytes_of(section).data).hexdigest() != section.sha256:
+        if hashlib.sha256(self._stored(section).data).hexdigest() != section.sha256:
             raise ArtifactError(
                 f"section {section.name!r:.80} ({section.kind}) does not match its hash",
                 where=self.origin,
-                hint=_DAMAGED,
+                hint=DAMAGED,
             )
 
     def portable(self) -> Portable | None:
@@ -96,8 +91,10 @@ class Artifact:
             if section.kind in ("graph", "weight"):
                 self.check_hash(section)
             if section.kind == "weight" and section.dtype is not None:
-                weights.append((section.name, self.bytes_of(section).view(section.dtype.numpy).reshape(section.shape)))
-        return Portable(self.bytes_of(graphs[0]).tobytes(), tuple(weights))
+                weights.append(
+                    (section.name, self.content_of(section).view(section.dtype.numpy).reshape(section.shape))
+                )
+        return Portable(self.content_of(graphs[0]).tobytes(), tuple(weights))
 
     def executable(self, *, allow_native_code: bool = False, check_weights: bool = False) -> Executable:
         """What a session runs, for this machine. See ``load_artifact``."""
@@ -109,7 +106,7 @@ class Artifact:
             for section in constants:
                 self.check_hash(section)
         code = tuple(self._code()) if allow_native_code else ()
-        arrays = tuple(self.bytes_of(section) for section in constants)
+        arrays = tuple(self.content_of(section) for section in constants)
         return Executable(self.program, arrays, self.metadata, self.origin, target, code)
 
     def _code(self) -> Iterator[KernelCode]:
@@ -123,7 +120,7 @@ class Artifact:
                     hint="load it without allow_native_code, or compile the model again",
                 )
             self.check_hash(section)
-            yield KernelCode(section.variant, self.bytes_of(section).tobytes(), section.entry)
+            yield KernelCode(section.variant, self.content_of(section).tobytes(), section.entry)
 
 
 def load_artifact(
@@ -158,13 +155,13 @@ def open_artifact(source: Source, *, trusted: bool = True) -> Artifact:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size < form.HEADER_START:
-                raise ArtifactError(f"a file of {size} bytes is no artifact", where=str(path), hint=_DAMAGED)
+                raise ArtifactError(f"a file of {size} bytes is no artifact", where=str(path), hint=DAMAGED)
             if trusted:
                 data = np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), np.uint8)
             else:
                 data = aligned_bytes(size)
                 if file.readinto(data.data) != size:
-                    raise ArtifactError("the file shrank while it was read", where=str(path), hint=_DAMAGED)
+                    raise ArtifactError("the file shrank while it was read", where=str(path), hint=DAMAGED)
     except OSError as error:
         raise ArtifactError(f"the file cannot be read: {error.strerror}", where=str(path), hint="check it") from error
     return _Reader(str(path), data).artifact()
@@ -177,7 +174,7 @@ class _Reader:
 
     def artifact(self) -> Artifact:
         header, start = self._header()
-        sections = self._sections(header.get("sections"), start)
+        sections = sections_from_json(header.get("sections"), start, self._data.size, self._where)
         program = program_from_json(header.get("program"), self._where)
         self._check_names(program)
         self._check_arguments(program, header.get("kernels"))
@@ -220,45 +217,6 @@ class _Reader:
             raise self._error("the header is no object")
         return header, form.HEADER_START + form.padded(size)
 
-    def _sections(self, table: Any, start: int) -> tuple[Section, ...]:
-        if not isinstance(table, list) or len(table) > form.MAX_SECTIONS:
-            raise self._error("there is no section table")
-        sections = []
-        end = start
-        for row in table:
-            section = self._section(row, start)
-            # Sections lie in the order of the table, so that none can overlap.
-            if section.start < end or section.start % form.ALIGNMENT or section.start + section.bytes > self._data.size:
-                raise self._error(f"section {section.name!r:.80} is outside the file or overlaps another one")
-            end = section.start + section.bytes
-            sections.append(section)
-        return tuple(sections)
-
-    def _section(self, row: Any, start: int) -> Section:
-        if not isinstance(row, dict):
-            raise self._error("a section is no object")
-        kind, name, digest = row.get("kind"), row.get("name"), row.get("sha256")
-        if kind not in SECTION_KINDS or not isinstance(name, str) or not isinstance(digest, str):
-            raise self._error("a section has no kind, name or hash")
-        offset = self._int(row.get("offset"), 0, 2**62, "a section's offset")
-        size = self._int(row.get("bytes"), 0, 2**62, "a section's size")
-        if kind == "weight":
-            return self._weight(row, Section(kind, name, start + offset, size, digest))
-        if kind == "code":
-            variant = variant_from_json(row.get("variant"), self._where)
-            entry = self._int(row.get("entry"), 0, max(size - 1, 0), "a kernel's entry")
-            return Section(kind, name, start + offset, size, digest, variant=variant, entry=entry)
-        return Section(kind, name, start + offset, size, digest)
-
-    def _weight(self, row: dict[str, Any], section: Section) -> Section:
-        shape, dtype = row.get("shape"), row.get("dtype")
-        if not isinstance(shape, list) or len(shape) > 64 or not isinstance(dtype, str) or dtype not in _DTYPES:
-            raise self._error(f"weight {section.name!r:.80} has no shape or element type")
-        sizes = tuple(self._int(size, 0, 2**48, "a weight's dimension") for size in shape)
-        if prod(sizes) * DType(dtype).size != section.bytes:
-            raise self._error(f"weight {section.name!r:.80} has {section.bytes} bytes, not those of its shape")
-        return Section(section.kind, section.name, section.start, section.bytes, section.sha256, sizes, DType(dtype))
-
     def _check_names(self, program: Program) -> None:
         """Kernels and host functions come from the runtime's tables only."""
         from cnnc.runtime.cpu import kernel_names
@@ -289,7 +247,7 @@ class _Reader:
                 )
 
     def _check_constants(self, program: Program, sections: tuple[Section, ...]) -> None:
-        sizes = [section.bytes for section in sections if section.kind == "constant"]
+        sizes = [section.content_bytes for section in sections if section.kind == "constant"]
         for buffer in program.buffers:
             if buffer.kind != "constant":
                 continue
@@ -318,7 +276,7 @@ class _Reader:
         return data
 
     def _error(self, what: str) -> ArtifactError:
-        return ArtifactError(what, where=self._where, hint=_DAMAGED)
+        return ArtifactError(what, where=self._where, hint=DAMAGED)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -26,12 +26,18 @@ from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import Program
 from cnnc.runtime.program_json import program_to_json, variant_to_json
 from cnnc.runtime.program_reader import program_from_json
+from cnnc.runtime.zero_words import pack_zeros
 from cnnc.types import DType
+
+_LARGEST_SHARES = {"constant": 0.5, "weight": 0.9}
+"""Of the bytes, that may be left where zeros are left out. Constants must lose half: expanding them takes time whenever
+a session starts, and mapping what is stored as it is takes none. Weights are read where a file is compiled for another
+CPU."""
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A section to be written: its table entry without offset and hash, and its bytes."""
+    """A section to be written: its table entry without offset and size, and its bytes."""
 
     entry: Mapping[str, Any]
     data: memoryview
@@ -50,7 +56,7 @@ def save_artifact(
     """Write an artifact; readers of ``path`` see the old file or the whole new one.
 
     Args:
-        constants: one array per constant of the program; stored as bytes.
+        constants: one array per constant of the program; stored as bytes, without zeros where these are many.
         target: the CPU that constants are packed for; None means that any CPU will do.
         portable: graph and plain weights, for CPUs other than the target.
         metadata: texts for ``get_modelmeta``.
@@ -63,12 +69,11 @@ def save_artifact(
     described = program_to_json(program)
     if program_from_json(described, "program") != program:
         raise InternalError("a program does not survive being written and read")
-    sections = list(_sections(constants, portable, code))
     with ThreadPoolExecutor(available_threads()) as threads:
-        digests = list(threads.map(lambda section: hashlib.sha256(section.data).hexdigest(), sections))
+        sections = list(threads.map(_stored, _sections(constants, portable, code)))
     table, offset = [], 0
-    for section, digest in zip(sections, digests, strict=True):
-        table.append({**section.entry, "offset": offset, "bytes": section.data.nbytes, "sha256": digest})
+    for section in sections:
+        table.append({**section.entry, "offset": offset, "bytes": section.data.nbytes})
         offset = form.padded(offset + section.data.nbytes)
     header = {
         "program": described,
@@ -117,6 +122,17 @@ def _sections(
         yield _Section({"kind": "weight", "name": name, **facts}, _memory(weight))
 
 
+def _stored(section: _Section) -> _Section:
+    """The section as it is to lie in the file, without zeros where that saves enough, and with its hash."""
+    entry, data = section.entry, section.data
+    share = _LARGEST_SHARES.get(entry["kind"])
+    packed = None if share is None else pack_zeros(np.frombuffer(data, np.uint8), share)
+    if packed is not None:
+        entry = {**entry, "word": packed[0], "content_bytes": data.nbytes}
+        data = packed[1].data
+    return _Section({**entry, "sha256": hashlib.sha256(data).hexdigest()}, data)
+
+
 def _arguments(program: Program) -> dict[str, list[str]]:
     """The names of each kernel's arguments, by which a reader knows kernels that have others by then."""
     return {variant.kernel: list(kernel_def(variant.kernel).args) for variant in program.variants()}
@@ -141,7 +157,8 @@ def _replace_file(path: Path, header: bytes, sections: Sequence[_Section]) -> No
 
 def _write(file: BinaryIO, header: bytes, sections: Sequence[_Section]) -> None:
     digest = hashlib.sha256(header).digest()
-    prefix = form.PREFIX.pack(form.MAGIC, form.VERSION, 0, len(header), digest)
+    version = 2 if any("word" in section.entry for section in sections) else 1
+    prefix = form.PREFIX.pack(form.MAGIC, version, 0, len(header), digest)
     file.write(prefix.ljust(form.HEADER_START, b"\0"))
     file.write(header.ljust(form.padded(len(header)), b"\0"))
     for section in sections:

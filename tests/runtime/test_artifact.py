@@ -151,6 +151,88 @@ def section(index: int, **fields: Any) -> Callable[[Any], None]:
     return lambda header: header["sections"][index].update(fields)
 
 
+def pruned() -> Program:
+    """One constant that is large enough to be stored without its zeros, read by a host step."""
+    read = HostStep(
+        "identity", (), (Tensor(1, (5000,), DType.F32),), (Tensor(0, (5000,), DType.F32),), "copy", "identity"
+    )
+    buffers = (Buffer("y", "output", 20000), Buffer("w", "constant", 20000, 0))
+    return Program((), (Port("y", 0, (5000,), DType.F32),), buffers, (read,))
+
+
+def pruned_weight() -> np.ndarray[Any, np.dtype[np.float32]]:
+    weight = np.zeros(5000, np.float32)
+    weight[::7] = np.arange(1, 716)
+    weight[[3, 9]] = [-0.0, np.nan]
+    return weight
+
+
+@pytest.fixture
+def pruned_path(tmp_path: Path) -> Path:
+    file = tmp_path / "pruned.cnnc"
+    weight = pruned_weight()
+    portable = Portable(b"graph text", (("w", weight.astype(np.float16).reshape(50, 100)), ("small", np.zeros(3))))
+    save_artifact(file, pruned(), (weight,), portable=portable)
+    return file
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_zeros_are_left_out_and_come_back(pruned_path: Path, trusted: bool) -> None:
+    artifact = open_artifact(pruned_path, trusted=trusted)
+    constant, _, weight, small = artifact.sections
+    assert (constant.word, constant.content_bytes, small.word) == (4, 20000, 0)
+    assert constant.bytes < 4000
+    assert weight.bytes < 2500
+    [content] = artifact.executable(check_weights=True).constants
+    assert content.tobytes() == pruned_weight().tobytes()
+    assert content.ctypes.data % 64 == 0
+    assert not content.flags.writeable
+    portable = artifact.portable()
+    assert portable is not None
+    assert portable.weights[0][1].tobytes() == pruned_weight().astype(np.float16).tobytes()
+
+
+def test_a_file_is_of_the_lowest_version_that_has_what_is_in_it(path: Path, pruned_path: Path) -> None:
+    """Programs that know version 1 read every file that leaves no zeros out."""
+    assert (path.read_bytes()[8], pruned_path.read_bytes()[8]) == (1, 2)
+
+
+PRUNED_DAMAGE = {
+    "word of an unknown size": (section(0, word=3), "whole number of words"),
+    "word too large": (section(0, word=16), "words"),
+    "word that is no number": (section(0, word="4"), "words"),
+    "no size": (lambda header: header["sections"][0].pop("content_bytes") and None, "the size of a section's content"),
+    "another size": (section(0, content_bytes=20004), "constant 'w' has no section of its size"),
+    "a size that is no multiple": (section(0, content_bytes=20002), "whole number of words"),
+    "a size beyond what the bytes can hold": (section(0, content_bytes=1 << 40), "cannot be those"),
+    "fewer words than the mask says": (section(0, bytes=3000), "its mask has more bits"),
+    "no whole number of words": (section(0, bytes=3001), "cannot be those"),
+    "fewer bytes than the mask has": (section(0, bytes=100), "cannot be those"),
+    "content of no bytes": (section(0, content_bytes=0), "cannot be those"),
+    "weight of another content": (section(2, content_bytes=10004), "shape"),
+    "zeros that are not left out": (lambda header: header["sections"][0].pop("word") and None, "section of its size"),
+}
+
+
+@pytest.mark.parametrize("name", PRUNED_DAMAGE)
+def test_damaged_table_of_left_out_zeros(pruned_path: Path, name: str) -> None:
+    edit, fragment = PRUNED_DAMAGE[name]
+    with pytest.raises(ArtifactError, match="next step") as caught:
+        load_artifact(edited(pruned_path.read_bytes(), edit))
+    assert fragment in str(caught.value)
+
+
+def test_a_damaged_mask_is_refused(pruned_path: Path) -> None:
+    data = bytearray(pruned_path.read_bytes())
+    data[open_artifact(pruned_path).sections[0].start] ^= 2
+    with pytest.raises(ArtifactError, match="its mask has"):
+        load_artifact(bytes(data))
+    data = bytearray(pruned_path.read_bytes())
+    data[open_artifact(pruned_path).sections[2].start + 1] ^= 2
+    with pytest.raises(ArtifactError, match="hash"):
+        open_artifact(bytes(data)).portable()
+
+
 DAMAGE = {
     "section beyond the end": (section(0, offset=1 << 40), "outside the file"),
     "section too long": (section(0, bytes=1 << 40), "outside the file"),
@@ -239,8 +321,9 @@ def test_weights_are_checked_on_request(path: Path) -> None:
         open_artifact(bytes(data)).portable()
 
 
-def test_random_damage_gives_an_artifact_error_or_a_valid_program(path: Path) -> None:
-    data = path.read_bytes()
+@pytest.mark.parametrize("zeros", [False, True], ids=["dense", "pruned"])
+def test_random_damage_gives_an_artifact_error_or_a_valid_program(path: Path, pruned_path: Path, zeros: bool) -> None:
+    data, expected = (pruned_path.read_bytes(), pruned()) if zeros else (path.read_bytes(), sample())
     rng = random.Random(7)
     for _ in range(400):
         damaged = bytearray(data)
@@ -252,7 +335,7 @@ def test_random_damage_gives_an_artifact_error_or_a_valid_program(path: Path) ->
             survived = load_artifact(bytes(damaged))
         except ArtifactError:
             continue
-        assert survived.program == sample()
+        assert survived.program == expected
 
 
 def places(value: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
@@ -289,9 +372,10 @@ JUNK = (
 )
 
 
-def test_well_hashed_nonsense_never_crashes(path: Path) -> None:
+@pytest.mark.parametrize("zeros", [False, True], ids=["dense", "pruned"])
+def test_well_hashed_nonsense_never_crashes(path: Path, pruned_path: Path, zeros: bool) -> None:
     """Structured damage gets past the hash: reading, planning and checking must still end in an ArtifactError."""
-    data = path.read_bytes()
+    data = (pruned_path if zeros else path).read_bytes()
     rng = random.Random(11)
     resolvers = Resolvers(no_kernel, kernel_def, no_kernel, NoPool)
     outcomes: dict[str, int] = {}
