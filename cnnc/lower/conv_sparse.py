@@ -30,6 +30,7 @@ from cnnc.runtime.cpu.sparse_tiling import (
     SparseCosts,
     SparseLayer,
     SparseTiling,
+    last_pixels,
     rank_sparse_tilings,
 )
 from cnnc.runtime.cpu.tile_table import CHAIN
@@ -120,11 +121,14 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes |= gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation) | prologue_sizes(node, builder)
     sizes |= {"fill": 0}
+    pixels, whole = product(shapes.result), tiling.vectors * shapes.lanes
+    last = last_pixels(pixels, tiling.vectors, shapes.lanes) if isinstance(pixels, int) else whole
     variant = Variant.of(
         NAME,
         vectors=tiling.vectors,
         share=tiling.share,
         lanes=shapes.lanes,
+        **({"last": last} if last != whole else {}),
         **epilogue_params(node),
         **prologue_params(node),
     )

@@ -36,8 +36,9 @@ SIZES = (
 """XB, YB: channel blocks of x and y. group_count, parts: as ``sparse_packing`` gives them; entry_words: int32 of all
 entries. oc_blocks: blocks of output channels of one work item. residual and slopes are 0 where the variant has none.
 fill: the word that stands for padding, 0 of floats.
-Variant parameters: vectors (of pixels in a tile), share (output channels with one list), activation, residual (0 or 1),
-lanes, prologue (or none), element (none for f32)."""
+Variant parameters: vectors (of pixels in a tile), last (pixels that the last tile of an image computes: vectors, of
+floats half or a quarter of one too; none where it computes as many as the others), share (output channels with one
+list), activation, residual (0 or 1), lanes, prologue (or none), element (none for f32)."""
 
 _HELD_BYTES = LINE_BYTES
 """At the start of scratch: the tile whose panel lies there, counted from 1, or 0."""
@@ -104,7 +105,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     vectors, share = int(params["vectors"]), int(params["share"])
     arithmetic = list_arithmetic(element_of(params))
-    run_list = intrinsic(target, lambda b, *values: emit_list(b, arithmetic, vectors, share, *values), 5)
+    whole = vectors * target.lanes
+    last = int(params.get("last", whole))
+    run_list = intrinsic(target, lambda b, *values: emit_list(b, arithmetic, whole, share, *values), 6)
+    run_last = intrinsic(target, lambda b, *values: emit_list(b, arithmetic, last, share, *values), 6)
     copy_rows, store = _moves(target, params)
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
@@ -112,7 +116,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     block_bytes, input_bytes = constant(target, pixel_bytes(params)), constant(target, element_bytes(params))
     tile_vectors, lists_of = constant(target, vectors), constant(target, target.lanes // share)
     list_channels, entry_bytes = constant(target, share), constant(target, (1 + share) * WORD_BYTES)
-    gated = constant(target, int(is_gated(params)))
+    gated, has_last = constant(target, int(is_gated(params))), constant(target, int(last != whole))
 
     def kernel(args: Any, begin: int, end: int, scratch: int) -> None:
         LANES_BYTES, BYTES, LANES, VECTORS, LISTS = (
@@ -206,11 +210,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     block_sums = sums + ((oc - oc_begin) * LANES * row_bytes if parts > 1 else 0)
                     for number in range(LISTS):
                         length = load_index(row + 8 + number * 8)
-                        run_list(panel, entry, length, block_sums + number * list_channels() * row_bytes, part)
+                        list_sums = block_sums + number * list_channels() * row_bytes
+                        if has_last() and count < tile_pixels:
+                            run_last(panel, entry, length, list_sums, row_bytes, part)
+                        else:
+                            run_list(panel, entry, length, list_sums, row_bytes, part)
                         entry += length * entry_bytes()
                     if part == parts - 1:
                         y_offset = ((image * YB + oc) * pixels + first) * BYTES
-                        for vector in range(VECTORS):
+                        for vector in range((count + LANES - 1) // LANES):
                             store(
                                 square, block_sums + vector * LANES_BYTES, row_bytes, bias + oc * LANES_BYTES,
                                 slopes + oc * LANES_BYTES,
@@ -235,7 +243,7 @@ def _moves(target: Target, params: Params) -> tuple[Any, Any]:
 
     def copy_rows(b: Any, *values: Any) -> None:
         if element == "f32":
-            emit_rows(b, transform, *values)
+            emit_rows(b, transform, "prologue" in params, *values)
         else:
             emit_byte_rows(b, element == "i8", *values[:5])
 

@@ -100,7 +100,7 @@ def pack_sparse(
         entries.append(entry)
         total += len(places)
         first = stop
-    groups = used.astype(np.int64).reshape(-1, GROUP_WORDS)
+    groups = np.ascontiguousarray(used, np.int64).reshape(-1, GROUP_WORDS)
     return SparseWeights(np.concatenate(entries), np.stack(index).astype(np.int64), groups, len(index))
 
 

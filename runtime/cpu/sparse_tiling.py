@@ -75,6 +75,9 @@ class SparseLayer:
 _PART_BYTES = 1 << 16
 """Of the panel's rows that all output channels read before others: they lie in the first two caches."""
 
+_NARROW_COST = {1: 0.4, 2: 0.6}
+"""Of a vector of so many quarters of the lanes, against whole ones."""
+
 _ITEMS = 6
 """Work items that a layer should have, for two threads and more to end together."""
 
@@ -102,20 +105,31 @@ def most_vectors(share: int, lanes: int) -> int:
     return max(1, min(8, (registers - share - 1) // share))
 
 
+def last_pixels(pixels: int, vectors: int, lanes: int) -> int:
+    """Pixels that the last tile of an image computes: whole vectors, and half or a quarter of one that has 4 lanes."""
+    whole, rest = divmod(pixels % (vectors * lanes), lanes)
+    least = max(4, lanes // 4)
+    if rest:
+        rest = next(width for width in (least, lanes // 2, lanes) if rest <= width <= lanes)
+    return whole * lanes + rest or vectors * lanes
+
+
 def _cost(layer: SparseLayer, tiling: SparseTiling) -> float:
     entries, costs = dict(layer.entries)[tiling.share], layer.costs
     vectors, share = tiling.vectors, tiling.share
-    tiles = -(-layer.pixels // (vectors * layer.lanes)) * layer.batch
+    tiles = -(-layer.pixels // (vectors * layer.lanes))
     oc_groups = -(-layer.oc_blocks // tiling.oc_blocks)
     parts = -(-layer.groups // tiling.part_groups)
-    rows = layer.groups * layer.group_rows * vectors
+    whole, rest = divmod(last_pixels(layer.pixels, vectors, layer.lanes), layer.lanes)
+    computed = (tiles - 1) * vectors + whole + (_NARROW_COST[rest * 4 // layer.lanes] if rest else 0)
+    rows = layer.groups * layer.group_rows * vectors * tiles
     # Two workers make the panel that several items need.
-    copies = min(oc_groups, 2) if tiles == 1 else 1
+    copies = min(oc_groups, 2) if tiles * layer.batch == 1 else 1
     lists = parts * layer.oc_blocks * layer.lanes // share
-    results = layer.oc_blocks * layer.lanes * vectors
-    return tiles * (
+    results = layer.oc_blocks * layer.lanes * -(-layer.pixels // layer.lanes)
+    return layer.batch * (
         copies * rows * costs.row
-        + entries * (costs.entry + vectors * share * dict(costs.products)[share])
-        + lists * (costs.list + vectors * share * costs.list_vector)
+        + entries * (tiles * costs.entry + computed * share * dict(costs.products)[share])
+        + lists * (tiles * costs.list + computed * share * costs.list_vector)
         + results * costs.result
     )

@@ -22,6 +22,8 @@ from tests.kernels.test_sum_accuracy import check
 NAME = "conv.f32.blocked.sparse"
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 MANY_GROUPS = 1 << 20
+LANES = host_target().lanes
+QUARTER = LANES // 4
 
 
 def zeroed(w, density, pattern, seed=0):
@@ -49,6 +51,7 @@ def run_sparse(
     pattern="any",
     vectors=2,
     share=1,
+    last=0,
     oc_blocks=1,
     part_groups=MANY_GROUPS,
     pieces=(),
@@ -64,7 +67,7 @@ def run_sparse(
     stride, dilation = stride or (1,) * rank, dilation or (1,) * rank
     pads = pads or (0,) * (2 * rank)
     rng = np.random.default_rng(sum(x) + sum(w))
-    lanes = host_target().lanes
+    lanes = LANES
     n, channels, oc = x[0], x[1], w[0]
     data = rng.standard_normal(x, np.float32)
     if poison is not None:
@@ -128,7 +131,7 @@ def run_sparse(
             arrays[name] = np.full(physical.shape[1], np.nan, np.float32)
             arrays[name][where] = values
     options = {"vectors": vectors, "share": share, "activation": activation, "residual": int(residual)}
-    options |= {"prologue": prologue} if prologue else {}
+    options |= ({"prologue": prologue} if prologue else {}) | ({"last": last} if last else {})
     y = run_kernel(Variant.of(NAME, lanes=lanes, **options), arrays, sizes, **run)["y"]
     image = y_blocked[0].size
     images = np.stack([y[start : start + image] for start in range(0, y.size, image + gaps[1])])
@@ -146,8 +149,8 @@ def run_sparse(
 MAP = {"x": (1, 20, 11, 9), "w": (24, 20, 3, 3), "pads": (1, 1, 1, 1)}
 CASES = {
     "one pixel": {"x": (1, 5, 1), "w": (3, 5, 1)},
-    "a vector and a pixel": {"x": (1, 20, host_target().lanes + 1), "w": (20, 20, 1), "vectors": 1},
-    "whole tile": {"x": (1, 24, 2 * host_target().lanes)},
+    "a vector and a pixel": {"x": (1, 20, LANES + 1), "w": (20, 20, 1), "vectors": 1},
+    "whole tile": {"x": (1, 24, 2 * LANES)},
     "several tiles": {"x": (1, 24, 7, 13), "w": (40, 24, 1, 1), "oc_blocks": 2},
     "images": {"x": (3, 24, 5, 5), "w": (20, 24, 1, 1)},
     "window": MAP,
@@ -173,6 +176,10 @@ CASES = {
     "fours": MAP | {"share": 4, "pattern": "block4"},
     "fours of anything": MAP | {"share": 4, "part_groups": 4, "oc_blocks": 2},
     "pieces": MAP | {"pieces": (5, 14, 1)},
+    "last tile of a quarter": MAP | {"x": (2, 20, 7, 7), "vectors": 4, "last": 3 * LANES + QUARTER},
+    "last tile of a half": {"x": (1, 24, 2 * LANES + 3), "vectors": 1, "last": LANES // 2},
+    "last tile of vectors": MAP | {"x": (1, 20, 10, 10), "vectors": 4, "last": 3 * LANES, "part_groups": 2},
+    "last tile, fours": MAP | {"x": (1, 20, 7, 7), "vectors": 4, "last": 3 * LANES + QUARTER, "share": 4},
     "clip": MAP | {"activation": "clip", "residual": True},
     "prelu": MAP | {"activation": "prelu", "residual": True, "part_groups": 2},
     "relu": MAP | {"activation": "relu"},
@@ -181,8 +188,8 @@ CASES = {
     "gate": MAP | {"prologue": "gate", "x": (3, 20, 6, 7), "pieces": (5, 14, 1)},
     "ranges of channels": MAP | {"x": (3, 20, 6, 7), "gaps": (5, 9, 3), "residual": True},
     "same ranges": MAP | {"x": (2, 20, 6, 7), "gaps": (0, 7, 7), "residual": True, "activation": "relu"},
-    "most vectors": MAP | {"vectors": most_vectors(1, host_target().lanes), "x": (1, 20, 20, 19)},
-    "most vectors, fours": MAP | {"vectors": most_vectors(4, host_target().lanes), "share": 4},
+    "most vectors": MAP | {"vectors": most_vectors(1, LANES), "x": (1, 20, 20, 19)},
+    "most vectors, fours": MAP | {"vectors": most_vectors(4, LANES), "share": 4},
 }
 
 
