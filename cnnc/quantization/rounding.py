@@ -7,9 +7,13 @@ where they balance the error best:
 
     e = (w[k] - q[k]) / U[k, k]        w[j] -= e * U[k, j]  for j > k        U^T U = C^-1, U upper triangular
 
+Weights that are 0 stay 0, whatever they could make up for: pruned ones must not come back. What that costs is left to
+the others as any error is.
+
 Source: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, ICLR 2023,
 after Hassibi and Stork, Optimal Brain Surgeon, 1993. The aim, a layer's result instead of its weights, is that of Nagel
-et al., Up or Down? Adaptive Rounding for Post-Training Quantization, ICML 2020.
+et al., Up or Down? Adaptive Rounding for Post-Training Quantization, ICML 2020. Rounding past zeros is that of Frantar
+and Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, ICML 2023.
 """
 
 from __future__ import annotations
@@ -60,12 +64,13 @@ def _in_order(columns: Float64, scales: Float64, moments: Float64) -> Float64:
     """Round columns [G, K, O] from the first to the last, ``scales`` [G, O]; ``columns`` is overwritten."""
     upper = np.linalg.cholesky(np.linalg.inv(moments)).transpose(0, 2, 1)
     stored = np.empty_like(columns)
+    is_kept = columns != 0
     size = columns.shape[1]
     for begin in range(0, size, _PANEL):
         end = min(begin + _PANEL, size)
         errors = np.empty((len(columns), end - begin, columns.shape[2]))
         for k in range(begin, end):
-            stored[:, k] = nearest(columns[:, k], scales)
+            stored[:, k] = np.where(is_kept[:, k], nearest(columns[:, k], scales), 0)
             errors[:, k - begin] = (columns[:, k] - stored[:, k] * scales) / upper[:, k, k, None]
             columns[:, k + 1 : end] -= upper[:, k, k + 1 : end, None] * errors[:, k - begin, None]
         columns[:, end:] -= upper[:, begin:end, end:].transpose(0, 2, 1) @ errors

@@ -55,6 +55,18 @@ def test_inputs_of_zeros_take_the_nearest() -> None:
     assert (gptq(rows.copy(), scales, np.zeros((1, 6, 6))) == nearest(rows, scales)).all()
 
 
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.6])
+def test_zeros_stay_and_the_others_make_up_for_them(density: float) -> None:
+    rows = random(2, 8, 40).astype(np.float64)
+    rows *= random(2, 8, 40, seed=5) < np.quantile(random(2, 8, 40, seed=5), density)
+    scales = np.full((2, 8, 1), 0.15)
+    [moments] = moments_of(related_rows(2, 200, 40)).second
+    stored = gptq(rows.copy(), scales, moments)
+    assert not stored[rows == 0].any()
+    one = error(rows, nearest(rows, scales), scales, moments).sum()
+    assert error(rows, stored, scales, moments).sum() <= (0.7 if density else 1.0) * one
+
+
 def test_integers_stay_in_their_range() -> None:
     rows = 100 * random(1, 3, 10).astype(np.float64)
     stored = gptq(rows.copy(), np.full((1, 3, 1), 0.1), np.eye(10)[None])
