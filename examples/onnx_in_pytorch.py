@@ -21,6 +21,9 @@ MOMENTUM = 0.1
 SPARSE_FROM = 2 / 3
 """Share of zeros from which a tensor is smaller as a sparse one, of 12 bytes for each element that is not 0."""
 
+LINEAR = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
+"""The attributes of a Gemm that is a linear layer of PyTorch."""
+
 
 class Network:
     """An ONNX model whose weights can be trained.
@@ -86,16 +89,16 @@ def run(op: str, inputs: list[Tensor], attributes: dict[str, Any], training: boo
     """The result of a node; exits where PyTorch is not taught the operator, or a form of it."""
     match op, inputs:
         case "Conv", [x, weight, *bias]:
-            steps = attributes["strides"], symmetric(attributes["pads"]), attributes["dilations"]
-            return functional.conv2d(x, weight, *(bias or [None]), *steps, attributes["group"])
+            strides, dilations = attributes.get("strides", 1), attributes.get("dilations", 1)
+            steps = strides, padding(attributes), dilations, attributes.get("group", 1)
+            return functional.conv2d(x, weight, *(bias or [None]), *steps)
         case "BatchNormalization", [x, scale, shift, mean, variance]:
-            epsilon = attributes["epsilon"]
+            epsilon = attributes.get("epsilon", 1e-5)
             return functional.batch_norm(x, mean, variance, scale, shift, training, MOMENTUM, epsilon)
-        case "MaxPool", [x]:
-            return functional.max_pool2d(
-                x, attributes["kernel_shape"], attributes["strides"], symmetric(attributes["pads"])
-            )
-        case "Gemm", [x, weight, bias] if attributes.get("transB"):
+        case "MaxPool", [x] if not attributes.get("ceil_mode"):
+            strides, dilations = attributes.get("strides", 1), attributes.get("dilations", 1)
+            return functional.max_pool2d(x, attributes["kernel_shape"], strides, padding(attributes), dilations)
+        case "Gemm", [x, weight, bias] if {**LINEAR, **attributes} == LINEAR:
             return functional.linear(x, weight, bias)
         case "Relu", [x]:
             return functional.relu(x)
@@ -106,7 +109,7 @@ def run(op: str, inputs: list[Tensor], attributes: dict[str, Any], training: boo
         case "GlobalAveragePool", [x]:
             return x.mean((2, 3), keepdim=True)
         case "Flatten", [x]:
-            return x.flatten(attributes["axis"])
+            return x.flatten(attributes.get("axis", 1))
         case "Identity", [x]:
             return x
         case "Constant", []:
@@ -114,8 +117,9 @@ def run(op: str, inputs: list[Tensor], attributes: dict[str, Any], training: boo
     sys.exit(f"{op} with {len(inputs)} inputs and {attributes} has no row in {__file__}: add one")
 
 
-def symmetric(pads: list[int]) -> list[int]:
-    """Padding at both ends of each axis."""
-    if pads[: len(pads) // 2] != pads[len(pads) // 2 :]:
-        sys.exit(f"pads {pads} differ between the ends of an axis: put a Pad before")
-    return pads[: len(pads) // 2]
+def padding(attributes: dict[str, Any]) -> list[int]:
+    """Rows and columns that are added at both ends; exits where the ends differ."""
+    pads = attributes.get("pads", [0, 0, 0, 0])
+    if pads[:2] != pads[2:] or attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
+        sys.exit(f"pads in {attributes} are not the same at both ends of an axis, which is not taught here")
+    return pads[:2]

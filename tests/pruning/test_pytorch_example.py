@@ -69,10 +69,13 @@ def test_missing_images_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         module("fashion_mnist", monkeypatch).load(tmp_path, "train")
 
 
+@pytest.mark.parametrize("exported", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_pytorch_computes_what_cnnc_does(name: str, training: Any) -> None:
+def test_pytorch_computes_what_cnnc_does(name: str, exported: bool, training: Any) -> None:
+    """For models as PyTorch writes them, and as cnnc does, which leaves out what is the default."""
     torch = pytest.importorskip("torch")
-    model = onnx.load(MODELS / f"{name}.onnx")
+    path = MODELS / f"{name}.onnx"
+    model = cnnc.export_onnx(path) if exported else onnx.load(path)
     pixels = np.random.default_rng(0).standard_normal((3, 1, 28, 28)).astype(np.float32)
     with torch.no_grad():
         scores = training.Network(model)(torch.from_numpy(pixels)).numpy()
@@ -109,7 +112,9 @@ def test_operators_that_are_not_taught_are_named(training: Any) -> None:
     with pytest.raises(SystemExit, match="Softsign"):
         training.Network(helper.make_model(graph))(torch.ones(1, 1, 2, 2))
     with pytest.raises(SystemExit, match="pads"):
-        training.symmetric([1, 1, 2, 1])
+        training.padding({"pads": [1, 1, 2, 1]})
+    with pytest.raises(SystemExit, match="SAME_UPPER"):
+        training.padding({"auto_pad": b"SAME_UPPER"})
 
 
 @pytest.mark.jit
