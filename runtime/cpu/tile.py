@@ -129,7 +129,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
     a = dict(zip(AHEAD_ARGS, values))
     if tile.ahead:
         a["ahead"] = b.variable(a["ahead"])
-    sums = _byte_biases(b, tile, a) if tile.is_of_bytes and not tile.raw else empty_sums(b, tile)
+    sums = first_sums(b, tile, a)
     levels = TwoLevels(b, tile, sums) if tile.has_two_levels else None
     whole = (0, tile.rows), (0, tile.columns)
     with b.loop(a["entries"]) as entry:
@@ -149,6 +149,11 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
         store_sums(b, a, sums)
     else:
         emit_results(b, tile, a, sums)
+
+
+def first_sums(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value]) -> Sums:
+    """What the sums of a tile start from, whose arguments are ``a`` by name: the bias for bytes that end in y, else 0."""
+    return _byte_biases(b, tile, a) if tile.is_of_bytes and not tile.raw else empty_sums(b, tile)
 
 
 def empty_sums(b: VectorBuilder, tile: Tile) -> Sums:

@@ -168,3 +168,13 @@ def arithmetic(element: str, wide: bool, products: str) -> Arithmetic:
     if element == "i16":
         return Int16Arithmetic()
     return FloatArithmetic(wide) if element == "f32" else ByteArithmetic(element == "i8")
+
+
+def weight_factor(b: VectorBuilder, element: str, words: ir.Value) -> Factor:
+    """Weights that lie in a vector already, floats or quads, as ``multiply_add`` takes them for ``element``."""
+    return words if element == "f32" else weight_quads(b, words)
+
+
+def input_factor(b: VectorBuilder, element: str, words: ir.Value) -> Factor:
+    """The same of inputs, each lane a step's input of its own, as ``word`` gives them."""
+    return words if element == "f32" else input_quads(b, words)
