@@ -156,6 +156,7 @@ def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) 
 
     Those that were measured, where any were; else the first tiling of each kernel that takes the node.
     """
+    from cnnc.lower.candidates import TILED_RULES
     from cnnc.lower.cost import predicted_seconds
 
     if node is None:
@@ -166,7 +167,9 @@ def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) 
     return [
         {
             "candidate": str(candidate),
-            "predicted_seconds": predicted_seconds(node, candidate.cost, builder),
+            "predicted_seconds": predicted_seconds(
+                node, candidate.cost, builder, TILED_RULES[candidate.rule].reads_weights
+            ),
             "seconds": None if timing is None else timing.seconds[index],
             "chosen": index == chosen,
         }

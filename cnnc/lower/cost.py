@@ -12,7 +12,7 @@ HIDDEN = 0.7
 """Share of the shorter of computing and moving bytes that the longer one hides."""
 
 
-def predicted_seconds(node: Node, cost: float, builder: ProgramBuilder) -> float:
+def predicted_seconds(node: Node, cost: float, builder: ProgramBuilder, reads_weights: bool = False) -> float:
     """Seconds of a way to lower a node, on one core.
 
     Computing takes ``cost``, in vector multiply-adds. Activations come from and go to the smallest cache that holds
@@ -20,15 +20,33 @@ def predicted_seconds(node: Node, cost: float, builder: ProgramBuilder) -> float
 
     Args:
         cost: what the tiling is estimated to cost, including what it moves beyond its operands.
+        reads_weights: whether that includes reading the constants, as of ``TiledRule``.
     """
     machine = builder.machine
     computing = cost * machine.fma_seconds(builder.target.lanes)
     operands = dict.fromkeys(value for value in (*node.inputs, *node.outputs) if value is not None)
-    constants = sum(_byte_size(value) for value in operands if value.is_constant)
     activations = sum(_byte_size(value) for value in operands if not value.is_constant)
-    all_constants = sum(value.array.nbytes for value in builder.graph.constants if value.array is not None)
-    moving = activations / machine.bandwidth(activations) + constants / machine.bandwidth(all_constants)
-    return max(computing, moving) + (1 - HIDDEN) * min(computing, moving) + CALL_SECONDS
+    moving = activations / machine.bandwidth(activations)
+    if not reads_weights:
+        constants = sum(_byte_size(value) for value in operands if value.is_constant)
+        moving += constants / _constant_bandwidth(builder)
+    return _overlapped(computing, moving) + CALL_SECONDS
+
+
+def cost_with_weights(cost: float, weight_bytes: int, builder: ProgramBuilder) -> float:
+    """``cost`` and the reading of weights, in vector multiply-adds: for rules that differ in how much they read."""
+    fma_seconds = builder.machine.fma_seconds(builder.target.lanes)
+    return _overlapped(cost, weight_bytes / _constant_bandwidth(builder) / fma_seconds)
+
+
+def _overlapped(computing: float, moving: float) -> float:
+    return max(computing, moving) + (1 - HIDDEN) * min(computing, moving)
+
+
+def _constant_bandwidth(builder: ProgramBuilder) -> float:
+    return builder.machine.bandwidth(
+        sum(value.array.nbytes for value in builder.graph.constants if value.array is not None)
+    )
 
 
 def _byte_size(value: Value) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from cnnc.dims import Dim, product, round_up
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.cost import cost_with_weights
 from cnnc.lower.movement import Copy, copy_call
 from cnnc.lower.rules import TiledRule, host_supports
 from cnnc.lower.spatial import typical
@@ -23,13 +24,15 @@ from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg, Call
 
 
-def _layer(node: Node) -> QuantizedLayer:
+def matrix_layer(node: Node) -> QuantizedLayer:
+    """The constants of a node that ``byte_refusal`` does not refuse."""
     layer = quantized_matrix(node)
     assert isinstance(layer, QuantizedLayer)
     return layer
 
 
-def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def byte_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    """Why no kernel of bytes computes the product."""
     reason = host_supports(node, builder)
     if reason is not None:
         return reason
@@ -39,24 +42,27 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None if layer.weights.shape[1] else "it has nothing to sum"
 
 
-def _rows(node: Node) -> Dim:
+def byte_rows(node: Node) -> Dim:
+    """Rows of the product: all batch axes are rows."""
     return product(node.input(0).type.shape[:-1])
 
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, GemmTiling]]:
-    columns, depth = _layer(node).weights.shape
-    return rank_gemm_tilings(typical(_rows(node), 1), columns, -(-depth // QUAD), builder.target.lanes, count=count)
+    columns, depth = matrix_layer(node).weights.shape
+    words = -(-depth // QUAD)
+    ranked = rank_gemm_tilings(typical(byte_rows(node), 1), columns, words, builder.target.lanes, count=count)
+    return [(cost_with_weights(cost, columns * words * 4, builder), tiling) for cost, tiling in ranked]
 
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
-    layer, lanes = _layer(node), builder.target.lanes
+    layer, lanes = matrix_layer(node), builder.target.lanes
     columns, depth = layer.weights.shape
     words = -(-depth // QUAD)
     padded = np.zeros((words * QUAD, columns), np.int8)
     padded[:depth] = layer.weights.T
     packed = pack_byte_gemm(padded, lanes, tiling.blocks)
-    calls, rows = _whole_words(node, builder, depth)
-    sizes: dict[str, Dim] = {"M": _rows(node), "N": columns, "K": words, "a_row": words, "a_column": 1}
+    calls, rows = whole_words(node, builder, depth)
+    sizes: dict[str, Dim] = {"M": byte_rows(node), "N": columns, "K": words, "a_row": words, "a_column": 1}
     sizes |= {"y_row": columns, "m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
     sizes |= {"alpha": layer.y_zero, "beta": layer.y_least}
     buffers: dict[str, BufferArg | int] = {
@@ -79,16 +85,16 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
     builder.kernel_step(node, [*calls, builder.call(variant, buffers, sizes)])
 
 
-def _whole_words(node: Node, builder: ProgramBuilder, depth: int) -> tuple[list[Call], BufferArg]:
+def whole_words(node: Node, builder: ProgramBuilder, depth: int) -> tuple[list[Call], BufferArg]:
     """The first matrix with rows of whole words, and the copy that makes them where they are none."""
     if depth % QUAD == 0:
         return [], builder.argument(node.input(0))
-    count, room = _rows(node), round_up(depth, QUAD)
+    count, room = byte_rows(node), round_up(depth, QUAD)
     copied = BufferArg(builder.temporary(f"{node.name}.rows", count * room))
     copy = Copy(node.input(0), (count, depth), (depth, 1), (room, 1))
     return [copy_call(builder, copy, copied, 1)], copied
 
 
-_RULES = (TiledRule("gemm.u8", GemmTiling, _refusal, _tilings, _emit),)
+_RULES = (TiledRule("gemm.u8", GemmTiling, byte_refusal, _tilings, _emit, reads_weights=True),)
 
 RULES = {"q_linear_gemm": _RULES, "q_linear_matmul": _RULES}

@@ -51,6 +51,8 @@ class TiledRule(Generic[T]):
         emit: adds the steps, with the given tiling, and places every output.
         insists: whether it is to be taken whatever the others cost, because an option says so.
         allows: whether a tiling that was measured for the layer alone may stand in this program.
+        reads_weights: whether costs include the reading of the weights. The rules of an op that compete all say the
+            same.
     """
 
     name: str
@@ -60,6 +62,7 @@ class TiledRule(Generic[T]):
     emit: Callable[[Node, ProgramBuilder, T], None]
     insists: Callable[[ProgramBuilder], bool] = lambda builder: False
     allows: Callable[[Node, ProgramBuilder, T], bool] = lambda node, builder, tiling: True
+    reads_weights: bool = False
 
 
 Rule = LoweringRule | TiledRule[Any]

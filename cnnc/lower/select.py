@@ -30,9 +30,11 @@ from cnnc.lower import (
     quantized_plain_input,
     quantized_pool,
     quantized_sparse,
+    quantized_sparse_matrix,
     quantized_winograd,
     reduction,
     resize,
+    sparse_matrix,
     views,
 )
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
@@ -66,6 +68,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     conv_bfloat.RULES,
     conv_transpose.RULES,
     matrix.RULES,
+    sparse_matrix.RULES,
     elementwise.RULES,
     pool.RULES,
     reduction.RULES,
@@ -75,6 +78,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     quantized_sparse.RULES,
     quantized_plain_input.RULES,
     quantized_matrix.RULES,
+    quantized_sparse_matrix.RULES,
     quantized_pool.RULES,
     normalization.RULES,
     resize.RULES,

@@ -1,7 +1,7 @@
 """gemm.f32.sparse_lists and gemm.u8.sparse_lists: Y[M, N] = act(A @ B + bias) with lists of the weights of B.
 
-For B with few non-zero weights: a product takes as long as there are weights, where ``gemm_sparse_packing`` says how they
-lie. Rows of A are taken one after the other.
+For B with few non-zero weights: time goes with their number. ``gemm_sparse_packing`` says how they lie. Rows of A are
+taken one after the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 NAME = "gemm.f32.sparse_lists"
 BUFFERS = ("a", "starts", "counts", "positions", "words", "bias", "slopes", "y")
 SIZES = ("M", "N", "K", "entries", "panel", "a_row", "y_row", "n_tiles", "alpha", "beta")
-"""K, panel and a_row count words: floats, or four bytes. entries: all positions. starts ... words: ``PackedLists`` for
+"""K, panel and a_row count words: floats, or four bytes. entries: all positions. starts to words: ``PackedLists`` for
 tiles of ``lanes`` outputs. a_row, y_row: strides in elements, columns are adjacent. n_tiles: tiles of one work item.
 Variant parameters: group (outputs of a list, 1 or 4), activation, lanes, element."""
 

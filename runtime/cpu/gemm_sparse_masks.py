@@ -16,7 +16,7 @@ from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 NAME = "gemm.f32.sparse_masks"
 BUFFERS = ("a", "starts", "positions", "masks", "words", "bias", "slopes", "y")
 SIZES = ("M", "N", "K", "steps", "entries", "a_row", "y_row", "m_tiles", "n_tiles", "alpha", "beta")
-"""K and a_row count words: floats, or four bytes. steps: positions of all tiles; entries: words of all tiles. starts ...
+"""K and a_row count words: floats, or four bytes. steps: positions of all tiles; entries: words of all tiles. starts to
 words: ``PackedMasks``. a_row, y_row: strides in elements, columns are adjacent. m_tiles, n_tiles: tiles of one work
 item. Variant parameters: rows (of A of a tile), blocks, activation, lanes, element."""
 

@@ -7,6 +7,7 @@ counts in the outputs that have a weight for it, and in no others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +20,27 @@ from cnnc.runtime.cpu.tile_table import CHAIN
 MOST_POSITIONS = 1 << 16
 """Positions along K are stored in 16 bits."""
 
+MASK_LANES = 16
+"""Lanes that a mask has."""
+
+QUARTET = 4
+"""Lanes of the vectors that lists are summed in."""
+
+LIST_SUMS = {1: 2 * QUARTET, QUARTET: 4}
+"""Outputs that share a list -> sums that the products of a list are divided among."""
+
+MOST_PANEL = 4096
+"""Words of a panel: 16 KB, half of a usual first-level cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackedMasks:
     """Masks: for every position where a tile of ``blocks`` vectors has any weight, a mask a vector.
 
-        positions   3       7       8            uint16, of each tile one after the other
-        masks       0x0011  0x8000  0x0106       uint16 [blocks] for every position: bit l stands for lane l
-        words       a b     c       d e f        the weights of the bits, lowest first
-        starts      int64 [tiles + 1, 2]: the first position and the first word of each tile, and the ends
+    positions   3       7       8            uint16, of each tile one after the other
+    masks       0x0011  0x8000  0x0106       uint16 [blocks] for every position: bit l stands for lane l
+    words       a b     c       d e f        the weights of the bits, lowest first
+    starts      int64 [tiles + 1, 2]: the first position and the first word of each tile, and the ends
     """
 
     starts: NDArray[np.int64]
@@ -56,11 +69,11 @@ class PackedLists:
 
     @property
     def panels(self) -> int:
-        return self.counts.shape[1]
+        return int(self.counts.shape[1])
 
 
-def byte_words(weights: NDArray[np.int8]) -> NDArray[np.int32]:
-    """``weights`` [K, N] as words of four neighbours along K, [ceil(K / 4), N], zeros behind the last ones."""
+def byte_words(weights: NDArray[Any]) -> NDArray[np.int32]:
+    """int8 ``weights`` [K, N] as words of four neighbours along K, [ceil(K / 4), N], zeros behind the last ones."""
     depth, columns = weights.shape
     padded = np.zeros((-(-depth // QUAD) * QUAD, columns), np.int8)
     padded[:depth] = weights
@@ -103,13 +116,28 @@ def pack_lists(words: NDArray[Any], lanes: int, group: int, panel: int) -> Packe
     )
 
 
+def kept_positions(words: NDArray[Any], widths: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """For each width (positions along K) x (so many neighbouring columns) where any word is not zero, counted.
+
+    Every width is a multiple of the one before.
+    """
+    is_kept: Any = words != 0
+    before, found = 1, []
+    for width in widths:
+        if width > before:
+            is_kept = np.logical_or.reduceat(is_kept, np.arange(0, is_kept.shape[1], width // before), axis=1)
+            before = width
+        found.append((width, int(np.count_nonzero(is_kept))))
+    return tuple(found)
+
+
 def choose_panel(words: NDArray[Any], group: int, sums: int, most: int) -> int:
     """Positions of a panel: the largest power of two up to ``most`` that keeps chains of products short.
 
     A list is summed in ``sums`` sums at once; none may have more than ``CHAIN`` products, as ``tile`` explains.
     """
     depth, columns = words.shape
-    is_kept = np.zeros((depth, -(-columns // group) * group), bool)
+    is_kept: Any = np.zeros((depth, -(-columns // group) * group), bool)
     np.not_equal(words, 0, out=is_kept[:, :columns])
     is_kept = is_kept.reshape(depth, -1, group).any(-1)
     panel = most

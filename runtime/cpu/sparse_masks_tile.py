@@ -1,7 +1,7 @@
 """The register tile of products with masks of weights (AVX-512): a few rows of inputs, a few vectors of outputs.
 
-A step is a position along K. Its weights are spread over the lanes of each vector by ``vexpandps`` and the vector's mask
-of 16 bits, whose ones say how many words to go on by; then every row multiplies them by its input.
+A step is a position along K. Its weights are spread over the lanes of each vector by ``vexpandps`` and the vector's
+mask of 16 bits, whose ones say how many words to go on by; then every row multiplies them by its input.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ MASKS_ARGS = (
     "beta",
 )
 
-_PREFETCH_BYTES = 2048  # of weights and masks
 _I16 = ir.IntType(16)
 
 
@@ -71,8 +70,6 @@ def emit_masks_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
                 b.set(words, b.ir.add(b.get(words), b.ir.shl(ones, b.index(2))))
             b.set(positions, b.ir.add(b.get(positions), b.index(2)))
             b.set(masks, b.ir.add(b.get(masks), b.index(2 * tile.blocks)))
-            b.prefetch(b.get(words), _PREFETCH_BYTES)
-            b.prefetch(b.get(masks), _PREFETCH_BYTES)
     if levels is not None:
         levels.join()
     one = {"columns_valid": b.index(1), "y_pixel": b.index(0), "residual": b.index(0)}

@@ -152,7 +152,7 @@ def emit_tile(b: VectorBuilder, tile: Tile, *values: ir.Value) -> None:
 
 
 def first_sums(b: VectorBuilder, tile: Tile, a: Mapping[str, ir.Value]) -> Sums:
-    """What the sums of a tile start from, whose arguments are ``a`` by name: the bias for bytes that end in y, else 0."""
+    """What sums start from, ``a`` being the arguments of a tile by name: the bias for bytes that end in y, else 0."""
     return _byte_biases(b, tile, a) if tile.is_of_bytes and not tile.raw else empty_sums(b, tile)
 
 

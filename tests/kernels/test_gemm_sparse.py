@@ -1,4 +1,4 @@
-"""Products with packed sparse weights: NumPy in float64, bytes bit for bit; guard pages, densities, patterns, targets."""
+"""Products with packed sparse weights against NumPy in float64, bytes bit for bit: densities, patterns, CPU targets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cnnc.runtime.cpu.sparse_lists_tile import LIST_SUMS
-from cnnc.runtime.cpu.gemm_sparse_packing import byte_words, choose_panel, pack_lists, pack_masks
+from cnnc.runtime.cpu.gemm_sparse_packing import LIST_SUMS, byte_words, choose_panel, pack_lists, pack_masks
 from cnnc.runtime.cpu.tile_table import CHAIN
 from cnnc.runtime.host.quantized import q_linear_gemm
 from cnnc.runtime.jit.target import host_target, x86_target
