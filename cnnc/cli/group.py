@@ -13,7 +13,7 @@ from cnnc import __version__
 from cnnc.cli.failures import Evidence, guarded
 
 COMMANDS = (
-    *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize"),
+    *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize", "prune", "sensitivity"),
     *("inspect", "explain", "export", "opt", "passes", "models"),
 )
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
@@ -31,6 +31,8 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc explain model.onnx                       what fused, which kernels run, and why
   cnnc export model.onnx -O1 -o small.onnx      write it as ONNX again, optimised
   cnnc quantize model.onnx --calib data.npz -o int8.onnx   make it one of 8-bit integers
+  cnnc prune model.onnx --sparsity 0.9 -o pruned.onnx   set its smallest weights to 0
+  cnnc sensitivity model.onnx --eval labelled.npz   what pruning each layer costs
   cnnc models                                   classic networks that cnnc brings along
 
 MODEL is an ONNX file, a .cnnc file, a model in a Python file (net.py:model), or one of the list (models:resnet18).

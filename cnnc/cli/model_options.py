@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel, Options
     from cnnc.ir import Graph
     from cnnc.passes import AfterPass, Pass, PassReport
-    from cnnc.runtime.program import Program
+    from cnnc.runtime.program import Port, Program
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -137,6 +137,13 @@ def load_graph(source: ModelSource, shapes: Sequence[str], evidence: Evidence) -
         graph = read_graph(source.load(), wanted)
     evidence.graph = graph
     return graph
+
+
+def input_ports(graph: Graph) -> list[Port]:
+    """A graph's inputs as data for them is checked."""
+    from cnnc.runtime.program import Port
+
+    return [Port(value.name, index, value.type.shape, value.type.dtype) for index, value in enumerate(graph.inputs)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,15 @@ import click
 from cnnc.cli.console import byte_count, print_json, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import image_options
-from cnnc.cli.model_options import MODEL, SHAPES, load_graph
+from cnnc.cli.model_options import MODEL, SHAPES, input_ports, load_graph
+from cnnc.cli.model_output import check_model_output, file_bytes, write_model
 from cnnc.cli.model_source import FileSource, ModelSource
-from cnnc.cli.outputs import check_writable
 from cnnc.cli.quantization_options import quantization_options
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
     from cnnc.cli.images import ImageSettings
-    from cnnc.quantization import Quantized, Settings
+    from cnnc.quantization import Settings
 
 _HELP = """Quantize MODEL to 8-bit integers by the ranges that its activations have on sample data, and write it as ONNX
 (QuantizeLinear and DequantizeLinear, which onnxruntime and others run too) or compiled, as .cnnc.
@@ -80,22 +80,15 @@ def command(
     """See ``_HELP``."""
     from cnnc.cli.calibration_data import calibration_batches
     from cnnc.cli.evaluation_data import evaluation_of
-    from cnnc.cli.quantize_report import Facts, file_bytes, report_json, show
+    from cnnc.cli.quantize_report import Facts, report_json, show
     from cnnc.quantization import calibrate, layer_reports, quantize_within, storage_of
-    from cnnc.runtime.program import Port
 
-    if output.suffix not in (".onnx", ".cnnc"):
-        raise OptionError(f"{output} ends in neither .onnx nor .cnnc", where="--output", hint="name it model.int8.onnx")
-    check_writable(output, "--output")
-    if external_data and output.suffix != ".onnx":
-        raise OptionError("only an ONNX file has external data", where="--external-data", hint="name the output .onnx")
+    check_model_output(output, model, kind="int8", external_data=external_data)
     if (evaluation_text is None) != (max_drop is None):
         what = "--max-drop and --eval go together: the budget, and the data that it is measured on"
         raise OptionError(what, where="--eval" if max_drop is None else "--max-drop", hint="give both")
-    if isinstance(model, FileSource) and output.exists() and output.samefile(model.path):
-        raise OptionError(f"{output} is the model itself", where="--output", hint="give another name with -o")
     graph = load_graph(model, shapes, evidence)
-    ports = [Port(value.name, index, value.type.shape, value.type.dtype) for index, value in enumerate(graph.inputs)]
+    ports = input_ports(graph)
     samples = calibration_batches(calib, ports, images, batch)
     evaluation = None if evaluation_text is None else evaluation_of(evaluation_text, ports, images)
     before = storage_of(graph)
@@ -113,7 +106,7 @@ def command(
         evidence.graph = made.graph
         tell(f"{model.name}: noise of layers")
         layers = layer_reports(calibrated, made, samples, mixed)
-    _write(made, output, external_data=external_data)
+    write_model(made.graph, output, external_data=external_data)
     before_file = file_bytes(model.path) if isinstance(model, FileSource) else None
     facts = Facts(made, layers, mixed, before, storage_of(made.graph), before_file, file_bytes(output))
     if as_json:
@@ -125,20 +118,3 @@ def command(
         f"{output}: {made.layers} layers on integers, file {sizes}{byte_count(facts.after_file)}, "
         f"{time.perf_counter() - start:.1f} s"
     )
-
-
-def _write(made: Quantized, output: Path, *, external_data: bool) -> None:
-    from cnnc.compiler import Options, compile_graph
-    from cnnc.ir.clone import clone_graph
-
-    with working(f"writing {output.name}"):
-        if output.suffix == ".onnx":
-            from cnnc.export import export_model
-
-            export_model(made.graph, output, external_data=external_data)
-            return
-        from cnnc.cli.outputs import replacing
-
-        compiled = compile_graph(clone_graph(made.graph), Options())
-        with replacing(output) as temporary:
-            compiled.save(temporary)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnc.cli.console import byte_count, note, print_table, say
@@ -37,12 +36,6 @@ class Facts:
     def saved(self) -> float:
         """Share of the bytes of all constants."""
         return 1 - self.after.total / self.before.total if self.before.total else 0.0
-
-
-def file_bytes(path: Path) -> int:
-    """A file's size, with that of the external data beside it."""
-    data = path.with_name(f"{path.name}.data")
-    return path.stat().st_size + (data.stat().st_size if data.exists() else 0)
 
 
 def report_json(facts: Facts) -> dict[str, Any]:

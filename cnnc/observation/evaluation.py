@@ -74,6 +74,13 @@ def score_of(evaluation: Evaluation, source: Graph, exact: Predict) -> Score:
     return Top1(batches, labels, count)
 
 
+def metric_of(evaluation: Evaluation) -> str:
+    """What an evaluation's score is called."""
+    if callable(evaluation):
+        return "score"
+    return "top-1" if LABELS in evaluation else "agreement"
+
+
 def checked_score(score: Score, predict: Predict) -> float:
     """What a score says of a model.
 

@@ -18,6 +18,20 @@ Progress = Callable[[str, int], None]
 """Told of the pass under way and of the batches done."""
 
 
+def compiled(graph: Graph, outputs: Sequence[str] | None = None, *, level: int = 2) -> CompiledModel:
+    """A graph of any stage but the last, as a program; it stays as it is.
+
+    Args:
+        outputs: names of the values to give; None: the graph's outputs.
+        level: with 1, sums are those of float64, rounded once.
+    """
+    graph = clone_graph(graph)
+    if outputs is not None:
+        graph.set_outputs([graph.value(name) for name in outputs], list(outputs))
+    graph.stage = "imported"
+    return compile_graph(graph, Options(level))
+
+
 def kept(samples: Iterable[Mapping[str, Array]]) -> Samples:
     """Batches that are in memory from now on, to be given as often as asked for."""
     batches = list(samples)
@@ -30,11 +44,8 @@ class Observed:
     def __init__(self, graph: Graph, names: Sequence[str]) -> None:
         """Compile ``graph``, which stays as it is, to give the values of these names."""
         self.names = names
-        graph = clone_graph(graph)
         inner = [name for name in names if graph.value(name).producer is not None]
-        graph.set_outputs([graph.value(name) for name in inner], inner)
-        graph.stage = "imported"
-        self.model: CompiledModel = compile_graph(graph, Options(1))
+        self.model = compiled(graph, inner, level=1)
 
     def batches(self, samples: Samples) -> Iterator[dict[str, Array]]:
         """The values on each batch. Graph inputs are given as they are fed.

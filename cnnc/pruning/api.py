@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,15 @@ from cnnc.ir import Array, Graph
 from cnnc.ir.clone import clone_graph
 from cnnc.pruning.allocation import allocate
 from cnnc.pruning.criteria import worth_of
+from cnnc.pruning.gradients import read_gradients
 from cnnc.pruning.masks import Masks, apply_masks
 from cnnc.pruning.patterns import Bools
 from cnnc.pruning.report import Totals, WeightReport, totals, weight_reports
 from cnnc.pruning.settings import Settings
-from cnnc.pruning.weights import Selected, from_rows, select
+from cnnc.pruning.weights import Selected, all_weights, from_rows, select
+
+Gradients = Mapping[str, Array] | str | os.PathLike[str]
+"""By name of the weight, or an .npz file of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +52,14 @@ def prune(
     pattern: str = "unstructured",
     criterion: str = "magnitude",
     p: float = 2.0,
-    scope: str = "layer",
+    scope: str = "global",
     max_layer_sparsity: float = 1.0,
     ratios: Mapping[str, float] | None = None,
     exclude: Sequence[str] = (),
     prune_first: bool = False,
     prune_last: bool = True,
     prune_depthwise: bool = False,
-    gradients: Mapping[str, Array] | None = None,
+    gradients: Gradients | None = None,
     shapes: Mapping[str, Sequence[int | str]] | None = None,
 ) -> Pruned:
     """Prune a model: the weights of its layers that are worth least become 0.
@@ -63,8 +68,8 @@ def prune(
         model, shapes: as for ``cnnc.compile``; a ``Graph`` stays as it is.
         sparsity, pattern, criterion, p, scope, max_layer_sparsity, ratios, exclude, prune_first, prune_last,
             prune_depthwise: see ``pruning.Settings``.
-        gradients: of the loss by each weight, by the name of its initializer and of its shape; for the criteria
-            gradient and taylor.
+        gradients: of the loss by each weight, by the name of its initializer and of its shape, or an .npz file of them;
+            for the criteria gradient and taylor.
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, or nothing of it can be pruned.
@@ -84,7 +89,9 @@ def prune(
         prune_last=prune_last,
         prune_depthwise=prune_depthwise,
     )
-    return prune_graph(own_graph(model, shapes), settings, gradients)
+    settings.check_amount()
+    graph = own_graph(model, shapes)
+    return prune_graph(graph, settings, gradients_of(graph, gradients))
 
 
 def own_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
@@ -100,8 +107,20 @@ def own_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None = N
     return clone_graph(graph) if isinstance(model, Graph) else graph
 
 
+def gradients_of(graph: Graph, gradients: Gradients | None) -> Mapping[str, Array] | None:
+    """Gradients that may be in a file.
+
+    Raises:
+        InputError: see ``read_gradients``.
+    """
+    if isinstance(gradients, (str, os.PathLike)):
+        return read_gradients(gradients, all_weights(graph))
+    return gradients
+
+
 def prune_graph(graph: Graph, settings: Settings, gradients: Mapping[str, Array] | None = None) -> Pruned:
     """Prune a graph in place. Errors are those of ``prune``."""
+    settings.check_amount()
     selected = select(graph, settings)
     masks = choose_masks(graph, selected, settings, gradients)
     apply_masks(graph, masks)

@@ -49,7 +49,7 @@ class Settings:
     pattern: str = "unstructured"
     criterion: str = "magnitude"
     p: float = 2.0
-    scope: str = "layer"
+    scope: str = "global"
     max_layer_sparsity: float = 1.0
     ratios: tuple[tuple[str, float], ...] = ()
     exclude: tuple[str, ...] = ()
@@ -74,8 +74,6 @@ class Settings:
                 raise OptionError(what, where=where, hint="give 0.9 to keep a tenth")
         if isinstance(pattern, NofM):
             self._check_fixed(pattern)
-        elif self.sparsity is None and not self.ratios:
-            raise OptionError("it is not said how many weights go", where="sparsity", hint="give 0.9 to keep a tenth")
 
     def _check_fixed(self, pattern: NofM) -> None:
         share = 1 - pattern.kept / pattern.size
@@ -85,6 +83,15 @@ class Settings:
         if self.sparsity is not None and not math.isclose(self.sparsity, share):
             what = f"pattern {self.pattern} removes {share:g} of the weights, not {self.sparsity:g}"
             raise OptionError(what, where="sparsity", hint="leave the sparsity out, or choose another pattern")
+
+    def check_amount(self) -> None:
+        """Refuse settings that do not say how many weights go.
+
+        Raises:
+            OptionError: there is neither a sparsity nor a ratio, and the pattern needs one.
+        """
+        if self.sparsity is None and not self.ratios and not isinstance(self.parsed_pattern, NofM):
+            raise OptionError("it is not said how many weights go", where="sparsity", hint="give 0.9 to keep a tenth")
 
     @property
     def parsed_pattern(self) -> Pattern:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from cnnc.compiler import CompiledModel, Options, compile_graph
+from cnnc.compiler import CompiledModel
 from cnnc.dims import evaluate, symbols
 from cnnc.ir import Graph, Node
 from cnnc.ir.clone import clone_graph
+from cnnc.observation.observed import compiled
 from cnnc.quantization.neighbours import FLOAT, Link, owners
 from cnnc.quantization.placement import INTEGER_OPS, place
 from cnnc.quantization.quantizer import Calibrated
@@ -56,7 +57,7 @@ def layer_times(calibrated: Calibrated, links: tuple[Link, ...], *, threads: int
     """
     layers = list(calibrated.stored_results)
     labelled = _labelled(calibrated)
-    models = [_compiled(labelled.source), _compiled(labelled.quantized().graph)]
+    models = [compiled(labelled.source), compiled(labelled.quantized().graph)]
     types = {value.name: value.type for value in calibrated.source.inputs}
     inputs = list(sample_arrays(types, batch=1).values())
     sizes = bind_shapes(models[0].lowered.program.inputs, inputs)
@@ -92,12 +93,6 @@ def _is_float_layer(node: Node) -> bool:
 
 def _label(number: int) -> str:
     return f"layer {number}"
-
-
-def _compiled(graph: Graph) -> CompiledModel:
-    graph = clone_graph(graph)
-    graph.stage = "imported"
-    return compile_graph(graph, Options())
 
 
 def _profiles(

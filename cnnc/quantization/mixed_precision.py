@@ -16,12 +16,9 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cnnc.compiler import CompiledModel, Options, compile_graph
 from cnnc.errors import InputError, OptionError
-from cnnc.ir import Graph
-from cnnc.ir.clone import clone_graph
 from cnnc.observation.evaluation import Evaluation, Score, checked_score, score_of
-from cnnc.observation.observed import Progress, Samples
+from cnnc.observation.observed import Progress, Samples, compiled
 from cnnc.observation.signal_to_noise import decibels
 from cnnc.quantization.assignment import Problem
 from cnnc.quantization.layer_times import LayerTimes, layer_times
@@ -78,7 +75,7 @@ class _Judge:
     def __call__(self, in_float: Layers) -> float:
         if in_float not in self.known:
             graph = self.calibrated.quantized(dict.fromkeys(in_float, "tried in float")).graph
-            self.known[in_float] = checked_score(self.score, _compiled(graph).run)
+            self.known[in_float] = checked_score(self.score, compiled(graph).run)
         return self.known[in_float]
 
 
@@ -106,7 +103,7 @@ def quantize_within(
     """
     if not 0 <= max_drop < math.inf:
         raise OptionError(f"a budget of {max_drop} is no drop", where="max_drop", hint="give 0.005 for half a point")
-    exact = _compiled(calibrated.exact).run
+    exact = compiled(calibrated.exact).run
     judge = _Judge(calibrated, score_of(evaluation, calibrated.exact, exact))
     every = frozenset(calibrated.stored_results)
     float_score = judge.known[every] = checked_score(judge.score, exact)
@@ -180,7 +177,7 @@ def _cheapest_within(problem: Problem, judge: _Judge, least: float, progress: Pr
 def _race(calibrated: Calibrated, ways: Mapping[str, Layers], threads: int | None) -> tuple[dict[str, float], str]:
     """Seconds of each way as a whole program, and the fastest; the first one, float, unless another clearly wins."""
     programs = [
-        _compiled(calibrated.quantized(dict.fromkeys(in_float, "in float")).graph).lowered for in_float in ways.values()
+        compiled(calibrated.quantized(dict.fromkeys(in_float, "in float")).graph).lowered for in_float in ways.values()
     ]
     stopwatch = KernelStopwatch(host_target(), threads=threads)
     stopwatch.compile(variant for program in programs for variant in program.program.variants())
@@ -204,9 +201,3 @@ def _reasons(
         else:
             reasons[layer] = f"costs accuracy: alone it leaves {decibels(noise.get(layer, 0.0)):.1f} dB of the result"
     return reasons
-
-
-def _compiled(graph: Graph) -> CompiledModel:
-    graph = clone_graph(graph)
-    graph.stage = "imported"
-    return compile_graph(graph, Options())

@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from cnnc.compiler import CompiledModel, Options, compile_graph
 from cnnc.ir import Graph
-from cnnc.ir.clone import clone_graph
-from cnnc.observation.observed import Samples
+from cnnc.observation.observed import Samples, compiled
 from cnnc.observation.signal_to_noise import Power, first_batches
 from cnnc.quantization.quantizer import Calibrated
 
@@ -31,8 +29,8 @@ def layer_noise(source: Graph, quantized: Graph, results: Mapping[str, str], sam
         samples: the first ``SAMPLES`` of them count.
     """
     names = {name: f"{name}.restored" if quantized.has_value(f"{name}.restored") else name for name in results.values()}
-    exact = _with_outputs(source, list(names))
-    noisy = _with_outputs(quantized, list(names.values()))
+    exact = compiled(source, list(names), level=1)
+    noisy = compiled(quantized, list(names.values()), level=1)
     powers = {name: Power() for name in names}
     for batch in first_batches(samples()):
         wanted, got = exact.run(dict(batch)), noisy.run(dict(batch))
@@ -65,14 +63,14 @@ def noise_of_one_layer(
     every = calibrated.stored_results
     batches = [dict(batch) for batch in first_batches(samples())]
     outputs = calibrated.source.output_names
-    exact = [_compiled(calibrated.source).run(batch) for batch in batches]
+    exact = [compiled(calibrated.source, level=1).run(batch) for batch in batches]
     noise: dict[str, float] = {}
     stop = time.perf_counter() + seconds
     for layer in layers:
         if noise and time.perf_counter() > stop:
             break
         others = {other: "one layer alone is quantized" for other in every if other != layer}
-        model = _compiled(calibrated.quantized(others).graph)
+        model = compiled(calibrated.quantized(others).graph, level=1)
         powers = {name: Power() for name in outputs}
         for batch, wanted in zip(batches, exact, strict=True):
             for name, got in model.run(batch).items():
@@ -81,16 +79,3 @@ def noise_of_one_layer(
         progress(len(noise), len(layers))
     quietest = min(noise.values(), default=0.0)
     return {layer: noise.get(layer, quietest) for layer in layers}
-
-
-def _with_outputs(graph: Graph, names: Sequence[str]) -> CompiledModel:
-    graph = clone_graph(graph)
-    graph.set_outputs([graph.value(name) for name in names], list(names))
-    graph.stage = "imported"
-    return compile_graph(graph, Options(1))
-
-
-def _compiled(graph: Graph) -> CompiledModel:
-    graph = clone_graph(graph)
-    graph.stage = "imported"
-    return compile_graph(graph, Options(1))

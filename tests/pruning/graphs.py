@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.dims import symbol
 from cnnc.ir import Graph, Value
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs, ConvTransposeAttrs
@@ -27,7 +28,8 @@ class Network:
 
     def __init__(self, *shape: int | str) -> None:
         self.graph = Graph(OPS)
-        self.last: Value = self.graph.add_input("x", TensorType(shape, DType.F32))
+        sizes = tuple(symbol(size) if isinstance(size, str) else size for size in shape)
+        self.last: Value = self.graph.add_input("x", TensorType(sizes, DType.F32))
 
     def constant(self, name: str, array: Array) -> Value:
         return self.graph.add_constant(array, name)

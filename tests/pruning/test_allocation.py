@@ -40,7 +40,7 @@ def rounded(ratio: float, count: int) -> int:
 @given(st.tuples(SIZES, SIZES, SIZES), RATIOS, st.sampled_from([None, 1, 3]))
 def test_every_layer_loses_as_many_as_asked_for(sizes: tuple[int, int, int], ratio: float, levels: int | None) -> None:
     weights = layers(sizes, levels)
-    masks = prune(weights, sparsity=ratio).masks
+    masks = prune(weights, sparsity=ratio, scope="layer").masks
     for name, mask in masks.items():
         assert np.count_nonzero(~mask) == rounded(ratio, mask.size)
         magnitude = np.abs(weights[name])
@@ -118,7 +118,7 @@ def test_a_most_that_leaves_too_many_is_refused() -> None:
 
 def test_ratios_of_single_layers() -> None:
     weights = {"a": random(4, 3, 3, 3), "b": random(6, 4, 3, 3), "c": random(5, 6, 1, 1)}
-    options = {"sparsity": 0.5, "ratios": (("*", 0.25), ("/b/*", 0.75), ("c", 0.0))}
+    options = {"sparsity": 0.5, "scope": "layer", "ratios": (("*", 0.25), ("/b/*", 0.75), ("c", 0.0))}
     masks = prune(weights, **options).masks
     assert [np.count_nonzero(~masks[name]) for name in "abc"] == [27, 162, 0]
     masks = prune(weights, **{**options, "ratios": (("b", 0.75),), "scope": "global"}).masks
@@ -129,7 +129,7 @@ def test_ratios_of_single_layers() -> None:
 def test_transposed_convs_and_products_have_blocks_of_their_outputs() -> None:
     network = Network(1, 3, 4, 4).conv_transpose("up", random(3, 6, 2, 2)).pooled()
     graph = network.gemm("fc", random(6, 8)).gemm("fd", random(5, 8), transB=1).matmul("m", random(5, 4)).done()
-    masks = prune_graph(graph, Settings(0.5, "block2")).masks
+    masks = prune_graph(graph, Settings(0.5, "block2", scope="layer")).masks
     assert (masks["up"][:, ::2] == masks["up"][:, 1::2]).all()
     assert (masks["fc"][:, ::2] == masks["fc"][:, 1::2]).all()
     assert (masks["fd"][:4:2] == masks["fd"][1::2]).all()

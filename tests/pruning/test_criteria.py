@@ -26,7 +26,7 @@ def product(weights: Array) -> Graph:
 def masks(
     graph: Graph, sparsity: float, gradients: dict[str, Array] | None = None, **options: object
 ) -> dict[str, Array]:
-    settings = Settings(sparsity, prune_first=True, **options)  # type: ignore[arg-type]
+    settings = Settings(sparsity, prune_first=True, **{"scope": "layer", **options})  # type: ignore[arg-type]
     return dict(prune_graph(graph, settings, gradients).masks)
 
 

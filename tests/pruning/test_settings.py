@@ -13,7 +13,6 @@ from cnnc.pruning import Settings
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
-        ({}, ["how many weights go", "0.9"]),
         ({"sparsity": 1.0}, ["1.0", "from 0 to below 1"]),
         ({"sparsity": -0.1}, ["-0.1"]),
         ({"sparsity": float("nan")}, ["nan"]),
@@ -34,6 +33,13 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], parts: list[str])
     with pytest.raises(OptionError) as caught:
         Settings(**settings)
     assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_it_must_be_said_how_many_weights_go() -> None:
+    with pytest.raises(OptionError, match="how many weights go"):
+        Settings().check_amount()
+    for settings in (Settings(0.5), Settings(pattern="2:4"), Settings(ratios=(("conv1", 0.5),))):
+        settings.check_amount()
 
 
 def test_the_sparsity_of_a_pattern_may_be_said() -> None:

@@ -1,0 +1,107 @@
+"""``cnnc prune``: weights of least worth become 0."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnc.cli.console import print_json, say, working
+from cnnc.cli.failures import Evidence
+from cnnc.cli.input_options import image_options
+from cnnc.cli.model_options import MODEL, SHAPES, input_ports, load_graph
+from cnnc.cli.model_output import check_model_output, file_bytes, write_model
+from cnnc.cli.model_source import FileSource, ModelSource
+from cnnc.cli.pruning_options import amount_options, choice_options
+
+if TYPE_CHECKING:
+    from cnnc.cli.images import ImageSettings
+    from cnnc.cli.prune_report import Scores
+    from cnnc.ir import Graph
+    from cnnc.observation.evaluation import Evaluation
+
+_HELP = """Set the weights of MODEL's layers that are worth least to 0, and write it as ONNX, with the names and the
+structure that it has, or compiled, as .cnnc.
+
+First convolutions and depthwise ones stay dense unless told otherwise: they have few weights, which matter.
+
+\b
+  cnnc prune model.onnx --sparsity 0.9 -o pruned.onnx                       the smallest weights, wherever they are
+  cnnc prune model.onnx --sparsity 0.9 --pattern block4 -o pruned.onnx      four output channels at a time
+  cnnc prune model.onnx --pattern 2:4 -o pruned.onnx                        two of four input channels
+  cnnc prune model.onnx --sparsity 0.8 --ratio 'fc*=0.95' --exclude '*downsample*' -o pruned.onnx
+  cnnc prune model.onnx --sparsity 0.8 --criterion taylor --gradients gradients.npz -o pruned.onnx
+  cnnc prune model.onnx --sparsity 0.8 --eval labelled.npz -o pruned.onnx   and what it costs
+
+--eval is an .npz with an array for every input and `labels` (top-1; without them, agreement with the dense model), or a
+function score(run) of your own (reader.py:score), where run gives the results of a batch by name.
+"""
+
+
+@click.command("prune", help=_HELP, short_help="Set the weights of least worth to 0.")
+@MODEL
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx or .cnnc to write.")
+@amount_options
+@choice_options
+@click.option("--eval", "evaluation_text", metavar="DATA", help="Score the model on this: an .npz, or reader.py:score.")
+@image_options
+@click.option(
+    "--external-data", is_flag=True, help="Put the weights into OUTPUT.data; models over 2 GB always have them there."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@SHAPES
+@click.pass_obj
+def command(
+    evidence: Evidence,
+    model: ModelSource,
+    output: Path,
+    amount: Mapping[str, Any],
+    choice: Mapping[str, Any],
+    gradients: str | None,
+    evaluation_text: str | None,
+    images: ImageSettings,
+    external_data: bool,
+    as_json: bool,
+    shapes: tuple[str, ...],
+) -> None:
+    """See ``_HELP``."""
+    from cnnc.cli.evaluation_data import evaluation_of
+    from cnnc.cli.prune_report import Facts, report_json, sentence, show
+    from cnnc.pruning import Settings, prune_graph
+    from cnnc.pruning.api import gradients_of, own_graph
+
+    check_model_output(output, model, kind="pruned", external_data=external_data)
+    settings = Settings(**amount, **choice)
+    settings.check_amount()
+    dense = load_graph(model, shapes, evidence)
+    evaluation = None if evaluation_text is None else evaluation_of(evaluation_text, input_ports(dense), images)
+    start = time.perf_counter()
+    graph = own_graph(dense)
+    with working(f"pruning {model.name}"):
+        pruned = prune_graph(graph, settings, gradients_of(graph, gradients))
+    evidence.graph = pruned.graph
+    scores = None if evaluation is None else _scores(evaluation, dense, pruned.graph)
+    write_model(pruned.graph, output, external_data=external_data)
+    before_file = file_bytes(model.path) if isinstance(model, FileSource) else None
+    facts = Facts(pruned, scores, before_file, file_bytes(output))
+    if as_json:
+        print_json(report_json(facts))
+        return
+    show(facts)
+    say(f"{output}: {sentence(facts)}, {time.perf_counter() - start:.1f} s")
+
+
+def _scores(evaluation: Evaluation, dense: Graph, pruned: Graph) -> Scores:
+    from cnnc.cli.prune_report import Scores
+    from cnnc.observation.evaluation import checked_score, metric_of, score_of
+    from cnnc.observation.observed import compiled
+
+    with working("evaluating the dense model") as tell:
+        exact = compiled(dense).run
+        score = score_of(evaluation, dense, exact)
+        before = checked_score(score, exact)
+        tell("evaluating the pruned model")
+        return Scores(metric_of(evaluation), before, checked_score(score, compiled(pruned).run))

@@ -1,0 +1,107 @@
+"""Options of ``cnnc prune`` that say which weights go, and how many."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cnnc.errors import OptionError
+
+_CRITERIA = ("magnitude", "lp", "gradient", "taylor", "bn-scale")
+_SCOPES = ("global", "layer")
+
+
+def amount_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say how many weights go; the command gets ``amount``, fields of ``pruning.Settings``."""
+
+    @functools.wraps(command)
+    def with_amount(*args: Any, ratio: tuple[str, ...], **options: Any) -> Any:
+        amount = {name: options.pop(name) for name in ("sparsity", "scope", "max_layer_sparsity")}
+        return command(*args, amount={**amount, "ratios": tuple(map(_named_ratio, ratio))}, **options)
+
+    return _with_options(with_amount, _AMOUNT)
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say which weights go first; the command gets ``choice``, fields of ``pruning.Settings``."""
+
+    @functools.wraps(command)
+    def with_choice(*args: Any, keep_last: bool, **options: Any) -> Any:
+        choice = {name: options.pop(name) for name in _AS_THEY_ARE}
+        return command(*args, choice={**choice, "prune_last": not keep_last}, **options)
+
+    return _with_options(with_choice, _CHOICE)
+
+
+def _with_options(command: Callable[..., Any], options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _named_ratio(text: str) -> tuple[str, float]:
+    """``NAME=0.7``; the name may hold = too."""
+    name, _, number = text.rpartition("=")
+    try:
+        ratio = float(number)
+    except ValueError:
+        ratio = None
+    if not name or ratio is None:
+        raise OptionError(f"{text!r} is no layer and its ratio", where="--ratio", hint="write NAME=0.7")
+    return name, ratio
+
+
+_AS_THEY_ARE = ("pattern", "criterion", "p", "exclude", "prune_first", "prune_depthwise")
+"""Fields of ``Settings`` that are options of the same name."""
+
+_AMOUNT = (
+    click.option("--sparsity", type=float, metavar="RATIO", help="Share of the weights that become 0: 0.9."),
+    click.option(
+        "--scope",
+        type=click.Choice(_SCOPES),
+        default="global",
+        show_default=True,
+        help="All layers are compared together, or each layer has the ratio.",
+    ),
+    click.option(
+        "--max-layer-sparsity",
+        type=float,
+        default=1.0,
+        show_default=True,
+        metavar="RATIO",
+        help="For global: no layer loses more.",
+    ),
+    click.option(
+        "--ratio", multiple=True, metavar="NAME=RATIO", help="The ratio of a layer; * in its name is any text."
+    ),
+)
+
+_CHOICE = (
+    click.option(
+        "--pattern",
+        default="unstructured",
+        show_default=True,
+        metavar="PATTERN",
+        help="Which weights go together: unstructured; block4: four neighbouring output channels; 2:4 or another N:M: "
+        "all but N of M neighbouring input channels.",
+    ),
+    click.option(
+        "--criterion",
+        type=click.Choice(_CRITERIA),
+        default="magnitude",
+        show_default=True,
+        help="What a weight w with the gradient g is worth: |w|, the norm of its block, |g|, |g w|, or |w| once the "
+        "batch normalization behind it is folded.",
+    ),
+    click.option("--p", type=float, default=2.0, show_default=True, help="For lp: the exponent: 1, 2, any, inf."),
+    click.option("--exclude", multiple=True, metavar="NAME", help="A layer that stays dense; * is any text."),
+    click.option("--prune-first", is_flag=True, help="Prune convolutions that read the model's inputs too."),
+    click.option("--keep-last", is_flag=True, help="Layers that give the model's results stay dense."),
+    click.option("--prune-depthwise", is_flag=True, help="Prune depthwise convolutions too."),
+    click.option(
+        "--gradients", metavar="FILE", help="For gradient and taylor: an .npz with an array for each weight, by name."
+    ),
+)
