@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,6 +44,7 @@ MOST_DENSE = 0.6
 """Share of non-zero weights from which dense kernels are faster on any CPU; entries need not be counted."""
 
 _SHARES = (1, 2, 4)
+"""Output channels with one list, doubling."""
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
@@ -74,17 +76,21 @@ def _rows(node: Node) -> Array:
 
 
 def sparse_layer(node: Node, shapes: ConvShapes, rows: Array, costs: SparseCosts) -> SparseLayer:
-    """What tilings are ranked by; ``rows`` as ``channel_rows`` gives them."""
-    non_zero = np.zeros((shapes.blocks_out * shapes.lanes, *rows.shape[1:]), bool)
-    non_zero[: len(rows)] = rows != 0
-    entries = []
-    for share in _SHARES:
+    """What tilings are ranked by; ``rows`` as ``channel_rows`` gives them, or whether they are not zero."""
+    kept = np.zeros((shapes.blocks_out * shapes.lanes, rows[0].size), bool)
+    kept[: len(rows)] = (rows != 0).reshape(len(rows), -1)
+    entries = [(1, int(np.count_nonzero(kept)))]
+    taken = kept
+    for share in _SHARES[1:]:
         if shapes.lanes % share == 0:
-            entries.append((share, int(non_zero.reshape(-1, share, rows[0].size).any(axis=1).sum())))
+            taken = taken[::2] | taken[1::2]
+            entries.append((share, int(np.count_nonzero(taken))))
+    groups = kept.any(axis=0).reshape(rows.shape[1:]).any(axis=2)
     return SparseLayer(
         typical(node.output.type.shape[0], 1),
         max(1, typical(product(shapes.result))),
-        int(rows.any(axis=(0, 3)).sum()),
+        math.prod(shapes.kernel),
+        int(np.count_nonzero(groups)),
         rows.shape[3],
         shapes.blocks_out,
         shapes.lanes,
@@ -94,7 +100,10 @@ def sparse_layer(node: Node, shapes: ConvShapes, rows: Array, costs: SparseCosts
 
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, SparseTiling]]:
-    return rank_sparse_tilings(sparse_layer(node, conv_shapes(node), _rows(node), FLOAT_COSTS), count)
+    weights, shapes = constant_array(node, 1), conv_shapes(node)
+    assert weights is not None
+    kept = channel_rows(weights != 0, shapes.lanes, shapes.blocks_in, input_lanes(node))
+    return rank_sparse_tilings(sparse_layer(node, shapes, kept, FLOAT_COSTS), count)
 
 
 def sparse_operands(

@@ -73,9 +73,10 @@ def _scratch_bytes(s: Mapping[str, Dim], params: Params) -> Dim:
     lanes = int(params["lanes"])
     offsets = _taps(s) * (int(params["vectors"]) * (1 + lanes) * 8)
     square = lanes * _vector_bytes(params)
+    places = 3 * _row_bytes(params)
     # Slack for the rounding of addresses to vectors.
     rows = (s["oc_blocks"] * lanes + s["group_count"] * _group_rows(params)) * _row_bytes(params)
-    return _HELD_BYTES + LINE_BYTES + offsets + LINE_BYTES + square + rows
+    return _HELD_BYTES + LINE_BYTES + offsets + LINE_BYTES + places + square + rows
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -100,8 +101,9 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cpu.memory_ops import memory_ops
     from cnnc.runtime.cpu.sparse_arithmetic import list_arithmetic
+    from cnnc.runtime.cpu.sparse_pixels import emit_pixels
     from cnnc.runtime.cpu.sparse_tile import emit_list
-    from cnnc.runtime.cpu.vector import constant, intrinsic
+    from cnnc.runtime.cpu.vector import I32, constant, intrinsic
 
     vectors, share = int(params["vectors"]), int(params["share"])
     arithmetic = list_arithmetic(element_of(params))
@@ -110,8 +112,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     run_list = intrinsic(target, lambda b, *values: emit_list(b, arithmetic, whole, share, *values), 6)
     run_last = intrinsic(target, lambda b, *values: emit_list(b, arithmetic, last, share, *values), 6)
     copy_rows, store = _moves(target, params)
+    step = pixel_bytes(params)
+    find_pixels = intrinsic(target, lambda b, *values: emit_pixels(b, step, *values), 9)
     memory = memory_ops(target)
     load_index, store_index = memory.load_index, memory.store_index
+    store_word = intrinsic(target, lambda b, address, value: b.store_word(b.ir.trunc(value, I32), address), 2)
     vector_bytes, lanes_of = constant(target, target.vector_bytes), constant(target, target.lanes)
     block_bytes, input_bytes = constant(target, pixel_bytes(params)), constant(target, element_bytes(params))
     tile_vectors, lists_of = constant(target, vectors), constant(target, target.lanes // share)
@@ -138,7 +143,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         vector_offsets = (1 + LANES) * 8
         offsets = scratch + 64
         padding = (offsets + KD * KH * KW * VECTORS * vector_offsets + 63) // 64 * 64
-        square = padding + 64
+        places = padding + 64
+        square = places + 3 * row_bytes
         sums = square + LANES * LANES_BYTES
         panel = sums + oc_blocks * LANES * row_bytes
         x_block = D * H * W * BYTES
@@ -146,6 +152,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         tiles = (pixels + tile_pixels - 1) // tile_pixels
         oc_groups = (YB + oc_blocks - 1) // oc_blocks
         index_row = (1 + LISTS) * 8
+        # Whether the pixels of x are those of y.
+        is_plain = KD * KH * KW * SD * SH * SW == 1 and PD == 0 and PH == 0 and PW == 0 and pixels == D * H * W
 
         held = load_index(scratch) - 1
         for item in range(begin, end):
@@ -160,38 +168,37 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 store_index(scratch, held + 1)
                 for number in range(8):
                     store_index(padding + number * 8, fill << 32 | fill)
-                place = offsets
+                if is_plain:
+                    for vector in range(count // LANES):
+                        store_index(offsets + vector * vector_offsets, 1)
+                        store_index(offsets + vector * vector_offsets + 8, (first + vector * LANES) * BYTES)
+                plain_vectors = count // LANES if is_plain else 0
+                row = first // OW
+                depth = row // OH
+                ow, oh = first - row * OW, row - depth * OH
+                for number in range(tile_pixels if plain_vectors < VECTORS else 0):
+                    place = places + number * 4
+                    store_word(place, ow * SW - PW)
+                    store_word(place + row_bytes, oh * SH - PH)
+                    store_word(place + 2 * row_bytes, depth * SD - PD)
+                    # The last pixel stands for those behind it.
+                    if number < count - 1:
+                        ow += 1
+                        if ow == OW:
+                            ow = 0
+                            oh += 1
+                            if oh == OH:
+                                oh = 0
+                                depth += 1
+                table = offsets + plain_vectors * vector_offsets
                 for kd in range(KD):
                     for kh in range(KH):
                         for kw in range(KW):
-                            row = first // OW
-                            depth = row // OH
-                            ow, oh = first - row * OW, row - depth * OH
-                            iw, ih, id = ow * SW + kw * DW - PW, oh * SH + kh * DH - PH, depth * SD + kd * DD - PD
-                            for vector in range(VECTORS):
-                                together = 1
-                                for lane in range(LANES):
-                                    offset = ((id * H + ih) * W + iw) * BYTES
-                                    if iw < 0 or iw >= W or ih < 0 or ih >= H or id < 0 or id >= D:
-                                        offset = -1
-                                    store_index(place + 8 + lane * 8, offset)
-                                    if offset < 0 or offset != load_index(place + 8) + lane * BYTES:
-                                        together = 0
-                                    # The last pixel stands for those behind it.
-                                    if vector * LANES + lane + 1 < count:
-                                        ow += 1
-                                        iw += SW
-                                        if ow == OW:
-                                            ow = 0
-                                            iw -= OW * SW
-                                            oh += 1
-                                            ih += SH
-                                            if oh == OH:
-                                                oh = 0
-                                                ih -= OH * SH
-                                                id += SD
-                                store_index(place, together)
-                                place += vector_offsets
+                            for vector in range(plain_vectors, VECTORS):
+                                find_pixels(
+                                    table, places + vector * LANES_BYTES, row_bytes, kw * DW, kh * DH, kd * DD, W, H, D
+                                )
+                                table += vector_offsets
                 image_x = x + image * (XB * x_block + x_gap)
                 image_scale = input_scale + (image * input_image if gated() else 0)
                 for group in range(group_count):

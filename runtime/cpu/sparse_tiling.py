@@ -26,26 +26,44 @@ class SparseCosts:
     """Vector multiply-adds in the time of other things, for one element type.
 
     Attributes:
+        place: a pixel seen through a window tap: finding it in x.
         row: a vector of a panel row: its loads and its part of a transposition.
         result: a vector of results, transposed, behind the epilogue.
         list, list_vector: a list, and each vector of its sums.
+        added: a vector of sums that is added to that of the parts before.
         entry: an entry of a list.
         products: (share, each multiply-add of an entry that so many channels share).
     """
 
+    place: float
     row: float
     result: float
     list: float
     list_vector: float
+    added: float
     entry: float
     products: tuple[tuple[int, float], ...]
 
 
 FLOAT_COSTS = SparseCosts(
-    row=5.5, result=10.0, list=6.0, list_vector=2.0, entry=1.2, products=((1, 1.35), (2, 1.2), (4, 1.05))
+    place=2.0,
+    row=5.5,
+    result=7.2,
+    list=1.0,
+    list_vector=0.0,
+    added=3.9,
+    entry=0.9,
+    products=((1, 1.07), (2, 0.83), (4, 0.85)),
 )
 BYTE_COSTS = SparseCosts(
-    row=4.0, result=8.0, list=6.0, list_vector=2.0, entry=1.2, products=((1, 1.35), (2, 1.2), (4, 1.05))
+    place=2.0,
+    row=4.0,
+    result=8.0,
+    list=6.0,
+    list_vector=2.0,
+    added=3.9,
+    entry=1.2,
+    products=((1, 1.35), (2, 1.2), (4, 1.05)),
 )
 
 
@@ -55,6 +73,7 @@ class SparseLayer:
 
     Attributes:
         batch, pixels: images, and output pixels of one.
+        taps: of the window.
         groups: groups of panel rows that any weight is for.
         group_rows: rows of a group.
         oc_blocks, lanes: blocks of output channels, channels of a block.
@@ -64,6 +83,7 @@ class SparseLayer:
 
     batch: int
     pixels: int
+    taps: int
     groups: int
     group_rows: int
     oc_blocks: int
@@ -72,10 +92,14 @@ class SparseLayer:
     costs: SparseCosts = FLOAT_COSTS
 
 
-_PART_BYTES = 1 << 16
-"""Of the panel's rows that all output channels read before others: they lie in the first two caches."""
+_PARTS = ((1 << 15, 0.0), (1 << 16, 0.25), (1 << 17, 0.6))
+"""Bytes of the panel's rows that all output channels read before others, and what a vector of them costs beyond one
+that lies in the first cache."""
 
-_NARROW_COST = {1: 0.4, 2: 0.6}
+_LATENCY = 4.0
+"""Multiply-adds in the time that one takes until the next can use its sum."""
+
+_NARROW_COST = {1: 0.5, 2: 0.7}
 """Of a vector of so many quarters of the lanes, against whole ones."""
 
 _ITEMS = 6
@@ -94,9 +118,12 @@ def _tilings(layer: SparseLayer) -> Iterator[SparseTiling]:
         for vectors in range(1, most_vectors(share, layer.lanes) + 1):
             tiles = -(-layer.pixels // (vectors * layer.lanes)) * layer.batch
             oc_groups = min(layer.oc_blocks, -(-_ITEMS // tiles))
-            row_bytes = vectors * layer.lanes * 4
-            part_groups = max(1, _PART_BYTES // (layer.group_rows * row_bytes))
-            yield SparseTiling(vectors, share, -(-layer.oc_blocks // oc_groups), part_groups)
+            group_bytes = layer.group_rows * vectors * layer.lanes * 4
+            for part_bytes, _ in _PARTS:
+                part_groups = max(1, part_bytes // group_bytes)
+                yield SparseTiling(vectors, share, -(-layer.oc_blocks // oc_groups), part_groups)
+                if part_groups >= layer.groups:
+                    break
 
 
 def most_vectors(share: int, lanes: int) -> int:
@@ -120,6 +147,8 @@ def _cost(layer: SparseLayer, tiling: SparseTiling) -> float:
     tiles = -(-layer.pixels // (vectors * layer.lanes))
     oc_groups = -(-layer.oc_blocks // tiling.oc_blocks)
     parts = -(-layer.groups // tiling.part_groups)
+    part_bytes = min(tiling.part_groups, layer.groups) * layer.group_rows * vectors * layer.lanes * 4
+    far = next((cost for least, cost in _PARTS if part_bytes <= least), _PARTS[-1][1])
     whole, rest = divmod(last_pixels(layer.pixels, vectors, layer.lanes), layer.lanes)
     computed = (tiles - 1) * vectors + whole + (_NARROW_COST[rest * 4 // layer.lanes] if rest else 0)
     rows = layer.groups * layer.group_rows * vectors * tiles
@@ -127,9 +156,11 @@ def _cost(layer: SparseLayer, tiling: SparseTiling) -> float:
     copies = min(oc_groups, 2) if tiles * layer.batch == 1 else 1
     lists = parts * layer.oc_blocks * layer.lanes // share
     results = layer.oc_blocks * layer.lanes * -(-layer.pixels // layer.lanes)
+    vector_cost = share * dict(costs.products)[share] + far
     return layer.batch * (
-        copies * rows * costs.row
-        + entries * (tiles * costs.entry + computed * share * dict(costs.products)[share])
+        copies * (tiles * vectors * layer.lanes * layer.taps * costs.place + rows * costs.row)
+        + entries * max(tiles * costs.entry + computed * vector_cost, tiles * _LATENCY)
         + lists * (tiles * costs.list + computed * share * costs.list_vector)
+        + (parts - 1) * layer.oc_blocks * layer.lanes * computed * costs.added
         + results * costs.result
     )
