@@ -13,7 +13,8 @@ Layout, all numbers little-endian:
 Section kinds: ``constant`` (packed weights of the program, in order), ``code`` (machine code of one kernel), ``graph``
 and ``weight`` (the portable part). The first two are for the target that the header names. Constants and weights with
 many zeros are stored without them, in the form that ``zero_words`` describes: their row in the table has ``word``, the
-bytes of a word, and ``content_bytes``. All others are stored as they are, and mapped.
+bytes of a word, ``signs``, whether -0.0 is left out too, and ``content_bytes``. All others are stored as they are, and
+mapped.
 
 Versioning rule: the version is raised when an older reader would misread a newer file. Readers refuse versions above
 their own and read every version since 1. A new optional header key does not raise the version: readers ignore keys that

@@ -54,11 +54,11 @@ class Artifact:
             ArtifactError: the section does not expand to its content.
         """
         content = self._stored(section)
-        if section.word:
+        if section.form is not None:
             from cnnc.runtime.zero_words import unpack_zeros
 
             try:
-                content = unpack_zeros(content, section.word, section.content_bytes)
+                content = unpack_zeros(content, section.form, section.content_bytes)
             except ValueError as error:
                 what = f"section {section.name!r:.80} ({section.kind}): {error}"
                 raise ArtifactError(what, where=self.origin, hint=DAMAGED) from error

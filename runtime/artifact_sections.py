@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnc.errors import ArtifactError
 from cnnc.frozen_dataclass import dataclass
@@ -11,6 +11,9 @@ from cnnc.runtime import artifact_format as form
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program_reader import variant_from_json
 from cnnc.types import DType
+
+if TYPE_CHECKING:
+    from cnnc.runtime.zero_words import ZeroForm
 
 DAMAGED = "the file is damaged or incomplete: copy it again or compile the model again"
 """The next step after most errors."""
@@ -26,8 +29,8 @@ class Section:
     Attributes:
         start: absolute offset in the file.
         bytes: in the file.
-        content_bytes: those that they stand for; the same number where ``word`` is 0.
-        word: bytes of the words whose zeros are left out, see ``zero_words``; 0 where none are.
+        content_bytes: those that they stand for; the same number where no zeros are left out.
+        form: how zeros are left out; None where none are.
         shape, dtype: of weights.
         variant, entry: of code.
     """
@@ -38,7 +41,7 @@ class Section:
     bytes: int
     sha256: str
     content_bytes: int
-    word: int = 0
+    form: ZeroForm | None = None
     shape: tuple[int, ...] = ()
     dtype: DType | None = None
     variant: Variant | None = None
@@ -96,26 +99,27 @@ class _SectionReader:
             return Section(kind, name, start, size, digest, size, variant=variant, entry=entry)
         if kind == "graph":
             return Section(kind, name, start, size, digest, size)
-        word = self._int(row.get("word", 0), 0, 8, "the size of a section's words")
-        content = self._content_bytes(row, name, size, word) if word else size
+        form, content = self._form(row, name, size) if "word" in row else (None, size)
         if kind == "constant":
-            return Section(kind, name, start, size, digest, content, word)
+            return Section(kind, name, start, size, digest, content, form)
         shape, dtype = self._weight(row, name, content)
-        return Section(kind, name, start, size, digest, content, word, shape, dtype)
+        return Section(kind, name, start, size, digest, content, form, shape, dtype)
 
-    def _content_bytes(self, row: dict[str, Any], name: str, size: int, word: int) -> int:
-        """Bytes of a section without its zeros; what they may be follows from those in the file."""
-        from cnnc.runtime.zero_words import WORDS, stored_bytes
+    def _form(self, row: dict[str, Any], name: str, size: int) -> tuple[ZeroForm, int]:
+        """How a section's zeros are left out, and the bytes of its content; those in the file bound them."""
+        from cnnc.runtime.zero_words import WORDS, ZeroForm
 
+        word = self._int(row["word"], 1, max(WORDS), "the size of a section's words")
         content = self._int(row.get("content_bytes"), 0, 2**62, "the size of a section's content")
-        if word not in WORDS or content % word:
+        signs = row.get("signs", False)
+        if word not in WORDS or content % word or type(signs) is not bool:
             raise self._error(f"section {name!r:.80} is no whole number of words")
-        non_zeros, rest = divmod(size - stored_bytes(content, word, 0), word)
-        if rest or not 0 <= non_zeros <= content // word:
-            raise self._error(
-                f"section {name!r:.80} has {size} bytes, which cannot be those of {content} without zeros"
-            )
-        return content
+        form = ZeroForm(word, signs)
+        kept, rest = divmod(size - form.masks_bytes(content), word)
+        if rest or not 0 <= kept <= content // word:
+            what = f"has {size} bytes, which cannot be those of {content} without zeros"
+            raise self._error(f"section {name!r:.80} {what}")
+        return form, content
 
     def _weight(self, row: dict[str, Any], name: str, content: int) -> tuple[tuple[int, ...], DType]:
         shape, dtype = row.get("shape"), row.get("dtype")

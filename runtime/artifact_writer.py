@@ -128,8 +128,9 @@ def _stored(section: _Section) -> _Section:
     share = _LARGEST_SHARES.get(entry["kind"])
     packed = None if share is None else pack_zeros(np.frombuffer(data, np.uint8), share)
     if packed is not None:
-        entry = {**entry, "word": packed[0], "content_bytes": data.nbytes}
-        data = packed[1].data
+        form, stored = packed
+        entry = {**entry, "word": form.word, "signs": form.has_signs, "content_bytes": data.nbytes}
+        data = stored.data
     return _Section({**entry, "sha256": hashlib.sha256(data).hexdigest()}, data)
 
 

@@ -1,12 +1,17 @@
 """Bytes of which many words are zero, stored as a bit for each word and the words that are not.
 
-    0    ceil(words / 8) bytes   a bit for each word, 1 where it is not zero; the lowest bit of a byte comes first
+    0    ceil(words / 8) bytes   a bit for each word, 1 where it is kept; the lowest bit of a byte comes first
     ...  zeros                   to a multiple of 64
-    ...  non-zero words          in order
+    ...  the same again          a bit for each word that is -0.0, where the form has signs
+    ...  kept words              in order
 
-Words are compared by their bits, so all bytes come back as they were, -0.0 and NaN included. A weight of which a share
-d is not zero takes d + 1/32 of its bytes in words of float32, d + 1/8 in words of int8. It expands at 3 to 6 GB/s of
-float32, 1 of int8 (0.1 to 0.6 of them not zero; one core of an AMD EPYC, Zen 4).
+All bytes come back as they were: without signs a word is zero if all of its bits are, and NaN is never zero. Weights
+that were multiplied by masks, or by the negative scale of a normalization, are -0.0 as often as 0.0; their form has
+signs.
+
+A weight of which a share d is not zero takes d + 1/32 of its bytes in words of float32 (1/32 more with signs), d + 1/8
+in words of int8. It expands at 2 to 5 GB/s of float32, 0.8 to 2.4 of int8 (0.02 to 0.6 of them not zero; one core of an
+AMD EPYC, Zen 4).
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.aligned_memory import Bytes, aligned_zeros
 
 WORDS: Mapping[int, np.dtype[Any]] = {
@@ -37,56 +43,91 @@ _CHUNK = 1 << 15
 """Words that are expanded at once, so that what is made on the way stays in the caches."""
 
 
-def stored_bytes(size: int, word: int, non_zeros: int) -> int:
-    """Bytes that ``size`` bytes take, of which so many words are not zero."""
-    return _mask_room(size, word) + non_zeros * word
+@dataclass(frozen=True, slots=True)
+class ZeroForm:
+    """How zeros are left out: in words of so many bytes; whether -0.0 is left out too, for words of float16 to 64."""
+
+    word: int
+    has_signs: bool = False
+
+    @property
+    def negative_zero(self) -> int:
+        """The bits of -0.0 in a word."""
+        return 1 << (8 * self.word - 1)
+
+    def stored_bytes(self, size: int, kept: int) -> int:
+        """What ``size`` bytes take, of which so many words are kept."""
+        return self.masks_bytes(size) + kept * self.word
+
+    def masks_bytes(self, size: int) -> int:
+        """Bytes from the start to the kept words."""
+        return (1 + self.has_signs) * self.mask_bytes(size)
+
+    def mask_bytes(self, size: int) -> int:
+        """Bytes of one mask with its padding."""
+        mask = -(-size // (8 * self.word))
+        return -(-mask // _ALIGNMENT) * _ALIGNMENT
 
 
-def pack_zeros(data: Bytes, largest_share: float) -> tuple[int, Bytes] | None:
-    """The size of the words and what is to be stored; None where more than this share of ``data`` [bytes] is left."""
+def least_form(data: Bytes) -> tuple[ZeroForm | None, int]:
+    """The form that suits ``data`` [bytes] and the bytes to be stored; (None, all) if none saves any."""
     if data.size < LEAST_BYTES:
-        return None
-    sizes = {
-        word: stored_bytes(data.size, word, int(np.count_nonzero(data.view(kind))))
-        for word, kind in WORDS.items()
-        if data.size % word == 0
-    }
+        return None, data.size
+    sizes = {}
+    for word, kind in WORDS.items():
+        if data.size % word:
+            continue
+        words, form = data.view(kind), ZeroForm(word)
+        kept = int(np.count_nonzero(words))
+        sizes[form] = form.stored_bytes(data.size, kept)
+        signed = ZeroForm(word, True)
+        if word > 1 and kept < words.size:  # signs alone are no pruning
+            kept -= int(np.count_nonzero(words == signed.negative_zero))
+            sizes[signed] = signed.stored_bytes(data.size, kept)
     least = min(sizes.values())
-    best = max(word for word, size in sizes.items() if size <= _AS_SMALL * least)
-    if sizes[best] > largest_share * data.size:
+    if least >= data.size:
+        return None, data.size
+    best = max((form for form, size in sizes.items() if size <= _AS_SMALL * least), key=lambda form: form.word)
+    return best, sizes[best]
+
+
+def pack_zeros(data: Bytes, largest_share: float) -> tuple[ZeroForm, Bytes] | None:
+    """The form and what is to be stored; None where more than this share of ``data`` [bytes] is left."""
+    form, size = least_form(data)
+    if form is None or size > largest_share * data.size:
         return None
-    words = data.view(WORDS[best])
+    words = data.view(WORDS[form.word])
     is_kept = words != 0
-    mask = np.packbits(is_kept, bitorder="little")
-    stored = aligned_zeros(sizes[best])
-    stored[: mask.size] = mask
-    np.take(words, np.flatnonzero(is_kept), out=stored[_mask_room(data.size, best) :].view(words.dtype))
-    return best, stored
+    stored = aligned_zeros(size)
+    if form.has_signs:
+        is_negative = words == form.negative_zero
+        is_kept &= ~is_negative
+        _put_mask(stored[form.mask_bytes(data.size) :], is_negative)
+    _put_mask(stored, is_kept)
+    np.take(words, np.flatnonzero(is_kept), out=stored[form.masks_bytes(data.size) :].view(words.dtype))
+    return form, stored
 
 
-def unpack_zeros(stored: Bytes, word: int, size: int) -> Bytes:
-    """The ``size`` bytes that ``pack_zeros`` stored, in words of ``word`` bytes, at an aligned address.
+def unpack_zeros(stored: Bytes, form: ZeroForm, size: int) -> Bytes:
+    """The ``size`` bytes that ``pack_zeros`` stored in this form, at an aligned address.
 
     Raises:
         ValueError: ``stored`` is not of this form. Nothing larger than 64 times its size is made of it.
     """
-    kind = WORDS.get(word)
-    if (
-        kind is None
-        or size % word
-        or stored.size < _mask_room(size, word)
-        or (stored.size - _mask_room(size, word)) % word
-    ):
-        raise ValueError("its zeros are left out in a form that this runtime does not know")
-    kept = stored[_mask_room(size, word) :].view(kind)
+    kind, masks = WORDS[form.word], form.masks_bytes(size)
+    if size % form.word or stored.size < masks or (stored.size - masks) % form.word:
+        raise ValueError("its bytes are not those of its form")
+    kept = stored[masks:].view(kind)
     memory = aligned_zeros(size)
     words = memory.view(kind)
+    signs = stored[form.mask_bytes(size) : masks]
     used = 0
     for start in range(0, words.size, _CHUNK):
-        mask = stored[start // 8 : -(-min(start + _CHUNK, words.size) // 8)]
-        places = np.flatnonzero(np.unpackbits(mask, bitorder="little").view(np.bool_))
         target = words[start : start + _CHUNK]
-        if used + places.size > kept.size or (places.size and places[-1] >= target.size):
+        if form.has_signs:
+            target[_places(signs, start, target.size)] = form.negative_zero
+        places = _places(stored, start, target.size)
+        if used + places.size > kept.size:
             raise ValueError("its mask has more bits than there are words")
         target[places] = kept[used : used + places.size]
         used += places.size
@@ -95,7 +136,12 @@ def unpack_zeros(stored: Bytes, word: int, size: int) -> Bytes:
     return memory
 
 
-def _mask_room(size: int, word: int) -> int:
-    """Bytes from the start of the mask to the words."""
-    mask = -(-size // (8 * word))
-    return -(-mask // _ALIGNMENT) * _ALIGNMENT
+def _put_mask(stored: Bytes, bits: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    mask = np.packbits(bits, bitorder="little")
+    stored[: mask.size] = mask
+
+
+def _places(mask: Bytes, start: int, count: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Where the bits are set of ``count`` words from word ``start`` on, a multiple of 8."""
+    bits = np.unpackbits(mask[start // 8 : -(-(start + count) // 8)], bitorder="little")
+    return np.flatnonzero(bits[:count].view(np.bool_))

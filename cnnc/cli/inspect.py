@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +14,12 @@ from cnnc.cli.model_options import MODEL, SHAPES, load_graph
 from cnnc.cli.model_source import ModelSource
 
 if TYPE_CHECKING:
+    from cnnc.cli.weight_facts import LayerZeros
     from cnnc.ir import Graph
     from cnnc.runtime.artifact import Artifact
 
 _HELP = """Show every layer of MODEL: op, shapes, parameters, MACs, activation memory and
-receptive field; then the totals.
+receptive field; then the totals, and the zeros of pruned weights.
 
 The layers are those of the model as it was written; of a .cnnc file, those of the optimised graph in it. An open batch
 size is taken as 1 and other open sizes as 224 unless --shape fixes them.
@@ -28,7 +30,7 @@ size is taken as 1 and other open sizes as 224 unless --shape fixes them.
 """
 
 
-@click.command("inspect", help=_HELP, short_help="Show layers, shapes, parameters, MACs and memory.")
+@click.command("inspect", help=_HELP, short_help="Show layers, shapes, parameters, MACs, memory and zeros.")
 @MODEL
 @SHAPES
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -59,8 +61,9 @@ def command(evidence: Evidence, model: ModelSource, shapes: tuple[str, ...], as_
 
 def _report(graph: Graph) -> dict[str, Any]:
     from cnnc.cli.layer_facts import model_facts
+    from cnnc.cli.weight_facts import weight_facts
 
-    facts = model_facts(graph)
+    facts, weights = model_facts(graph), weight_facts(graph)
     totals = {field.name: getattr(facts, field.name) for field in dataclasses.fields(facts)}
     del totals["layers"]
     return {
@@ -69,7 +72,20 @@ def _report(graph: Graph) -> dict[str, Any]:
         "outputs": {name: str(value.type) for name, value in zip(graph.output_names, graph.outputs, strict=True)},
         "layers": [dataclasses.asdict(layer) for layer in facts.layers],
         "totals": totals,
+        "weights": {
+            "elements": weights.elements,
+            "non_zeros": weights.non_zeros,
+            "density": weights.density,
+            "bytes": weights.bytes,
+            "compressed_bytes": weights.compressed_bytes,
+            "layers": [_zeros(layer) for layer in weights.layers],
+        },
     }
+
+
+def _zeros(layer: LayerZeros) -> dict[str, Any]:
+    facts = dataclasses.asdict(layer)
+    return {**facts, **facts.pop("zeros"), "density": layer.zeros.density}
 
 
 def _show(graph: Graph, report: dict[str, Any]) -> None:
@@ -95,9 +111,37 @@ def _show(graph: Graph, report: dict[str, Any]) -> None:
         f"parameters {byte_count(totals['parameter_bytes'])}; most activations alive at once "
         f"{byte_count(totals['peak_bytes'])}, before fusion and reuse in place"
     )
+    _show_weights(report["weights"])
     if totals["sizes"]:
         taken = ", ".join(f"{name}={size}" for name, size in totals["sizes"].items())
         say(f"open sizes are taken as {taken}; --shape fixes them")
+
+
+def _show_weights(weights: dict[str, Any]) -> None:
+    """The zeros of layers that were pruned, and of all weights together."""
+    pruned = [layer for layer in weights["layers"] if layer["pattern"] != "dense"]
+    total = f"weights {number(weights['elements'])}, {weights['density']:.1%} not zero"
+    if not pruned:
+        say(f"{total}: none of them is pruned")
+        return
+    columns = ["layer", "weight", "density>", "pattern", "empty filters>", "dead inputs>", "dense>", "compressed>"]
+    sizes = byte_count(weights["bytes"]), byte_count(weights["compressed_bytes"])
+    all_of_them = ("all weights", f"{len(weights['layers'])} layers", f"{weights['density']:.1%}", "", "", "", *sizes)
+    print_table(columns, map(_zeros_row, pruned), title="pruned weights", total=all_of_them)
+    say(f"{total}: {sizes[0]} dense, {sizes[1]} without zeros")
+
+
+def _zeros_row(layer: dict[str, Any]) -> Sequence[str]:
+    return (
+        layer["layer"],
+        "x".join(map(str, layer["shape"])),
+        f"{layer['density']:.1%}",
+        layer["pattern"],
+        str(layer["empty_filters"] or ""),
+        str(layer["dead_inputs"] or ""),
+        byte_count(layer["bytes"]),
+        byte_count(layer["compressed_bytes"]),
+    )
 
 
 def _optional(show: Any, value: int | None) -> str:
@@ -113,13 +157,16 @@ def _artifact(model: ModelSource) -> Artifact | None:
 
 def _artifact_facts(artifact: Artifact) -> dict[str, Any]:
     sizes: dict[str, int] = {}
+    contents: dict[str, int] = {}
     for section in artifact.sections:
         sizes[section.kind] = sizes.get(section.kind, 0) + section.bytes
+        contents[section.kind] = contents.get(section.kind, 0) + section.content_bytes
     target = artifact.target
     return {
         "target": None if target is None else {"cpu": target[0], "features": target[1], "vector_bytes": target[2]},
         "metadata": dict(artifact.metadata),
         "section_bytes": sizes,
+        "content_bytes": contents,
         "steps": len(artifact.program.steps),
         "kernels": sorted({variant.kernel for variant in artifact.program.variants()}),
     }
@@ -128,6 +175,11 @@ def _artifact_facts(artifact: Artifact) -> dict[str, Any]:
 def _show_artifact(facts: dict[str, Any]) -> None:
     target = facts["target"]
     say("target: " + ("any CPU" if target is None else f"{target['cpu']} {target['features']}".rstrip()))
-    say("sections: " + ", ".join(f"{kind} {byte_count(size)}" for kind, size in facts["section_bytes"].items()))
+    say("sections: " + ", ".join(_section_text(facts, kind) for kind in facts["section_bytes"]))
     say(f"program: {facts['steps']} steps; kernels {', '.join(facts['kernels'])}")
     say("metadata: " + ", ".join(f"{key} {value}" for key, value in facts["metadata"].items()))
+
+
+def _section_text(facts: dict[str, Any], kind: str) -> str:
+    stored, content = facts["section_bytes"][kind], facts["content_bytes"][kind]
+    return f"{kind} {byte_count(stored)}" + (f" ({byte_count(content)} with zeros)" if content != stored else "")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnc.ir import Array, Node
+from cnnc.ir import Array, Node, Value
 
 DENSE, CHANNEL, BLOCK4, UNSTRUCTURED = "dense", "channel", "block4", "unstructured"
 """Patterns beside N:M, which is named by its numbers: 2:4."""
@@ -122,10 +122,28 @@ def _most_of(kept: Mask, run: int) -> int:
     return first if first == run else int(runs.sum(axis=3, dtype=np.uint8).max())
 
 
-def layer_density(node: Node) -> WeightDensity | None:
-    """The zeros of the constant weight of a convolution or a matrix product; None of other nodes and weights.
+@dataclass(frozen=True, slots=True)
+class LayerWeight:
+    """The constant weight of a layer.
 
-    A weight that is dequantized behind its storage counts as it is stored.
+    Attributes:
+        value: the constant as it is stored.
+        by_outputs: its elements [OC, IC / groups, ...].
+        groups: of channels.
+        zero: the stored element that stands for zero, or [OC] such elements.
+    """
+
+    value: Value
+    by_outputs: Array
+    groups: int
+    zero: Array | int
+
+
+def layer_weight(node: Node) -> LayerWeight | None:
+    """The constant weight of a convolution or a matrix product, as it is stored where it is dequantized behind that.
+
+    Returns:
+        None for other nodes, weights that are not constant, and stacks of matrices.
     """
     place = _PLACES.get(node.op)
     if place is None:
@@ -142,7 +160,13 @@ def layer_density(node: Node) -> WeightDensity | None:
     attrs: Any = node.attrs
     groups = getattr(attrs, "group", 1)
     weights = _by_outputs(node, value.array, groups)
-    return None if weights is None else weight_density(weights, groups, zero_point)
+    return None if weights is None else LayerWeight(value, weights, groups, zero_point)
+
+
+def layer_density(node: Node) -> WeightDensity | None:
+    """The zeros of what ``layer_weight`` finds."""
+    weight = layer_weight(node)
+    return None if weight is None else weight_density(weight.by_outputs, weight.groups, weight.zero)
 
 
 _PLACES = {
