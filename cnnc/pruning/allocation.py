@@ -11,14 +11,11 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cnnc.errors import OptionError
-from cnnc.pruning.patterns import Blocks, Bools, NofM, Worth
+from cnnc.pruning.patterns import Blocks, Bools, Counts, NofM, Worth
 from cnnc.pruning.settings import Settings
 from cnnc.pruning.weights import Weight
-
-Counts = NDArray[np.int64]
 
 
 def allocate(
@@ -60,12 +57,12 @@ def _of_all(
         return {}
     assert settings.sparsity is not None
     sizes = {weight: _sizes(pattern, array, channels[weight]) for weight, array in scores.items()}
-    weights = sum(int(size.sum()) for size in sizes.values())
+    weights = sum(int(size.sum(dtype=np.int64)) for size in sizes.values())
     wanted = _count(settings.sparsity, weights)
     limited = [_limited(array, settings.max_layer_sparsity) for array in scores.values()]
     pool = np.concatenate([array.reshape(-1) for array in limited])
     all_sizes = np.concatenate([size.reshape(-1) for size in sizes.values()])
-    can_go = int(all_sizes[np.isfinite(pool)].sum())
+    can_go = int(all_sizes[np.isfinite(pool)].sum(dtype=np.int64))
     if can_go < wanted:
         what = f"a sparsity of {settings.sparsity:g} removes {wanted} of {weights} weights; {can_go} may go"
         hint = "raise max_layer_sparsity, or lower the sparsity"
@@ -100,7 +97,7 @@ def _least(scores: Worth, sizes: Counts, weights: int) -> Bools:
         return _lowest(scores, math.ceil(weights / first - 0.5))
     order = np.argsort(scores, axis=None, kind="stable")
     order = order[: np.count_nonzero(np.isfinite(scores))]
-    removed = np.concatenate([[0], np.cumsum(sizes.reshape(-1)[order])])
+    removed = np.concatenate([[0], np.cumsum(sizes.reshape(-1)[order], dtype=np.int64)])
     chosen: Bools = np.zeros(scores.size, bool)
     chosen[order[: int(np.argmin(np.abs(removed - weights)))]] = True
     return chosen.reshape(scores.shape)

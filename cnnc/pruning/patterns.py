@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from cnnc.errors import OptionError
 
 Bools = NDArray[np.bool_]
+Counts = NDArray[np.uint16]
+"""Weights of blocks: small numbers, of which there may be as many as a model has weights."""
 Worth = NDArray[np.floating[Any]]
 
 _HINT = "use unstructured, block4, or N:M such as 2:4"
@@ -54,10 +56,10 @@ class Blocks:
         scores: Worth = (peak * np.power(means, 1 / p)).astype(worth.dtype)
         return scores
 
-    def sizes(self, channels: int) -> NDArray[np.int64]:
+    def sizes(self, channels: int) -> Counts:
         """Weights of each block of a group of so many output channels, [ceil(O / size)]."""
         starts = np.arange(0, channels, self.size)
-        return np.minimum(self.size, channels - starts)
+        return np.minimum(self.size, channels - starts).astype(np.uint16)
 
     def mask(self, kept: Bools, channels: int) -> Bools:
         """Which weights [G, O, I, T] are in blocks [G, B, I, T] that are kept."""
