@@ -32,7 +32,7 @@ def _operands(node: Node, builder: ProgramBuilder) -> SparseOperands:
     )
 
 
-_BYTES = SparseProducts("gemm.u8", byte_refusal, _words, byte_rows, _operands)
-_RULES = (_BYTES.lists(), _BYTES.masks())
+BYTES = SparseProducts("gemm.u8", byte_refusal, _words, byte_rows, _operands)
+_RULES = (BYTES.lists(), BYTES.masks())
 
 RULES = {"q_linear_gemm": _RULES, "q_linear_matmul": _RULES}

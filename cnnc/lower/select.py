@@ -35,6 +35,7 @@ from cnnc.lower import (
     reduction,
     resize,
     sparse_matrix,
+    sparse_rows,
     views,
 )
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
@@ -79,6 +80,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = _joined(
     quantized_plain_input.RULES,
     quantized_matrix.RULES,
     quantized_sparse_matrix.RULES,
+    sparse_rows.RULES,
     quantized_pool.RULES,
     normalization.RULES,
     resize.RULES,

@@ -81,7 +81,7 @@ class SparseProducts:
         return TiledRule(
             f"{self.dense}.sparse_lists",
             ListsTiling,
-            self._refusal,
+            self.sparse_refusal,
             lambda node, builder, count: self._ranked(node, builder, count, lists_tilings),
             self._emit_lists,
             reads_weights=True,
@@ -98,7 +98,8 @@ class SparseProducts:
             reads_weights=True,
         )
 
-    def _refusal(self, node: Node, builder: ProgramBuilder) -> str | None:
+    def sparse_refusal(self, node: Node, builder: ProgramBuilder) -> str | None:
+        """Why no sparse kernel is worth it or can compute the product."""
         reason = self.refusal(node, builder)
         if reason is not None:
             return reason
@@ -112,7 +113,7 @@ class SparseProducts:
     def _masks_refusal(self, node: Node, builder: ProgramBuilder) -> str | None:
         if builder.target.lanes != MASK_LANES:
             return "the CPU has no instruction that spreads weights over the lanes of a mask (AVX-512)"
-        reason = self._refusal(node, builder)
+        reason = self.sparse_refusal(node, builder)
         if reason is None and self.words(node).shape[0] > MOST_POSITIONS:
             return f"its inner size is beyond {MOST_POSITIONS} words, which 16 bits count"
         return reason
@@ -142,7 +143,7 @@ class SparseProducts:
         arrays: dict[str, Array] = {"starts": packed.starts, "counts": packed.counts}
         arrays |= {"positions": packed.positions, "words": packed.words}
         sizes: dict[str, Dim] = {"entries": packed.positions.size, "panel": panel, "n_tiles": tiling.n_tiles}
-        self._emit(node, builder, f"{self.dense}.sparse_lists", arrays, sizes, {"group": tiling.group})
+        self.emit_call(node, builder, f"{self.dense}.sparse_lists", arrays, sizes, {"group": tiling.group})
 
     def _emit_masks(self, node: Node, builder: ProgramBuilder, tiling: MasksTiling) -> None:
         packed = pack_masks(self.words(node), builder.target.lanes, tiling.blocks)
@@ -151,9 +152,9 @@ class SparseProducts:
         sizes: dict[str, Dim] = {"steps": packed.positions.size, "entries": packed.words.size}
         sizes |= {"m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
         params = {"rows": tiling.rows, "blocks": tiling.blocks}
-        self._emit(node, builder, f"{self.dense}.sparse_masks", arrays, sizes, params)
+        self.emit_call(node, builder, f"{self.dense}.sparse_masks", arrays, sizes, params)
 
-    def _emit(
+    def emit_call(
         self,
         node: Node,
         builder: ProgramBuilder,
@@ -162,6 +163,7 @@ class SparseProducts:
         sizes: Mapping[str, Dim],
         params: Mapping[str, Any],
     ) -> None:
+        """The step of ``kernel``; ``arrays``, ``sizes`` and ``params`` are what the packed weights give."""
         operands = self.operands(node, builder)
         depth, columns = self.words(node).shape
         buffers = dict(operands.buffers)
@@ -198,7 +200,7 @@ def _operands(node: Node, builder: ProgramBuilder) -> SparseOperands:
     )
 
 
-_FLOATS = SparseProducts("gemm.f32", _refusal, _words, rows_of, _operands)
-_RULES = (_FLOATS.lists(), _FLOATS.masks())
+FLOATS = SparseProducts("gemm.f32", _refusal, _words, rows_of, _operands)
+_RULES = (FLOATS.lists(), FLOATS.masks())
 
 RULES = {"gemm": _RULES, "matmul": _RULES}

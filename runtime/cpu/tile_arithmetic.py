@@ -127,7 +127,7 @@ class ByteArithmetic:
 
     def word(self, b: VectorBuilder, address: ir.Value, offset: int) -> ir.Value:
         word = b.load_word(address, offset)
-        return b.ir.xor(word, ir.Constant(word.type, _SIGN_BITS)) if self.signed else word
+        return b.ir.xor(word, ir.Constant(word.type, SIGN_BITS)) if self.signed else word
 
     def broadcast(self, b: VectorBuilder, word: ir.Value) -> Factor:
         return input_quads(b, b.splat(word))
@@ -156,7 +156,7 @@ class Int16Arithmetic:
         return add_int16_products(b, weights, inputs, total)
 
 
-_SIGN_BITS = -0x7F7F7F80  # 0x80808080 as int32: turning it over adds 128 to each int8
+SIGN_BITS = -0x7F7F7F80  # 0x80808080 as int32: turning it over adds 128 to each int8
 
 
 def arithmetic(element: str, wide: bool, products: str) -> Arithmetic:

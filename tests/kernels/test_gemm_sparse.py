@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnnc.runtime.cpu.gemm_sparse_packing import LIST_SUMS, byte_words, choose_panel, pack_lists, pack_masks
+from cnnc.runtime.cpu.sparse_packing import pack_sparse
 from cnnc.runtime.cpu.tile_table import CHAIN
 from cnnc.runtime.host.quantized import q_linear_gemm
 from cnnc.runtime.jit.target import host_target, x86_target
@@ -41,6 +42,19 @@ def masks_call(words: np.ndarray, rows: int, blocks: int, target: Target) -> tup
     buffers = {"starts": packed.starts, "positions": packed.positions, "masks": packed.masks, "words": packed.words}
     sizes = {"steps": packed.positions.size, "entries": packed.words.size, "m_tiles": 2, "n_tiles": 1}
     return buffers, sizes, {"rows": rows, "blocks": blocks}
+
+
+def rows_call(
+    words: np.ndarray, rows: int, share: int, target: Target, part_groups: int = 2
+) -> tuple[dict, dict, dict]:
+    lanes, (k, n) = target.lanes, words.shape
+    padded = np.zeros((n, -(-k // lanes) * lanes), words.dtype)
+    padded[:, :k] = words.T
+    row_bytes = -(-rows // lanes) * lanes * 4
+    packed = pack_sparse(padded.reshape(n, -1, 1, lanes), lanes, -(-n // lanes), row_bytes, share, part_groups)
+    buffers = {"entries": packed.entries, "index": packed.index, "groups": packed.groups}
+    sizes = {"group_count": len(packed.groups), "parts": packed.parts, "entry_words": packed.entries.size}
+    return buffers, sizes | {"oc_blocks": 2}, {"rows": rows, "share": share}
 
 
 def run_floats(kernel: str, a: np.ndarray, b: np.ndarray, call: tuple[dict, dict, dict], target: Target) -> np.ndarray:
@@ -81,6 +95,18 @@ def test_masks(shape: tuple[int, int, int], rows: int, blocks: int) -> None:
         check_floats(got, a, b)
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
+@pytest.mark.parametrize("shape", [*SHAPES, (9, 70, 300), (35, 20, 40)])
+@pytest.mark.parametrize("share", [1, 4])
+def test_rows(target: Target, shape: tuple[int, int, int], share: int) -> None:
+    (m, n, k), rng = shape, np.random.default_rng(6)
+    for rows in (4, target.lanes, 2 * target.lanes + 4):
+        for density in DENSITIES:
+            a, b = rng.standard_normal((m, k), np.float32), sparse(rng, k, n, density, share)
+            got = run_floats("gemm.f32.sparse_rows", a, b, rows_call(b, rows, share, target), target)
+            check_floats(got, a, b)
+
+
 @pytest.mark.parametrize("kernel", ["lists", pytest.param("masks", marks=MASKS_NEED)])
 def test_one_weight(kernel: str) -> None:
     target, a = host_target(), np.arange(1, 71, dtype=np.float32)[None]
@@ -91,15 +117,18 @@ def test_one_weight(kernel: str) -> None:
         check_floats(run_floats(f"gemm.f32.sparse_{kernel}", a, b, call, target), a, b)
 
 
-@pytest.mark.parametrize("kernel", ["lists", "quartets", pytest.param("masks", marks=MASKS_NEED)])
+@pytest.mark.parametrize("kernel", ["lists", "quartets", "rows", pytest.param("masks", marks=MASKS_NEED)])
 def test_infinities_count_where_there_is_a_weight(kernel: str) -> None:
     """As in a sum over the weights that are not zero: no product of zero and infinity is made."""
     rng, target = np.random.default_rng(5), host_target()
     group = 4 if kernel == "quartets" else 1
     a, b = rng.standard_normal((2, 90), np.float32), sparse(rng, 90, 40, 0.2, group)
     a[0, 5], a[1, 77] = np.inf, np.nan
-    call = masks_call(b, 2, 2, target) if kernel == "masks" else lists_call(b, group, target)
-    got = run_floats("gemm.f32.sparse_masks" if kernel == "masks" else "gemm.f32.sparse_lists", a, b, call, target)
+    call = lists_call(b, group, target)
+    if kernel in ("masks", "rows"):
+        call = masks_call(b, 2, 2, target) if kernel == "masks" else rows_call(b, 4, 1, target)
+    name = "lists" if kernel == "quartets" else kernel
+    got = run_floats(f"gemm.f32.sparse_{name}", a, b, call, target)
     for row, position in ((0, 5), (1, 77)):
         reached = b[position] != 0
         others = np.where(np.arange(90) == position, 0, a[row]).astype(np.float64) @ b + np.arange(1, 41)
@@ -111,7 +140,7 @@ def test_infinities_count_where_there_is_a_weight(kernel: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
-@pytest.mark.parametrize("kernel", ["lists", "quartets", "masks"])
+@pytest.mark.parametrize("kernel", ["lists", "quartets", "masks", "rows"])
 @pytest.mark.parametrize("signed", [False, True])
 def test_bytes_equal_the_reference(target: Target, kernel: str, signed: bool) -> None:
     if kernel == "masks" and target.lanes != 16:
@@ -133,13 +162,15 @@ def test_bytes_equal_the_reference(target: Target, kernel: str, signed: bool) ->
         words = byte_words(b)
         if kernel == "masks":
             buffers, sizes, params = masks_call(words, 2, 2, target)
+        elif kernel == "rows":
+            buffers, sizes, params = rows_call(words, target.lanes, 2, target)
         else:
             buffers, sizes, params = lists_call(words, 4 if kernel == "quartets" else 1, target)
         buffers |= {"a": a, "bias": (bias - correction).astype(np.int32), "slopes": a_scale * b_scale / y_scale}
         sizes |= {"M": m, "N": n, "K": k // 4, "a_row": k // 4, "y_row": n}
         sizes |= {"alpha": int(y_zero), "beta": int(np.iinfo(dtype).min)}
         element = "i8" if signed else "u8"
-        name = f"gemm.u8.sparse_{'masks' if kernel == 'masks' else 'lists'}"
+        name = f"gemm.u8.sparse_{'lists' if kernel == 'quartets' else kernel}"
         variant = Variant.of(name, activation="requantize", lanes=target.lanes, element=element, **params)
         got = run(variant, {**buffers, "y": poison((m, n), dtype)}, sizes, target)["y"]
         np.testing.assert_array_equal(got, expected)

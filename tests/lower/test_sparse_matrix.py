@@ -27,7 +27,8 @@ from cnnc.types import DType, TensorType
 from tests.numeric.tolerance import additions, assert_close
 
 LISTS, MASKS = "gemm.f32.sparse_lists", "gemm.f32.sparse_masks"
-BYTE_LISTS, BYTE_MASKS = "gemm.u8.sparse_lists", "gemm.u8.sparse_masks"
+ROWS = "gemm.f32.sparse_rows"
+BYTE_LISTS, BYTE_MASKS, BYTE_ROWS = "gemm.u8.sparse_lists", "gemm.u8.sparse_masks", "gemm.u8.sparse_rows"
 AVX512, AVX2 = x86_target("avx512", frozenset({"avx512_vnni"})), x86_target("avx2")
 
 
@@ -98,6 +99,12 @@ def test_weights_decide(columns: int, density: float, group: int, chosen: str) -
         assert found.candidates[0].tiling.group == group
 
 
+def test_several_rows_are_vectors() -> None:
+    assert decided(product(pruned(4096, 1000, 0.1), rows=16)).chosen == ROWS
+    assert decided(byte_product(np.sign(pruned(4096, 1000, 0.02)).astype(np.int8), rows=16)).chosen == BYTE_ROWS
+    assert "is estimated to take" in reason(decided(product(pruned(4096, 1000, 0.1))), ROWS)
+
+
 def test_sparse_products_must_be_worth_it() -> None:
     assert "95% of its weights are not zero" in reason(decided(product(pruned(512, 1000, 0.95))), LISTS)
     assert "is estimated to take" in reason(decided(product(pruned(512, 1000, 0.6))), LISTS)
@@ -151,17 +158,19 @@ def forced(graph: Graph, name: str, **changes: int) -> InferenceSession:
 def tilings(name: str) -> Sequence[dict[str, int]]:
     if name in (LISTS, BYTE_LISTS):
         return [{"group": 1}, {"group": 4}]
+    if name in (ROWS, BYTE_ROWS):
+        return [{"vectors": 1, "share": 1, "oc_blocks": 3}, {"vectors": 2, "share": 2, "part_groups": 1}]
     return [{"rows": 1, "blocks": 1, "m_tiles": 9}, {"rows": 3, "blocks": 2, "m_tiles": 1}]
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("name", [LISTS, MASKS])
+@pytest.mark.parametrize("name", [LISTS, MASKS, ROWS])
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.2, 0.5])
 @pytest.mark.parametrize("group", [1, 4])
 def test_results_are_those_of_the_reference(name: str, density: float, group: int) -> None:
     if name == MASKS and host_target().lanes != 16:
         pytest.skip("masks are of 16 lanes")
-    for rows, inner, columns in ((1, 700, 131), (5, 65, 18), (1, 3, 1)):
+    for rows, inner, columns in ((1, 700, 131), (5, 65, 18), (37, 30, 9), (1, 3, 1)):
         weights = pruned(inner, columns, density, group)
         weights[:, columns // 2] = 0
         x = np.random.default_rng(1).standard_normal((rows, inner)).astype(np.float32)
@@ -173,12 +182,12 @@ def test_results_are_those_of_the_reference(name: str, density: float, group: in
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("name", [BYTE_LISTS, BYTE_MASKS])
+@pytest.mark.parametrize("name", [BYTE_LISTS, BYTE_MASKS, BYTE_ROWS])
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.2])
 def test_bytes_are_those_of_the_reference(name: str, density: float) -> None:
     if name == BYTE_MASKS and host_target().lanes != 16:
         pytest.skip("masks are of 16 lanes")
-    for rows, inner, columns in ((1, 601, 131), (5, 64, 18), (1, 19, 5)):
+    for rows, inner, columns in ((1, 601, 131), (5, 64, 18), (37, 30, 9), (1, 19, 5)):
         weights = (100 * pruned(inner, columns, density).clip(-1, 1)).astype(np.int8)
         x = np.random.default_rng(2).integers(0, 256, (rows, inner)).astype(np.uint8)
         for changes in tilings(name):
