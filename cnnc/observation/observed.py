@@ -38,6 +38,24 @@ def kept(samples: Iterable[Mapping[str, Array]]) -> Samples:
     return lambda: batches
 
 
+def checked(samples: Samples) -> Iterator[Mapping[str, Array]]:
+    """The batches.
+
+    Raises:
+        InputError: there are none, or what there is is none.
+    """
+    seen = False
+    for batch in samples():
+        if not isinstance(batch, Mapping):
+            what = f"a batch is {type(batch).__name__}, not a mapping from names of inputs to arrays"
+            raise InputError(what, where="samples", hint='give batches such as {"input": array}')
+        seen = seen or all(np.size(array) for array in batch.values())
+        yield batch
+    if not seen:
+        hint = "give at least one; a function must give them anew each time that it is called"
+        raise InputError("there are no samples to calibrate on", where="samples", hint=hint)
+
+
 class Observed:
     """A float model whose inner values can be looked at."""
 
@@ -53,14 +71,6 @@ class Observed:
         Raises:
             InputError: there are no samples, or they do not fit the model's inputs.
         """
-        seen = False
-        for batch in samples():
-            if not isinstance(batch, Mapping):
-                what = f"a batch is {type(batch).__name__}, not a mapping from names of inputs to arrays"
-                raise InputError(what, where="samples", hint='give batches such as {"input": array}')
-            seen = seen or all(np.size(array) for array in batch.values())
+        for batch in checked(samples):
             fed = {name: array for name, array in batch.items() if name in self.names}
             yield {**fed, **self.model.run(dict(batch))}
-        if not seen:
-            hint = "give at least one; a function must give them anew each time that it is called"
-            raise InputError("there are no samples to calibrate on", where="samples", hint=hint)

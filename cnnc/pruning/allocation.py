@@ -2,7 +2,8 @@
 
 Counts are exact. With single weights round(ratio * weights) of them go, halves up; blocks go as long as that comes
 closer to this number. ``layer`` compares the weights of a layer; ``global`` those of all layers that have no ratio of
-their own. Zeros are worth nothing, so pruning what is pruned changes nothing.
+their own; ``lamp`` compares these, too, by scores of its own. Zeros are worth nothing, so pruning what is pruned
+changes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnnc.errors import OptionError
+from cnnc.pruning.lamp import lamp
 from cnnc.pruning.patterns import Blocks, Bools, Counts, NofM, Worth
 from cnnc.pruning.settings import Settings
 from cnnc.pruning.weights import Weight
@@ -38,8 +40,8 @@ def allocate(
     together: dict[Weight, Worth] = {}
     for weight, array in worth.items():
         scores, ratio = pattern.scores(array, p), ratios[weight]
-        if ratio is None and settings.scope == "global":
-            together[weight] = scores
+        if ratio is None and settings.scope != "layer":
+            together[weight] = lamp(scores) if settings.scope == "lamp" else scores
             continue
         ratio = settings.sparsity if ratio is None else ratio
         assert ratio is not None  # ``select`` leaves layers without a ratio dense

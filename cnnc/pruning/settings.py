@@ -11,8 +11,8 @@ from cnnc.pruning.patterns import NofM, Pattern, parse_pattern
 CRITERIA = ("magnitude", "lp", "gradient", "taylor", "bn-scale")
 """What a weight is worth, see ``criteria``."""
 
-SCOPES = ("layer", "global")
-"""Whether every layer has the ratio, or all layers together."""
+SCOPES = ("layer", "global", "lamp")
+"""Whether every layer has the ratio, or all layers together; of ``lamp`` see there."""
 
 NEEDS_GRADIENTS = ("gradient", "taylor")
 
@@ -29,8 +29,8 @@ class Settings:
         criterion: of ``CRITERIA``.
         p: for ``lp``, the exponent of the norm of a block: 1, 2, any other above 0, or infinity.
         scope: of ``SCOPES``. ``global`` removes the weights of least worth wherever they are, so that layers have
-            ratios of their own.
-        max_layer_sparsity: with ``global``, no layer loses more than this share.
+            ratios of their own; so does ``lamp``, by their share of what their layer has left.
+        max_layer_sparsity: with ``global`` and ``lamp``, no layer loses more than this share.
         ratios: names of layers or of their weights, and their own ratio; the last one that fits counts. Their layers
             do not take part in the global comparison, and are pruned even where they would stay dense.
         exclude: names of layers or of their weights that stay dense.
