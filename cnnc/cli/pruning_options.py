@@ -11,7 +11,7 @@ import click
 from cnnc.errors import OptionError
 
 _CRITERIA = ("magnitude", "lp", "gradient", "taylor", "bn-scale")
-_SCOPES = ("global", "layer")
+_SCOPES = ("global", "layer", "lamp")
 
 
 def amount_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +64,8 @@ _AMOUNT = (
         type=click.Choice(_SCOPES),
         default="global",
         show_default=True,
-        help="All layers are compared together, or each layer has the ratio.",
+        help="All layers are compared together; each layer has the ratio; or weights are compared by their share of "
+        "what their layer has left (LAMP).",
     ),
     click.option(
         "--max-layer-sparsity",
@@ -72,7 +73,7 @@ _AMOUNT = (
         default=1.0,
         show_default=True,
         metavar="RATIO",
-        help="For global: no layer loses more.",
+        help="For global and lamp: no layer loses more.",
     ),
     click.option(
         "--ratio", multiple=True, metavar="NAME=RATIO", help="The ratio of a layer; * in its name is any text."
