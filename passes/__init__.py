@@ -76,6 +76,11 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "fold-batch-norm", "before scales: a normalization that folds leaves nothing to merge"),
     (1, "lower-batch-norm", "after folding: only what no layer took becomes a scale_shift"),
     (1, "fold-scale-into-conv", "after lowering, whose scale_shift may still fold into a neighbour through a chain"),
+    (
+        1,
+        "remove-dead-channels",
+        "after the folds, which make zeros of scales; before fusions, which it does not follow",
+    ),
     (1, "move-pointwise-conv", "after the folds, so that the pool stands right behind; before fusions take it apart"),
     (
         1,

@@ -58,6 +58,7 @@ _NAMES = (
     "recognize-mish",
     "recognize-silu",
     "recognize-softplus",
+    "remove-dead-channels",
     "resolve-auto-pad",
     "simplify-division",
     "simplify-power",

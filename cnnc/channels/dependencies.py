@@ -134,6 +134,20 @@ class Dependencies:
         everything = np.arange(self.couplings.count)
         return np.isin(self.couplings.roots(everything), classes)
 
+    def sparing(self, classes: NDArray[np.int64], worth: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The classes without some of the highest worth, so that no tensor loses all of its channels.
+
+        Args:
+            worth: by channel number, of each class's root.
+        """
+        gone = np.zeros(self.couplings.count, bool)
+        gone[classes] = True
+        for axes in self.labels.values():
+            for labels in axes:
+                if labels is not None and gone[roots := self.couplings.roots(labels)].all():
+                    gone[roots[np.argmax(worth[roots])]] = False
+        return np.flatnonzero(gone)
+
 
 def dependencies(graph: Graph) -> Dependencies:
     """Follow the channels through a graph of the stage ``imported`` or ``normalised``."""
