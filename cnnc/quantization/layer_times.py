@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from cnnc.compiler import CompiledModel
 from cnnc.dims import evaluate, symbols
 from cnnc.ir import Graph, Node
 from cnnc.ir.clone import clone_graph
@@ -15,16 +13,13 @@ from cnnc.observation.observed import compiled
 from cnnc.quantization.neighbours import FLOAT, Link, owners
 from cnnc.quantization.placement import INTEGER_OPS, place
 from cnnc.quantization.quantizer import Calibrated
-from cnnc.runtime.call import RunSettings, StepTiming
+from cnnc.runtime.call import StepTiming
 from cnnc.runtime.cpu.machine import CALL_SECONDS, Machine
-from cnnc.runtime.executor import Array, Executor
 from cnnc.runtime.input_check import bind_shapes
 from cnnc.sample_inputs import sample_arrays
 from cnnc.tuning import known_machine
+from cnnc.tuning.step_times import step_times
 from cnnc.types import DType
-
-ROUNDS = 15
-"""Profiled runs of each program, in turns; a step's time is the median over them."""
 
 _CONVERSIONS = ("quantize_linear", "dequantize_linear")
 _CONVERTED_BYTES = DType.F32.size + DType.U8.size
@@ -61,7 +56,7 @@ def layer_times(calibrated: Calibrated, links: tuple[Link, ...], *, threads: int
     types = {value.name: value.type for value in calibrated.source.inputs}
     inputs = list(sample_arrays(types, batch=1).values())
     sizes = bind_shapes(models[0].lowered.program.inputs, inputs)
-    floats, integers = _profiles(models, inputs, sizes, threads)
+    floats, integers = step_times([model.executable for model in models], inputs, sizes, threads=threads)
     # A step that is run by itself takes so long at least.
     alone = min(seconds for _, seconds in (*floats, *integers))
     unfused = {label for node in models[1].graph.nodes if _is_float_layer(node) for label in node.loc}
@@ -93,25 +88,6 @@ def _is_float_layer(node: Node) -> bool:
 
 def _label(number: int) -> str:
     return f"layer {number}"
-
-
-def _profiles(
-    models: list[CompiledModel], inputs: list[Array], sizes: Mapping[str, int], threads: int | None
-) -> list[list[tuple[StepTiming, float]]]:
-    """Each program's steps with the median of their seconds."""
-    executors = [Executor(model.executable) for model in models]
-    runs: list[list[list[StepTiming]]] = [[] for _ in executors]
-    for executor in executors:
-        executor.load_kernels()
-        executor.run(inputs, sizes, RunSettings(threads))
-    for _ in range(ROUNDS):
-        for executor, timings in zip(executors, runs, strict=True):
-            timings.append([])
-            executor.run(inputs, sizes, RunSettings(threads), timings[-1])
-    return [
-        [(steps[0], statistics.median(step.seconds for step in steps)) for steps in zip(*timings, strict=True)]
-        for timings in runs
-    ]
 
 
 def _by_layer(profile: list[tuple[StepTiming, float]], passes: Mapping[str, float], alone: float) -> dict[str, float]:
