@@ -3,9 +3,16 @@
 ``weights`` says which constants are pruned, ``criteria`` what their elements are worth, ``patterns`` which of them go
 together, and ``allocation`` how many; ``masks`` sets them to 0. ``api`` joins them, ``report`` tells what became of a
 model. ``sensitivity`` scores models with one layer pruned. ``gradients`` reads files of them.
+
+Whole channels go in files of their own: ``channel_groups`` says which are compared with each other, ``channel_scores``
+what they are worth, ``channel_allocation`` how many of each group go, and ``channel_api`` joins these; which channels
+can only go together, and the smaller graph, come from ``cnnc.channels``.
 """
 
 from cnnc.pruning.api import Pruned, prune, prune_graph
+from cnnc.pruning.channel_api import PrunedChannels, prune_channels
+from cnnc.pruning.channel_report import GroupReport, ModelCost
+from cnnc.pruning.channel_settings import ChannelSettings
 from cnnc.pruning.masks import Masks, apply_masks
 from cnnc.pruning.report import Totals, WeightReport
 from cnnc.pruning.sensitivity import Sensitivity, scan_sensitivity
@@ -15,8 +22,12 @@ from cnnc.pruning.settings import CRITERIA, SCOPES, Settings
 __all__ = [
     "CRITERIA",
     "SCOPES",
+    "ChannelSettings",
+    "GroupReport",
     "Masks",
+    "ModelCost",
     "Pruned",
+    "PrunedChannels",
     "Sensitivity",
     "Settings",
     "Totals",
@@ -24,6 +35,7 @@ __all__ = [
     "apply_masks",
     "plot_sensitivity",
     "prune",
+    "prune_channels",
     "prune_graph",
     "scan_sensitivity",
 ]

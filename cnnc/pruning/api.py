@@ -131,7 +131,7 @@ def choose_masks(
     graph: Graph, selected: Selected, settings: Settings, gradients: Mapping[str, Array] | None = None
 ) -> dict[str, Bools]:
     """Which elements of the selected weights are kept, by name. Errors are those of ``prune``."""
-    worth = worth_of(graph, list(selected.ratios), settings, gradients)
+    worth = worth_of(graph, list(selected.ratios), settings.criterion, gradients)
     kept = allocate(worth, selected.ratios, settings)
     return {
         weight.name: from_rows(weight.layers[0], rows, weight.array.shape).astype(bool, copy=False)

@@ -25,16 +25,17 @@ from cnnc.errors import InputError, ModelError, OptionError
 from cnnc.ir import Array, Graph, Node
 from cnnc.passes.channel_affine import Float64, read_affine
 from cnnc.pruning.patterns import Worth
-from cnnc.pruning.settings import NEEDS_GRADIENTS, Settings
+from cnnc.pruning.settings import NEEDS_GRADIENTS
 from cnnc.pruning.weights import Weight, rows_of
 
 
 def worth_of(
-    graph: Graph, weights: Sequence[Weight], settings: Settings, gradients: Mapping[str, Array] | None = None
+    graph: Graph, weights: Sequence[Weight], criterion: str, gradients: Mapping[str, Array] | None = None
 ) -> dict[Weight, Worth]:
     """Worth of the elements of each weight, [G, O, I, T] in float32 or float64.
 
     Args:
+        criterion: of ``settings.CRITERIA``.
         gradients: for criteria that need them, an array by name of each weight, of its shape.
 
     Raises:
@@ -42,19 +43,28 @@ def worth_of(
         InputError: a gradient is missing, of another shape, or not finite.
         ModelError: bn-scale, and no batch normalization follows any of the layers.
     """
-    needed = settings.criterion in NEEDS_GRADIENTS
-    if needed and gradients is None:
-        hint = "give an array for each weight, named as the initializer"
-        raise OptionError(f"criterion {settings.criterion} needs gradients", where="gradients", hint=hint)
-    if not needed and gradients is not None:
-        hint = f"choose one of {', '.join(NEEDS_GRADIENTS)}, or leave them out"
-        raise OptionError(f"criterion {settings.criterion} uses no gradients", where="gradients", hint=hint)
+    check_gradients(criterion, gradients)
     if gradients is not None:
-        by_product = settings.criterion == "taylor"
+        by_product = criterion == "taylor"
         return {weight: _change_of_loss(weight, gradients, by_product=by_product) for weight in weights}
-    if settings.criterion == "bn-scale":
+    if criterion == "bn-scale":
         return _folded_magnitudes(graph, weights)
     return {weight: _magnitude(weight) for weight in weights}
+
+
+def check_gradients(criterion: str, gradients: Mapping[str, Array] | None) -> None:
+    """Check that gradients are given if and only if the criterion needs them.
+
+    Raises:
+        OptionError: they are missing, or the criterion has no use for them.
+    """
+    needed = criterion in NEEDS_GRADIENTS
+    if needed and gradients is None:
+        hint = "give an array for each weight, named as the initializer"
+        raise OptionError(f"criterion {criterion} needs gradients", where="gradients", hint=hint)
+    if not needed and gradients is not None:
+        hint = f"choose one of {', '.join(NEEDS_GRADIENTS)}, or leave them out"
+        raise OptionError(f"criterion {criterion} uses no gradients", where="gradients", hint=hint)
 
 
 def _magnitude(weight: Weight) -> Worth:

@@ -92,7 +92,7 @@ def scan_sensitivity(
     settings = replace(settings, sparsity=asked[-1], ratios=())
     graph = own_graph(model, shapes)
     weights = list(select(graph, settings).ratios)
-    worth = worth_of(graph, weights, settings, gradients_of(graph, gradients))
+    worth = worth_of(graph, weights, settings.criterion, gradients_of(graph, gradients))
     again = samples if samples is None or callable(samples) else kept(samples)
     judge = _judge(graph, evaluation, again)
     scores: dict[str, tuple[float, ...]] = {}

@@ -1,0 +1,89 @@
+"""``prune_channels``: a graph loses whole channels and becomes smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnc.channels import Dependencies, dependencies, shrink
+from cnnc.ir import Array, Graph
+from cnnc.pruning.channel_allocation import kept_counts, removed_classes
+from cnnc.pruning.channel_groups import SelectedGroups, channel_groups, select_groups
+from cnnc.pruning.channel_latency import Latency, Step, removed_for_latency
+from cnnc.pruning.channel_meter import Meter, ProgramMeter
+from cnnc.pruning.channel_report import GroupReport, ModelCost, cost_of, group_reports
+from cnnc.pruning.channel_scores import class_scores
+from cnnc.pruning.channel_settings import ChannelSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedChannels:
+    """A model with fewer channels, and how it was made.
+
+    Attributes:
+        graph: the smaller model, of the same names, inputs and outputs; ``cnnc.compile`` and ``cnnc.export_onnx`` take
+            it.
+        settings: how it was pruned.
+        groups: what became of every group of channels.
+        before, after: what the model costs.
+        latency: what it takes, where that was to be reached.
+    """
+
+    graph: Graph
+    settings: ChannelSettings
+    groups: tuple[GroupReport, ...]
+    before: ModelCost
+    after: ModelCost
+    latency: Latency | None = None
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the channels that went, of all groups that were pruned."""
+        chosen = [group for group in self.groups if not group.why]
+        return 1 - sum(group.kept for group in chosen) / sum(group.channels for group in chosen)
+
+
+def prune_channels(
+    graph: Graph,
+    settings: ChannelSettings,
+    gradients: Mapping[str, Array] | None = None,
+    *,
+    meter: Meter | None = None,
+    progress: Step = lambda what, done: None,
+) -> PrunedChannels:
+    """Prune channels of a graph, which stays as it is.
+
+    Args:
+        gradients: of the loss by each weight, by the name of its initializer and of its shape; for the criteria
+            gradient and taylor.
+        meter: times models for a latency to reach; None: as programs on this machine, on all threads.
+        progress: told of what is timed for it.
+
+    Raises:
+        ModelError: no channels can be removed, for the reasons that are given.
+        InputError: gradients are missing or do not fit.
+        OptionError: a name fits no layer, it is not said how many channels go, or the latency cannot be reached.
+    """
+    settings.check_amount()
+    found = dependencies(graph)
+    selected = select_groups(graph, channel_groups(found), settings)
+    scores = class_scores(found, list(selected.ratios), settings, gradients)
+    kept = kept_counts(selected, scores, settings)
+    if settings.target_latency is None:
+        return pruned(found, selected, removed_classes(found, kept, scores), settings)
+    fixed = {group: kept[group] for group, own in selected.ratios.items() if own is not None}
+    removed, latency = removed_for_latency(found, fixed, scores, settings, meter or ProgramMeter(), progress)
+    return replace(pruned(found, selected, removed, settings), latency=latency)
+
+
+def pruned(
+    found: Dependencies, selected: SelectedGroups, removed: NDArray[np.int64], settings: ChannelSettings
+) -> PrunedChannels:
+    """The graph without the classes ``removed``, and the report."""
+    small = shrink(found, removed)
+    reasons = {group: selected.whole.get(group, "") for group in selected.groups}
+    reports = group_reports(found, reasons, removed)
+    return PrunedChannels(small, settings, reports, cost_of(found.graph), cost_of(small))
