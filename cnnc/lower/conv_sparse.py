@@ -123,6 +123,14 @@ def sparse_operands(
     return buffers, sizes | {"entry_words": packed.entries.size, "oc_blocks": tiling.oc_blocks}
 
 
+def tile_params(shapes: ConvShapes, tiling: SparseTiling, narrows: bool) -> dict[str, int | str]:
+    """Variant parameters of the tile; ``narrows`` as ``last_pixels`` takes it."""
+    params: dict[str, int | str] = {"vectors": tiling.vectors, "share": tiling.share, "lanes": shapes.lanes}
+    pixels, whole = product(shapes.result), tiling.vectors * shapes.lanes
+    last = last_pixels(pixels, tiling.vectors, shapes.lanes, narrows) if isinstance(pixels, int) else whole
+    return params | ({"last": last} if last != whole else {})
+
+
 def _emit(node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
     shapes = conv_shapes(node)
     buffers, sizes = sparse_operands(node, builder, shapes, _rows(node), tiling)
@@ -130,14 +138,9 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes |= gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation) | prologue_sizes(node, builder)
     sizes |= {"fill": 0}
-    pixels, whole = product(shapes.result), tiling.vectors * shapes.lanes
-    last = last_pixels(pixels, tiling.vectors, shapes.lanes) if isinstance(pixels, int) else whole
     variant = Variant.of(
         NAME,
-        vectors=tiling.vectors,
-        share=tiling.share,
-        lanes=shapes.lanes,
-        **({"last": last} if last != whole else {}),
+        **tile_params(shapes, tiling, FLOAT_COSTS.narrows),
         **epilogue_params(node),
         **prologue_params(node),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnnc.ir import Array, Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.conv_sparse import density_refusal, sparse_layer, sparse_operands
+from cnnc.lower.conv_sparse import density_refusal, sparse_layer, sparse_operands, tile_params
 from cnnc.lower.quantized_conv import (
     blocked_refusal,
     element_params,
@@ -62,7 +62,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes |= epilogue_sizes(node, builder) | {"fill": padding_word(node)}
     sizes |= {"input_alpha": 0, "input_beta": 0, "input_image": 0}
-    variant = Variant.of(NAME, vectors=tiling.vectors, share=tiling.share, lanes=shapes.lanes, **element_params(node))
+    variant = Variant.of(NAME, **tile_params(shapes, tiling, BYTE_COSTS.narrows), **element_params(node))
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 

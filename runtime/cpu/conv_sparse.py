@@ -163,6 +163,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             image = tile // tiles
             first = (tile - image * tiles) * tile_pixels
             count = min(tile_pixels, pixels - first)
+            vectors_used = (count + LANES - 1) // LANES
             if tile != held:
                 held = tile
                 store_index(scratch, held + 1)
@@ -204,7 +205,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 for group in range(group_count):
                     block = load_index(groups + group * 16)
                     tap_offsets = offsets + load_index(groups + group * 16 + 8) * VECTORS * vector_offsets
-                    for vector in range(VECTORS):
+                    for vector in range(vectors_used):
                         copy_rows(
                             panel + group * group_bytes + vector * LANES_BYTES, row_bytes, image_x + block * x_block,
                             tap_offsets + vector * vector_offsets, padding, image_scale + block * LANES_BYTES,
@@ -225,7 +226,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                         entry += length * entry_bytes()
                     if part == parts - 1:
                         y_offset = ((image * YB + oc) * pixels + first) * BYTES
-                        for vector in range((count + LANES - 1) // LANES):
+                        for vector in range(vectors_used):
                             store(
                                 square, block_sums + vector * LANES_BYTES, row_bytes, bias + oc * LANES_BYTES,
                                 slopes + oc * LANES_BYTES,

@@ -33,6 +33,7 @@ class SparseCosts:
         added: a vector of sums that is added to that of the parts before.
         entry: an entry of a list.
         products: (share, each multiply-add of an entry that so many channels share).
+        narrows: as ``last_pixels`` takes it.
     """
 
     place: float
@@ -43,6 +44,7 @@ class SparseCosts:
     added: float
     entry: float
     products: tuple[tuple[int, float], ...]
+    narrows: bool = True
 
 
 FLOAT_COSTS = SparseCosts(
@@ -64,6 +66,7 @@ BYTE_COSTS = SparseCosts(
     added=3.9,
     entry=1.2,
     products=((1, 1.35), (2, 1.2), (4, 1.05)),
+    narrows=False,
 )
 
 
@@ -132,10 +135,13 @@ def most_vectors(share: int, lanes: int) -> int:
     return max(1, min(8, (registers - share - 1) // share))
 
 
-def last_pixels(pixels: int, vectors: int, lanes: int) -> int:
-    """Pixels that the last tile of an image computes: whole vectors, and half or a quarter of one that has 4 lanes."""
+def last_pixels(pixels: int, vectors: int, lanes: int, narrows: bool = True) -> int:
+    """Pixels that the last tile of an image computes: whole vectors, and half or a quarter of one that has 4 lanes.
+
+    ``narrows``: whether the pixels of a vector lie in their order, so that it can be computed in part.
+    """
     whole, rest = divmod(pixels % (vectors * lanes), lanes)
-    least = max(4, lanes // 4)
+    least = max(4, lanes // 4) if narrows else lanes
     if rest:
         rest = next(width for width in (least, lanes // 2, lanes) if rest <= width <= lanes)
     return whole * lanes + rest or vectors * lanes
@@ -149,7 +155,7 @@ def _cost(layer: SparseLayer, tiling: SparseTiling) -> float:
     parts = -(-layer.groups // tiling.part_groups)
     part_bytes = min(tiling.part_groups, layer.groups) * layer.group_rows * vectors * layer.lanes * 4
     far = next((cost for least, cost in _PARTS if part_bytes <= least), _PARTS[-1][1])
-    whole, rest = divmod(last_pixels(layer.pixels, vectors, layer.lanes), layer.lanes)
+    whole, rest = divmod(last_pixels(layer.pixels, vectors, layer.lanes, costs.narrows), layer.lanes)
     computed = (tiles - 1) * vectors + whole + (_NARROW_COST[rest * 4 // layer.lanes] if rest else 0)
     rows = layer.groups * layer.group_rows * vectors * tiles
     # Two workers make the panel that several items need.

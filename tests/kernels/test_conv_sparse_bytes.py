@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnc.runtime.cpu.sparse_packing import channel_rows, pack_sparse
+from cnnc.runtime.cpu.sparse_tiling import last_pixels
 from cnnc.runtime.host.quantized import q_linear_conv
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Target, Variant
@@ -98,6 +99,8 @@ def run_sparse(
     sizes |= {"fill": (int(x_zero) & 255) * 0x01010101}
     options: dict[str, Any] = {"vectors": vectors, "share": share, "lanes": lanes, "element": dtypes[0]}
     options |= {"activation": "requantize", "residual": 0}
+    last = last_pixels(expected[0, 0].size, vectors, lanes, narrows=False)
+    options |= {"last": last} if last != vectors * lanes else {}
     got = run(Variant.of("conv.u8.blocked.sparse", **options), buffers, sizes, target)["y"]
     return from_blocked(got, oc), expected
 
