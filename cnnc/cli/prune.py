@@ -15,13 +15,14 @@ from cnnc.cli.input_options import image_options
 from cnnc.cli.model_options import MODEL, SHAPES, input_ports, load_graph
 from cnnc.cli.model_output import check_model_output, file_bytes, write_model
 from cnnc.cli.model_source import FileSource, ModelSource
-from cnnc.cli.pruning_options import amount_options, choice_options
+from cnnc.cli.pruning_options import amount_options, channel_options, choice_options
 
 if TYPE_CHECKING:
     from cnnc.cli.images import ImageSettings
     from cnnc.cli.prune_report import Scores
     from cnnc.ir import Graph
     from cnnc.observation.evaluation import Evaluation
+    from cnnc.pruning import Pruned, PrunedChannels
 
 _HELP = """Set the weights of MODEL's layers that are worth least to 0, and write it as ONNX, with the names and the
 structure that it has, or compiled, as .cnnc.
@@ -34,6 +35,8 @@ First convolutions and depthwise ones stay dense unless told otherwise: they hav
   cnnc prune model.onnx --pattern 2:4 -o pruned.onnx                        two of four input channels
   cnnc prune model.onnx --sparsity 0.8 --ratio 'fc*=0.95' --exclude '*downsample*' -o pruned.onnx
   cnnc prune model.onnx --sparsity 0.8 --criterion taylor --gradients gradients.npz -o pruned.onnx
+  cnnc prune model.onnx --sparsity 0.3 --pattern channel -o pruned.onnx     whole channels: a smaller model
+  cnnc prune model.onnx --target-latency 5ms --pattern channel -o pruned.onnx
   cnnc prune model.onnx --sparsity 0.8 --eval labelled.npz -o pruned.onnx   and what it costs
 
 --eval is an .npz with an array for every input and `labels` (top-1; without them, agreement with the dense model), or a
@@ -46,6 +49,7 @@ function score(run) of your own (reader.py:score), where run gives the results o
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx or .cnnc to write.")
 @amount_options
 @choice_options
+@channel_options
 @click.option("--eval", "evaluation_text", metavar="DATA", help="Score the model on this: an .npz, or reader.py:score.")
 @image_options
 @click.option(
@@ -60,6 +64,7 @@ def command(
     output: Path,
     amount: Mapping[str, Any],
     choice: Mapping[str, Any],
+    channel: Mapping[str, Any],
     gradients: str | None,
     evaluation_text: str | None,
     images: ImageSettings,
@@ -69,29 +74,58 @@ def command(
 ) -> None:
     """See ``_HELP``."""
     from cnnc.cli.evaluation_data import evaluation_of
-    from cnnc.cli.prune_report import Facts, report_json, sentence, show
+    from cnnc.cli.prune_channels import check_channel_options, prune_channels_of
     from cnnc.pruning import Settings, prune_graph
     from cnnc.pruning.api import gradients_of, own_graph
 
+    by_channel = choice["pattern"] == "channel"
+    check_channel_options(channel, choice)
     check_model_output(output, model, kind="pruned", external_data=external_data)
-    settings = Settings(**amount, **choice)
-    settings.check_amount()
+    settings = None if by_channel else Settings(**amount, **choice)
+    if settings is not None:
+        settings.check_amount()
     dense = load_graph(model, shapes, evidence)
     evaluation = None if evaluation_text is None else evaluation_of(evaluation_text, input_ports(dense), images)
     start = time.perf_counter()
     graph = own_graph(dense)
-    with working(f"pruning {model.name}"):
-        pruned = prune_graph(graph, settings, gradients_of(graph, gradients))
+    pruned: Pruned | PrunedChannels
+    with working(f"pruning {model.name}") as tell:
+        worth = gradients_of(graph, gradients)
+        if settings is None:
+            pruned = prune_channels_of(
+                graph, amount, choice, channel, worth, lambda text: tell(f"{model.name}: {text}")
+            )
+        else:
+            pruned = prune_graph(graph, settings, worth)
     evidence.graph = pruned.graph
     scores = None if evaluation is None else _scores(evaluation, dense, pruned.graph)
     write_model(pruned.graph, output, external_data=external_data)
     before_file = file_bytes(model.path) if isinstance(model, FileSource) else None
-    facts = Facts(pruned, scores, before_file, file_bytes(output))
+    made = _report(pruned, scores, before_file, file_bytes(output), as_json=as_json)
+    if not as_json:
+        say(f"{output}: {made}, {time.perf_counter() - start:.1f} s")
+
+
+def _report(
+    pruned: Pruned | PrunedChannels, scores: Scores | None, before_file: int | None, after_file: int, *, as_json: bool
+) -> str:
+    """Tell what became of the model, as JSON or in a table; returns it in a line, too."""
+    from cnnc.cli import prune_channels, prune_report
+    from cnnc.pruning import Pruned
+
+    if isinstance(pruned, Pruned):
+        facts = prune_report.Facts(pruned, scores, before_file, after_file)
+        if as_json:
+            print_json(prune_report.report_json(facts))
+        else:
+            prune_report.show(facts)
+        return prune_report.sentence(facts)
+    channels = prune_channels.ChannelFacts(pruned, scores, before_file, after_file)
     if as_json:
-        print_json(report_json(facts))
-        return
-    show(facts)
-    say(f"{output}: {sentence(facts)}, {time.perf_counter() - start:.1f} s")
+        print_json(prune_channels.report_json(channels))
+    else:
+        prune_channels.show(channels)
+    return prune_channels.sentence(channels)
 
 
 def _scores(evaluation: Evaluation, dense: Graph, pruned: Graph) -> Scores:

@@ -36,6 +36,17 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with_options(with_choice, _CHOICE)
 
 
+def channel_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of whole channels; the command gets ``channel``, each None where it is not given."""
+
+    @functools.wraps(command)
+    def with_channel(*args: Any, **options: Any) -> Any:
+        names = ("target_latency", "round_to", "min_channels", "threads")
+        return command(*args, channel={name: options.pop(name) for name in names}, **options)
+
+    return _with_options(with_channel, _CHANNEL)
+
+
 def _with_options(command: Callable[..., Any], options: tuple[Callable[..., Any], ...]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
@@ -87,7 +98,7 @@ _CHOICE = (
         show_default=True,
         metavar="PATTERN",
         help="Which weights go together: unstructured; block4: four neighbouring output channels; 2:4 or another N:M: "
-        "all but N of M neighbouring input channels.",
+        "all but N of M neighbouring input channels; channel (prune only): whole channels leave the model.",
     ),
     click.option(
         "--criterion",
@@ -105,4 +116,15 @@ _CHOICE = (
     click.option(
         "--gradients", metavar="FILE", help="For gradient and taylor: an .npz with an array for each weight, by name."
     ),
+)
+
+_CHANNEL = (
+    click.option(
+        "--target-latency",
+        metavar="TIME",
+        help="For channel: as many go as let a run take 5ms, 800us, or 0.7x of its time.",
+    ),
+    click.option("--round-to", type=int, metavar="N", help="For channel: a multiple of N is left of each group."),
+    click.option("--min-channels", type=int, metavar="N", help="For channel: as many are left of each group."),
+    click.option("--threads", type=int, metavar="N", help="For --target-latency: most threads of a run."),
 )

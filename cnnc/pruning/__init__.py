@@ -10,7 +10,7 @@ can only go together, and the smaller graph, come from ``cnnc.channels``.
 """
 
 from cnnc.pruning.api import Pruned, prune, prune_graph
-from cnnc.pruning.channel_api import PrunedChannels, prune_channels
+from cnnc.pruning.channel_api import PrunedChannels, prune_channels, prune_graph_channels
 from cnnc.pruning.channel_report import GroupReport, ModelCost
 from cnnc.pruning.channel_settings import ChannelSettings
 from cnnc.pruning.masks import Masks, apply_masks
@@ -37,5 +37,6 @@ __all__ = [
     "prune",
     "prune_channels",
     "prune_graph",
+    "prune_graph_channels",
     "scan_sensitivity",
 ]

@@ -1,15 +1,17 @@
-"""``prune_channels``: a graph loses whole channels and becomes smaller."""
+"""``cnnc.prune_channels``: a model loses whole channels and becomes smaller."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.channels import Dependencies, dependencies, shrink
+from cnnc.compiler import Model
 from cnnc.ir import Array, Graph
+from cnnc.pruning.api import Gradients, gradients_of, own_graph
 from cnnc.pruning.channel_allocation import kept_counts, removed_classes
 from cnnc.pruning.channel_groups import SelectedGroups, channel_groups, select_groups
 from cnnc.pruning.channel_latency import Latency, Step, removed_for_latency
@@ -47,6 +49,58 @@ class PrunedChannels:
 
 
 def prune_channels(
+    model: Model,
+    *,
+    sparsity: float | None = None,
+    target_latency: str | None = None,
+    criterion: str = "magnitude",
+    p: float = 2.0,
+    scope: str = "layer",
+    max_layer_sparsity: float = 1.0,
+    ratios: Mapping[str, float] | None = None,
+    exclude: Sequence[str] = (),
+    round_to: int | None = None,
+    min_channels: int = 1,
+    gradients: Gradients | None = None,
+    threads: int | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+) -> PrunedChannels:
+    """Remove the channels of a model that are worth least, and with them all that depends on them.
+
+    The result is a smaller model, which computes what the model does with these channels set to 0 wherever channels are
+    mixed (``cnnc.channels.shrink``).
+
+    Args:
+        model, shapes: as for ``cnnc.compile``; a ``Graph`` stays as it is.
+        sparsity, target_latency, criterion, p, scope, max_layer_sparsity, ratios, exclude, round_to, min_channels: see
+            ``pruning.ChannelSettings``.
+        gradients: of the loss by each weight, by the name of its initializer and of its shape, or an .npz file of them;
+            for the criteria gradient and taylor.
+        threads: most threads of the runs that are timed for a latency; None for all that the process may use.
+
+    Raises:
+        ModelError, UnsupportedError: what is wrong with the model, or why none of its channels can go.
+        InputError: gradients are missing or do not fit.
+        OptionError: an option makes no sense or names no layer, or the latency cannot be reached.
+    """
+    settings = ChannelSettings(
+        sparsity=sparsity,
+        target_latency=target_latency,
+        criterion=criterion,
+        p=p,
+        scope=scope,
+        max_layer_sparsity=max_layer_sparsity,
+        ratios=tuple((ratios or {}).items()),
+        exclude=tuple(exclude),
+        round_to=round_to,
+        min_channels=min_channels,
+    )
+    settings.check_amount()
+    graph = own_graph(model, shapes)
+    return prune_graph_channels(graph, settings, gradients_of(graph, gradients), meter=ProgramMeter(threads))
+
+
+def prune_graph_channels(
     graph: Graph,
     settings: ChannelSettings,
     gradients: Mapping[str, Array] | None = None,

@@ -1,11 +1,11 @@
 """How many channels each group keeps so that a run takes no longer than a target, by measured times.
 
 1. Graphs in which all groups keep the same share of their channels are timed, node by node (``channel_work``).
-2. From all channels on, the group loses channels next whose next ones are worth least for the time that they take: loss
-   per second saved, by the best of the group's next few numbers of channels. This gives a path of models from large to
-   small. A group that keeps a share s of the sum of its scores has the loss -log(s): what is left of it counts, so that
-   no group goes on losing channels only because its neighbours are wide. For criteria that estimate what the training
-   loss changes by, it is the sum of the scores that go.
+2. From all channels on, the group loses channels next whose next ones are worth least for the time that they take:
+   loss per second saved, by the best of the group's next few numbers of channels. This gives a path of models from
+   large to small. A group of n layers that keeps a share s of the sum of its scores has the loss -n log(s): what is
+   left of it counts, so that no group goes on losing channels only because its neighbours are wide. For criteria that
+   estimate what the training loss changes by, it is the sum of the scores that go.
 3. The first model on this path is sought that takes no longer than the target, as a whole, by bisection: predicted
    times only say where to begin. Each model is timed in turns with the original.
 
@@ -86,7 +86,10 @@ def removed_for_latency(
 
     times = _measure_work(found, groups, counts, without, meter, progress)
     by_share = settings.criterion not in NEEDS_GRADIENTS
-    losses = [_losses(scores[group], allowed, by_share=by_share) for group, allowed in zip(groups, counts)]
+    losses = [
+        _losses(scores[group], allowed, len(group.sources) if by_share else None)
+        for group, allowed in zip(groups, counts)
+    ]
     path = _path(groups, counts, losses, times)
     best: tuple[NDArray[np.int64], Latency] | None = None
     # The first model on the path lies in low < index <= high; the last index stands for what was not reached yet.
@@ -176,13 +179,13 @@ def _path(
     return path
 
 
-def _losses(scores: Scores, allowed: list[int], *, by_share: bool) -> list[float]:
-    """The loss of each number of classes that are kept."""
+def _losses(scores: Scores, allowed: list[int], layers: int | None) -> list[float]:
+    """The loss of each number of classes that are kept; without ``layers`` the sum of the scores that go."""
     sums = np.concatenate([[0.0], np.cumsum(np.sort(scores))])
     gone = np.array([sums[len(scores) - count] for count in allowed])
-    if by_share:
+    if layers is not None:
         kept = 1 - gone / max(float(sums[-1]), np.finfo(np.float64).tiny)
-        gone = -np.log(np.maximum(kept, np.finfo(np.float64).tiny))
+        gone = -layers * np.log(np.maximum(kept, np.finfo(np.float64).tiny))
     return [float(loss) for loss in gone]
 
 

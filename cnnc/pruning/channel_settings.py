@@ -39,7 +39,7 @@ class ChannelSettings:
     criterion: str = "magnitude"
     p: float = 2.0
     scope: str = "layer"
-    max_layer_sparsity: float = 0.9
+    max_layer_sparsity: float = 1.0
     ratios: tuple[tuple[str, float], ...] = ()
     exclude: tuple[str, ...] = ()
     round_to: int | None = None

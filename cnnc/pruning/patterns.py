@@ -115,4 +115,6 @@ def parse_pattern(text: str) -> Pattern:
         if not 0 < kept < size:
             raise OptionError(f"{kept} of {size} leaves nothing to prune, or nothing", where="pattern", hint=_HINT)
         return NofM(kept, size)
+    if text == "channel":
+        raise OptionError("whole channels leave the model", where="pattern", hint="call cnnc.prune_channels")
     raise OptionError(f"there is no pattern {text!r}", where="pattern", hint=_HINT)

@@ -10,7 +10,7 @@ from cnnc import interp
 from cnnc.channels import dependencies
 from cnnc.export import export_model
 from cnnc.pruning.channel_allocation import kept_counts, removed_classes
-from cnnc.pruning.channel_api import prune_channels
+from cnnc.pruning.channel_api import prune_graph_channels
 from cnnc.pruning.channel_groups import channel_groups, select_groups
 from cnnc.pruning.channel_scores import class_scores
 from cnnc.pruning.channel_settings import ChannelSettings
@@ -37,7 +37,7 @@ CLASSIC = (
 def test_pruned_models_are_valid_and_equal_the_masked_original(name: str) -> None:
     graph = family(name)
     settings = ChannelSettings(0.3, scope="layer" if len(name) % 2 else "global")
-    done = prune_channels(graph, settings)
+    done = prune_graph_channels(graph, settings)
     assert 0.2 < done.sparsity < 0.4
     assert done.after.parameters < done.before.parameters
     assert done.after.macs < done.before.macs

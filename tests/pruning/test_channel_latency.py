@@ -12,7 +12,7 @@ from cnnc.dims import evaluate
 from cnnc.errors import OptionError
 from cnnc.ir import Graph, Node
 from cnnc.ops import OPS
-from cnnc.pruning.channel_api import PrunedChannels, prune_channels
+from cnnc.pruning.channel_api import PrunedChannels, prune_graph_channels
 from cnnc.pruning.channel_groups import channel_groups
 from cnnc.pruning.channel_settings import ChannelSettings, LatencyTarget, parse_latency
 from cnnc.pruning.channel_work import WorkTimes
@@ -58,7 +58,7 @@ def network() -> Graph:
 
 
 def prune(target: str, meter: MacMeter, **settings: object) -> PrunedChannels:
-    return prune_channels(network(), ChannelSettings(target_latency=target, **settings), meter=meter)  # type: ignore[arg-type]
+    return prune_graph_channels(network(), ChannelSettings(target_latency=target, **settings), meter=meter)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("flattery", [1.0, 0.4, 3.0])

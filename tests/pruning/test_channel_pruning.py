@@ -9,7 +9,7 @@ import pytest
 
 from cnnc.errors import InputError, ModelError, OptionError
 from cnnc.ir import Graph
-from cnnc.pruning.channel_api import PrunedChannels, prune_channels
+from cnnc.pruning.channel_api import PrunedChannels, prune_graph_channels
 from cnnc.pruning.channel_settings import ChannelSettings, default_multiple
 from tests.passes.sketch import Sketch
 
@@ -40,7 +40,7 @@ def weights_of(done: PrunedChannels, name: str) -> np.ndarray[Any, Any]:
 
 
 def prune(graph: Graph, gradients: Any = None, **settings: Any) -> PrunedChannels:
-    return prune_channels(graph, ChannelSettings(**settings), gradients)
+    return prune_graph_channels(graph, ChannelSettings(**settings), gradients)
 
 
 def test_the_filters_of_least_magnitude_go() -> None:
