@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cnnc.channels import Dependencies, dependencies, shrink
+from cnnc.channels import dependencies, shrink
 from cnnc.compiler import Model
 from cnnc.ir import Array, Graph
+from cnnc.observation.observed import Progress, Samples, kept
 from cnnc.pruning.api import Gradients, gradients_of, own_graph
 from cnnc.pruning.channel_allocation import kept_counts, removed_classes
-from cnnc.pruning.channel_groups import SelectedGroups, channel_groups, select_groups
-from cnnc.pruning.channel_latency import Latency, Step, removed_for_latency
+from cnnc.pruning.channel_groups import channel_groups, select_groups
+from cnnc.pruning.channel_latency import Latency, removed_for_latency
 from cnnc.pruning.channel_meter import Meter, ProgramMeter
+from cnnc.pruning.channel_recovery import recovered
 from cnnc.pruning.channel_report import GroupReport, ModelCost, cost_of, group_reports
 from cnnc.pruning.channel_scores import class_scores
 from cnnc.pruning.channel_settings import ChannelSettings
@@ -63,7 +62,9 @@ def prune_channels(
     min_channels: int = 1,
     gradients: Gradients | None = None,
     threads: int | None = None,
+    data: Iterable[Mapping[str, Array]] | Samples | None = None,
     shapes: Mapping[str, Sequence[int | str]] | None = None,
+    progress: Progress = lambda what, done: None,
 ) -> PrunedChannels:
     """Remove the channels of a model that are worth least, and with them all that depends on them.
 
@@ -77,10 +78,14 @@ def prune_channels(
         gradients: of the loss by each weight, by the name of its initializer and of its shape, or an .npz file of them;
             for the criteria gradient and taylor.
         threads: most threads of the runs that are timed for a latency; None for all that the process may use.
+        data: batches on which the weights of the channels that are left are fitted to what the whole model computes,
+            one array for every input; a few hundred samples. A function gives them anew each time; other iterables are
+            kept in memory.
+        progress: told of what is timed or fitted, and how much of it.
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, or why none of its channels can go.
-        InputError: gradients are missing or do not fit.
+        InputError: gradients or data are missing or do not fit.
         OptionError: an option makes no sense or names no layer, or the latency cannot be reached.
     """
     settings = ChannelSettings(
@@ -97,7 +102,14 @@ def prune_channels(
     )
     settings.check_amount()
     graph = own_graph(model, shapes)
-    return prune_graph_channels(graph, settings, gradients_of(graph, gradients), meter=ProgramMeter(threads))
+    return prune_graph_channels(
+        graph,
+        settings,
+        gradients_of(graph, gradients),
+        meter=ProgramMeter(threads),
+        samples=data if data is None or callable(data) else kept(data),
+        progress=progress,
+    )
 
 
 def prune_graph_channels(
@@ -106,7 +118,8 @@ def prune_graph_channels(
     gradients: Mapping[str, Array] | None = None,
     *,
     meter: Meter | None = None,
-    progress: Step = lambda what, done: None,
+    samples: Samples | None = None,
+    progress: Progress = lambda what, done: None,
 ) -> PrunedChannels:
     """Prune channels of a graph, which stays as it is.
 
@@ -114,7 +127,8 @@ def prune_graph_channels(
         gradients: of the loss by each weight, by the name of its initializer and of its shape; for the criteria
             gradient and taylor.
         meter: times models for a latency to reach; None: as programs on this machine, on all threads.
-        progress: told of what is timed for it.
+        samples: see ``channel_recovery``; None: weights stay as they are.
+        progress: told of what is timed or fitted, and how much of it.
 
     Raises:
         ModelError: no channels can be removed, for the reasons that are given.
@@ -125,19 +139,15 @@ def prune_graph_channels(
     found = dependencies(graph)
     selected = select_groups(graph, channel_groups(found), settings)
     scores = class_scores(found, list(selected.ratios), settings, gradients)
-    kept = kept_counts(selected, scores, settings)
+    counts = kept_counts(selected, scores, settings)
+    latency = None
     if settings.target_latency is None:
-        return pruned(found, selected, removed_classes(found, kept, scores), settings)
-    fixed = {group: kept[group] for group, own in selected.ratios.items() if own is not None}
-    removed, latency = removed_for_latency(found, fixed, scores, settings, meter or ProgramMeter(), progress)
-    return replace(pruned(found, selected, removed, settings), latency=latency)
-
-
-def pruned(
-    found: Dependencies, selected: SelectedGroups, removed: NDArray[np.int64], settings: ChannelSettings
-) -> PrunedChannels:
-    """The graph without the classes ``removed``, and the report."""
-    small = shrink(found, removed)
+        removed = removed_classes(found, counts, scores)
+    else:
+        fixed = {group: counts[group] for group, own in selected.ratios.items() if own is not None}
+        removed, latency = removed_for_latency(found, fixed, scores, settings, meter or ProgramMeter(), progress)
+    whole = graph if samples is None else recovered(found, removed, samples, progress)
+    small = shrink(found if samples is None else dependencies(whole), removed)
     reasons = {group: selected.whole.get(group, "") for group in selected.groups}
     reports = group_reports(found, reasons, removed)
-    return PrunedChannels(small, settings, reports, cost_of(found.graph), cost_of(small))
+    return PrunedChannels(small, settings, reports, cost_of(graph), cost_of(small), latency)

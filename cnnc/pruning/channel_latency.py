@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cnnc.channels import Dependencies, shrink
 from cnnc.errors import OptionError
+from cnnc.observation.observed import Progress
 from cnnc.pruning.channel_allocation import Kept, allowed_counts, removed_classes
 from cnnc.pruning.channel_groups import ChannelGroup
 from cnnc.pruning.channel_meter import Meter
@@ -52,17 +53,13 @@ class Latency:
     limit: float
 
 
-Step = Callable[[str, int], None]
-"""Told of what is measured, and how often it was."""
-
-
 def removed_for_latency(
     found: Dependencies,
     fixed: Kept,
     scores: Mapping[ChannelGroup, Scores],
     settings: ChannelSettings,
     meter: Meter,
-    progress: Step = lambda what, done: None,
+    progress: Progress = lambda what, done: None,
 ) -> tuple[NDArray[np.int64], Latency]:
     """The classes that go, and the times with and without them.
 
@@ -138,7 +135,7 @@ def _measure_work(
     counts: list[list[int]],
     without: Callable[[Kept], NDArray[np.int64]],
     meter: Meter,
-    progress: Step,
+    progress: Progress,
 ) -> WorkTimes:
     progress("layers", 0)
     kept = [
