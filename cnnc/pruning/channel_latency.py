@@ -95,7 +95,10 @@ def removed_for_latency(
     for done in range(1, _MOST_MEASUREMENTS + 1):
         if high - low <= 1:
             break
-        index = _guess(path, low, high, limit / slowness if done > 1 else target.limit(path[0].seconds))
+        limit_now = target.limit(path[0].seconds) if done == 1 else limit / slowness
+        index = _guess(path, low, high, limit_now)
+        if best is None and done == _MOST_MEASUREMENTS:
+            index = len(path) - 1  # the fastest says whether the target can be reached at all
         progress("models", done)
         removed = without(path[index].kept)
         before, after = meter.runs([found.graph, shrink(found, removed)])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from cnnc.ir import Graph
 from cnnc.ir.clone import clone_graph
 from cnnc.observation.observed import compiled
+from cnnc.pruning.weights import LAYERS
 from cnnc.runtime.input_check import bind_shapes
 from cnnc.runtime.jit.target import host_target
 from cnnc.sample_inputs import sample_arrays
@@ -19,8 +20,8 @@ from cnnc.tuning.step_times import step_times
 class Meter(Protocol):
     """What a search measures with."""
 
-    def nodes(self, graphs: Sequence[Graph]) -> list[list[float]]:
-        """Seconds of every node of each graph. All graphs have the same nodes, but for sizes."""
+    def nodes(self, graphs: Sequence[Graph]) -> list[Mapping[str, float]]:
+        """Seconds of the nodes of each graph, by the names of their first results. Graphs differ in sizes only."""
 
     def runs(self, graphs: Sequence[Graph]) -> list[float]:
         """Median seconds of a whole run of each graph, in turns."""
@@ -36,7 +37,7 @@ class ProgramMeter:
     def __init__(self, threads: int | None = None) -> None:
         self._threads = threads
 
-    def nodes(self, graphs: Sequence[Graph]) -> list[list[float]]:
+    def nodes(self, graphs: Sequence[Graph]) -> list[Mapping[str, float]]:
         """See ``Meter``. A step of several nodes counts for the one with weights, or else for the first."""
         models = [compiled(_numbered(graph)) for graph in graphs]
         inputs = list(sample_arrays({value.name: value.type for value in graphs[0].inputs}, batch=1).values())
@@ -63,11 +64,11 @@ def _numbered(graph: Graph) -> Graph:
     return graph
 
 
-def _by_node(graph: Graph, steps: list[tuple[str, float]]) -> list[float]:
-    layers = [node.op in ("conv", "conv_transpose", "gemm", "matmul") for node in graph.nodes]
-    found = [0.0] * len(layers)
+def _by_node(graph: Graph, steps: list[tuple[str, float]]) -> Mapping[str, float]:
+    nodes = list(graph.nodes)
+    found = dict.fromkeys((node.output.name for node in nodes), 0.0)
     for label, seconds in steps:
-        indices = [int(part.split()[1]) for part in label.split(", ") if part.startswith("node ")]
-        if indices:
-            found[next((index for index in indices if layers[index]), indices[0])] += seconds
+        merged = [nodes[int(part.split()[1])] for part in label.split(", ") if part.startswith("node ")]
+        if merged:
+            found[next((node for node in merged if node.op in LAYERS), merged[0]).output.name] += seconds
     return found

@@ -8,7 +8,7 @@ where all kept sqrt(3/8).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class WorkTimes:
     Args:
         groups: those that may lose channels.
         shares: what each group kept in each of the measured graphs, [P, G]; all of it in the first.
-        seconds: of each node in each of them, [P, nodes].
+        seconds: of the nodes of each of them, by the names of their first results.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class WorkTimes:
         found: Dependencies,
         groups: Sequence[ChannelGroup],
         shares: Sequence[Shares],
-        seconds: Sequence[Sequence[float]],
+        seconds: Sequence[Mapping[str, float]],
     ) -> None:
         owner = np.full(found.couplings.count, len(groups))
         for index, group in enumerate(groups):
             owner[group.classes] = index
         self._nodes: list[_NodeTimes] = []
-        for index, node in enumerate(found.graph.nodes):
+        for node in found.graph.nodes:
             axes = [_shares_of(found, labels, owner, len(groups)) for labels in _work_axes(found, node)]
-            measured = [times[index] for times in seconds]
+            measured = [times.get(node.output.name, 0.0) for times in seconds]
             if any(measured):
                 self._nodes.append(_NodeTimes(axes, shares, measured))
         self._of_group = [[node for node in self._nodes if node.depends_on(index)] for index in range(len(groups))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -30,8 +30,8 @@ class MacMeter:
         self._flattery = flattery
         self.timed = 0
 
-    def nodes(self, graphs: Sequence[Graph]) -> list[list[float]]:
-        return [[self._flattery * seconds_of(node) for node in graph.nodes] for graph in graphs]
+    def nodes(self, graphs: Sequence[Graph]) -> list[Mapping[str, float]]:
+        return [{node.output.name: self._flattery * seconds_of(node) for node in graph.nodes} for graph in graphs]
 
     def runs(self, graphs: Sequence[Graph]) -> list[float]:
         self.timed += 1
@@ -138,10 +138,7 @@ def test_work_is_interpolated_between_what_was_measured() -> None:
     graph = network()
     found = dependencies(graph)
     groups = channel_groups(found)[:2]
-    index = [node.name for node in graph.nodes].index("b")
-    seconds = [[0.0] * len(graph) for _ in range(3)]
-    for times, value in zip(seconds, (10.0, 4.0, 1.0)):
-        times[index] = value
+    seconds = [{"b": value} for value in (10.0, 4.0, 1.0)]
     work = WorkTimes(found, groups, [np.array([share, share]) for share in (1, 0.5, 0.25)], seconds)
     assert work.seconds(np.array([1.0, 1.0])) == 10
     assert work.seconds(np.array([1.0, 0.25])) == 4
