@@ -55,7 +55,9 @@ def test_what_it_costs(tmp_path: Path) -> None:
     )
     report = answer(*command, "--eval", tmp_path / "labelled.npz", "--json")
     assert report["scores"]["metric"].startswith("agreement")
-    assert all(group["kept"] % 4 == 0 for group in report["groups"] if not group["whole_because"])
+    kept = {group["layers"][0]: group["kept"] for group in report["groups"]}
+    assert kept.pop("/c1/Conv") == 6 and kept.pop("/f3/Gemm") == 10
+    assert all(count % 4 == 0 for count in kept.values())
 
 
 @pytest.mark.parametrize(
