@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from cnnc.lower.builder import Decision
 
 _HELP = """Compile MODEL and say what became of it: which nodes were fused, which kernel runs each, which better kernels
-and rewrites were refused and why, where integers and floats still meet, and what runs on the host in NumPy.
+and rewrites were refused and why, below which density pruned weights pay, where integers and floats still meet, and
+what runs on the host in NumPy.
 
 \b
   cnnc explain model.onnx
@@ -83,11 +84,18 @@ def command(
 
 
 def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
+    from cnnc.cli.pruned_layers import pruned_layers
     from cnnc.lower import ProgramBuilder
 
     numerics, machine = compiled.lowered.numerics, compiled.lowered.machine
     builder = ProgramBuilder(compiled.graph, compiled.target, numerics, machine)
     nodes_by_name = {node.name: node for node in compiled.graph.nodes}
+    decisions = [
+        decision
+        for decision in compiled.lowered.decisions
+        if wanted in decision.node or wanted in decision.op or any(wanted in origin for origin in decision.loc)
+    ]
+    pruned = pruned_layers(compiled, decisions)
     nodes = [
         {
             "node": decision.node,
@@ -96,9 +104,9 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
             "kernel": decision.chosen,
             "refused": [{"kernel": rule, "reason": reason} for rule, reason in decision.refused],
             "candidates": _candidates(decision, nodes_by_name.get(decision.node), builder),
+            "pruned": dataclasses.asdict(pruned[decision]) if decision in pruned else None,
         }
-        for decision in compiled.lowered.decisions
-        if wanted in decision.node or wanted in decision.op or any(wanted in origin for origin in decision.loc)
+        for decision in decisions
     ]
     notes = compiled.notes
     # A rule may try several operands of a node: what it did in the end outweighs what it refused on the way.
@@ -167,6 +175,7 @@ def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) 
     return [
         {
             "candidate": str(candidate),
+            "kernel": candidate.rule,
             "predicted_seconds": predicted_seconds(
                 node, candidate.cost, builder, TILED_RULES[candidate.rule].reads_weights
             ),
@@ -197,6 +206,8 @@ def _show_candidates(nodes: Sequence[dict[str, Any]]) -> None:
 
 
 def _show(report: dict[str, Any]) -> None:
+    from cnnc.cli.pruned_layers import show_pruned_layers
+
     rows = [
         (
             node["node"],
@@ -209,6 +220,7 @@ def _show(report: dict[str, Any]) -> None:
     ]
     title = f"nodes of the program at -O{report['level']}"
     print_table(["node", "op", "fused into it", "kernel", "refused kernels"], rows, title=title)
+    show_pruned_layers(report["nodes"])
     _show_candidates(report["nodes"])
     if report["rewrites"]:
         print_table(["pass", "rewrites>"], sorted(report["rewrites"].items()), title="rewrites that were done")

@@ -159,7 +159,7 @@ def layer_weight(node: Node) -> LayerWeight | None:
         return None
     attrs: Any = node.attrs
     groups = getattr(attrs, "group", 1)
-    weights = _by_outputs(node, value.array, groups)
+    weights = by_outputs(node, value.array, groups)
     return None if weights is None else LayerWeight(value, weights, groups, zero_point)
 
 
@@ -183,7 +183,7 @@ _PLACES = {
 """Op -> positions of its weight and of the weight's zero point, 0 where it has none."""
 
 
-def _by_outputs(node: Node, weights: Array, groups: int) -> Array | None:
+def by_outputs(node: Node, weights: Array, groups: int) -> Array | None:
     """The node's weight as [OC, IC / groups, ...]; None of a stack of matrices."""
     if node.op in ("conv", "conv_integer", "q_linear_conv"):
         return weights

@@ -76,3 +76,19 @@ def test_inspect_shows_the_sizes_that_a_file_stores(path: Path, tmp_path: Path) 
     assert stored["weight"] < 0.5 * content["weight"]
     assert [layer["pattern"] for layer in report["weights"]["layers"]] == ["dense", "unstructured", "block4"]
     assert "with zeros)" in done("inspect", made)
+
+
+@pytest.mark.jit
+def test_explain_tells_break_even_and_choice(path: Path) -> None:
+    nodes = {node["node"]: node for node in answer("explain", path, "--json")["nodes"] if node["op"] == "conv"}
+    assert nodes["dense"]["pruned"] is None
+    for name, pattern in (("anywhere", "unstructured"), ("blocks", "block4")):
+        facts = nodes[name]["pruned"]
+        assert facts["pattern"] == pattern
+        assert 0 <= facts["break_even"] < 1
+        is_sparse = nodes[name]["kernel"] != facts["dense_kernel"]
+        assert is_sparse == (facts["density"] <= facts["break_even"])
+    text = done("explain", path)
+    assert "layers with pruned weights" in text
+    assert "pays below" in text
+    assert "pays below" not in done("explain", path, "--node", "dense")
