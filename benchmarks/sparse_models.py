@@ -12,49 +12,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
-BLOCK = {"unstructured": 1, "block4": 4}
-"""Neighbouring output channels that are kept or zeroed together, by pattern."""
+import cnnc
 
+PATTERNS = ("unstructured", "block4")
 WINDOWS = ((1, 1), (3, 3))
-
-Weight = NDArray[np.float32]
-
-
-def pruned(weight: Weight, sparsity: float, block: int = 1) -> Weight:
-    """``weight`` [OC, IC, KH, KW] with the positions of the smallest magnitudes zeroed.
-
-    Args:
-        sparsity: the share of positions that become zero, 0 to 1.
-        block: this many neighbouring output channels share a position, which counts by its Euclidean norm; where OC is
-            no multiple, the last block is of fewer channels.
-    """
-    channels = weight.shape[0]
-    rows = -(-channels // block)
-    padded = np.zeros((rows * block, weight[0].size), np.float64)
-    padded[:channels] = weight.reshape(channels, -1)
-    norms = np.square(padded).reshape(rows, block, -1).sum(axis=1)
-    kept = np.ones(norms.size, bool)
-    kept[np.argsort(norms, axis=None, kind="stable")[: round(sparsity * norms.size)]] = False
-    mask = np.repeat(kept.reshape(norms.shape), block, axis=0)[:channels].reshape(weight.shape)
-    return np.where(mask, weight, np.float32(0))
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def pruned_model(model: onnx.ModelProto, sparsity: float, pattern: str) -> onnx.ModelProto:
-    """A copy of ``model`` whose 1x1 and 3x3 convolutions are pruned, depthwise ones excepted."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    for tensor in _prunable(result):
-        weight = numpy_helper.to_array(tensor)
-        tensor.CopyFrom(numpy_helper.from_array(pruned(weight, sparsity, BLOCK[pattern]), tensor.name))
-    return result
+def pruned_model(path: Path, sparsity: float, pattern: str) -> onnx.ModelProto:
+    """The model with this share of zeros in each convolution that is to be pruned, 0 to 1."""
+    model = onnx.load(path)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    pruned = cnnc.prune(
+        path, sparsity=sparsity, pattern=pattern, scope="layer", prune_first=True, exclude=_others(model)
+    )
+    for name, mask in pruned.masks.items():
+        weight = numpy_helper.to_array(tensors[name])
+        tensors[name].CopyFrom(numpy_helper.from_array(np.where(mask, weight, np.zeros_like(weight)), name))
+    return model
 
 
 def file_name(name: str, sparsity: float, pattern: str) -> str:
@@ -62,17 +44,11 @@ def file_name(name: str, sparsity: float, pattern: str) -> str:
     return f"{name}_{pattern[0]}{round(sparsity * 100)}.onnx"
 
 
-def _prunable(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    found = {}
-    for node in model.graph.node:
-        tensor = tensors.get(node.input[1]) if node.op_type == "Conv" else None
-        if tensor is None or tuple(tensor.dims[2:]) not in WINDOWS:
-            continue
-        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
-        if groups == 1 or tensor.dims[1] > 1:
-            found[tensor.name] = tensor
-    yield from found.values()
+def _others(model: onnx.ModelProto) -> list[str]:
+    """Names of the weights that ``cnnc.prune`` would prune and that stay dense here."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    weights = {node.input[1]: node.op_type for node in model.graph.node if node.op_type in LAYERS}
+    return [name for name, op in weights.items() if op != "Conv" or shapes.get(name, ())[2:] not in WINDOWS]
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -81,7 +57,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("models", type=Path, nargs="+", help="ONNX files")
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.8, 0.9, 0.95], help="shares of zeros")
-    parser.add_argument("--patterns", nargs="+", default=list(BLOCK), choices=BLOCK)
+    parser.add_argument("--patterns", nargs="+", default=PATTERNS, choices=PATTERNS)
     parser.add_argument("--out", type=Path, required=True, help="folder of the pruned files")
     return parser.parse_args(argv)
 
@@ -91,11 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(sys.argv[1:] if argv is None else argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for path in arguments.models:
-        model = onnx.load(path)
         for pattern in arguments.patterns:
             for sparsity in arguments.sparsity:
                 made = arguments.out / file_name(path.stem, sparsity, pattern)
-                onnx.save(pruned_model(model, sparsity, pattern), made)
+                onnx.save(pruned_model(path, sparsity, pattern), made)
                 print(made)
     return 0
 

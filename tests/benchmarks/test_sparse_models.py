@@ -26,7 +26,8 @@ def network() -> onnx.ModelProto:
         nodes.append(helper.make_node("Conv", [value, name], [f"y_{name}"], group=group))
         weights.append(numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), name))
         value = f"y_{name}"
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", value)]
+    sizes = (("x", (1, 16, 14, 14)), (value, (1, 4, 6, 6)))
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in sizes]
     return helper.make_model(helper.make_graph(nodes, "net", ends[:1], ends[1:], weights))
 
 
