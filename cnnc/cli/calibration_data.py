@@ -12,6 +12,7 @@ from cnnc.cli.images import ImageSettings
 from cnnc.cli.inputs import read_feeds
 from cnnc.cli.python_file import python_failure, run_python_file
 from cnnc.errors import InputError, OptionError, UserError
+from cnnc.observation.evaluation import LABELS
 from cnnc.runtime.program import Port
 
 Array = np.ndarray[Any, Any]
@@ -24,8 +25,8 @@ def calibration_batches(text: str, ports: Sequence[Port], settings: ImageSetting
     """Batches of inputs, read anew for each pass.
 
     Args:
-        text: ``data.npz`` with an array for every input, samples along axis 0; a folder, each file of which is a sample
-            or a batch of the only input; or ``reader.py:make``, a function that gives such batches.
+        text: ``data.npz`` with an array for every input, samples along axis 0, and perhaps labels; a folder, each file
+            of which is a sample or a batch of the only input; or ``reader.py:make``, a function that gives batches.
         settings: how images become arrays.
         batch: samples of an .npz at a time.
 
@@ -44,6 +45,9 @@ def calibration_batches(text: str, ports: Sequence[Port], settings: ImageSetting
 
 
 def _from_arrays(arrays: Mapping[str, Array], ports: Sequence[Port], text: str, batch: int) -> Batches:
+    names = {port.name for port in ports}
+    # Labelled data is as good: labels are not looked at.
+    arrays = {name: array for name, array in arrays.items() if name != LABELS or name in names}
     missing = [port.name for port in ports if port.name not in arrays]
     if missing:
         what = f"it holds {', '.join(map(repr, arrays))}, and nothing for {', '.join(map(repr, missing))}"

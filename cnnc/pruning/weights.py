@@ -102,7 +102,7 @@ def select(graph: Graph, settings: Settings) -> Selected:
     """
     weights = all_weights(graph)
     if not weights:
-        hint = "layers multiply floats here? Prune a model before it is quantized, and give its weights as initializers"
+        hint = "weights are initializers of floats: prune a model before it is quantized"
         raise ModelError("no layer has constant weights", where=graph.name, hint=hint)
     _check_names([*settings.exclude, *(name for name, _ in settings.ratios)], weights)
     first, last = set(first_layers(graph)), set(last_layers(graph))

@@ -54,7 +54,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("calib", ["data.npz", "images", "reader.py:make"])
+@pytest.mark.parametrize("calib", ["data.npz", "images", "reader.py:make", "labelled.npz"])
 def test_data_of_every_kind(data: Path, calib: str) -> None:
     target = data / "lenet.int8.onnx"
     report = answer("quantize", LENET, "--calib", data / calib, "-o", target, "--json")

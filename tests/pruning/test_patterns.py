@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnc.errors import OptionError
@@ -16,6 +16,7 @@ from tests.pruning.graphs import random
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 5), st.integers(1, 4))
 
 
+@settings(deadline=None)
 @given(SHAPES, st.integers(1, 6))
 def test_blocks_cover_every_weight_once(shape: tuple[int, int, int, int], size: int) -> None:
     blocks = Blocks(size)
