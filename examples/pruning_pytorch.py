@@ -4,6 +4,7 @@
     python examples/pruning_pytorch.py DATA                    90 % of ResNet-14, into resnet14_fashion-bn.pruned.onnx
     python examples/pruning_pytorch.py DATA --model examples/models/lenet5_fashion.onnx --sparsity 0.95 --epochs 40
     python examples/pruning_pytorch.py DATA --pattern block4 -o blocks.onnx
+    python examples/pruning_pytorch.py DATA --pattern channel --sparsity 0.3 -o smaller.onnx
     python examples/pruning_pytorch.py DATA --gradients g.npz --epochs 0    what cnnc prune --criterion taylor reads
 
 DATA is a folder with Fashion-MNIST, see ``fashion_mnist.py``.
@@ -11,7 +12,7 @@ DATA is a folder with Fashion-MNIST, see ``fashion_mnist.py``.
 The share of zeros grows while the network trains, fast at first: every few steps cnnc chooses among the weights as they
 then are. (Zhu and Gupta, To Prune, or Not to Prune: Exploring the Efficacy of Pruning for Model Compression, 2017.) The
 network learns the classes, and also the scores of the dense model. (Hinton et al., Distilling the Knowledge in a Neural
-Network, 2015.)
+Network, 2015.) Channels go at once, before the training: the network is smaller then, and nothing of it is 0.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ import cnnc
 from cnnc.pruning import Masks
 
 HERE = Path(__file__).parent
+CHANNEL = "channel"
+"""The pattern in which what goes leaves the network; in others it becomes 0."""
 BATCH = 100
 RATE = 2e-3
 """Learning rate of Adam at first; it falls as a cosine does, to 0."""
@@ -62,10 +65,11 @@ def main() -> None:
         print(f"{options.gradients} holds the gradients of {len(train.labels)} training images")
     if not options.epochs:
         return
-    network = Network(dense.model)
+    model = without_channels(options.model, options.sparsity) if options.pattern == CHANNEL else dense.model
+    network = Network(model)
     keep(network, chosen(network, options.sparsity, options.pattern))
     print(f"{options.sparsity:.0%} pruned at once: {accuracy(network, test):.4f}")
-    network = Network(dense.model)
+    network = Network(model)
     start = time.process_time()
     fine_tune(network, dense, train, options)
     minutes = (time.process_time() - start) / 60
@@ -82,8 +86,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument(
         "--model", type=Path, default=HERE / "models" / "resnet14_fashion-bn.onnx", help="trained model"
     )
-    parser.add_argument("--sparsity", type=float, default=0.9, help="share of the weights that become 0")
-    parser.add_argument("--pattern", default="unstructured", help="or block4: which weights go together")
+    parser.add_argument("--sparsity", type=float, default=0.9, help="share of the weights, or channels, that go")
+    parser.add_argument("--pattern", default="unstructured", help="or block4 or channel: which weights go together")
     parser.add_argument("--epochs", type=int, default=20, help="passes over the training images")
     parser.add_argument("-o", "--output", type=Path, help="the pruned model; by default MODEL.pruned.onnx")
     parser.add_argument(
@@ -123,8 +127,15 @@ def fine_tune(network: Network, dense: Network, images: Images, options: argpars
             print(f"epoch {(step + 1) // epoch}: loss of the last batch {error.item():.3f}", flush=True)
 
 
+def without_channels(model: Path, sparsity: float) -> onnx.ModelProto:
+    """A smaller model, without the channels of least magnitude."""
+    return cnnc.export_onnx(cnnc.prune_channels(model, sparsity=sparsity).graph)
+
+
 def chosen(network: Network, sparsity: float, pattern: str) -> Masks:
-    """Which weights are kept, by name, True for those: of all layers together the largest."""
+    """Which weights are kept, by name, True for those: of all layers together the largest. {}: all of them."""
+    if pattern == CHANNEL:
+        return {}
     pruned = cnnc.prune(network.exported(), sparsity=sparsity, pattern=pattern, scope="global", prune_first=True)
     return pruned.masks
 

@@ -117,34 +117,57 @@ def test_operators_that_are_not_taught_are_named(training: Any) -> None:
         training.padding({"auto_pad": b"SAME_UPPER"})
 
 
-@pytest.mark.jit
-@pytest.mark.parametrize(("pattern", "least"), [("unstructured", 0.9), ("block4", 0.89)])
-@pytest.mark.usefixtures("training")
-def test_the_example_runs(pattern: str, least: float, tmp_path: Path) -> None:
-    """On a few images: as many zeros as asked for, better than without training, and gradients that cnnc takes."""
+@pytest.fixture
+def folder(tmp_path: Path, training: Any) -> Path:
+    """A few images, as the example's data."""
     images, labels = bundled()
     for part in ("train", "test"):
         np.savez(tmp_path / f"fashion_mnist_{part}.npz", images=images, labels=labels)
-    lines = run_example(
-        str(tmp_path), f"--model={LENET}", f"--pattern={pattern}", "--epochs=3", "-opruned.onnx", "--gradients=g.npz"
-    )
+    return tmp_path
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(("pattern", "least"), [("unstructured", 0.9), ("block4", 0.89)])
+def test_as_many_weights_are_zero_as_asked_for(pattern: str, least: float, folder: Path) -> None:
+    run_example(folder, f"--pattern={pattern}")
+    weights = np.concatenate([array.reshape(-1) for array in layers(folder / "pruned.onnx")])
+    assert np.mean(weights == 0) >= least
+
+
+@pytest.mark.jit
+def test_channels_leave_the_network(folder: Path) -> None:
+    run_example(folder, "--pattern=channel", "--sparsity=0.5")
+    left = sum(array.size for array in layers(folder / "pruned.onnx"))
+    assert 0.2 < left / sum(array.size for array in layers(LENET)) < 0.35
+
+
+def test_gradients_are_what_cnnc_reads(folder: Path) -> None:
+    start_example(folder, "--epochs=0", "--gradients=g.npz")
+    for criterion in ("gradient", "taylor"):
+        pruned = cnnc.prune(LENET, sparsity=0.5, criterion=criterion, gradients=folder / "g.npz")
+        assert pruned.totals.pruned_sparsity == pytest.approx(0.5, abs=1e-3)
+
+
+def layers(path: Path) -> list[np.ndarray]:
+    """Weights of the layers of a model."""
+    arrays = [value.array for value in read_graph(path).constants]
+    return [array for array in arrays if array is not None and array.ndim > 1]
+
+
+def run_example(folder: Path, *options: str) -> None:
+    """Make ``pruned.onnx``: training makes it better, and cnnc finds it as good."""
+    lines = start_example(folder, "--epochs=3", "-opruned.onnx", *options)
     at_once, trained, compiled = (
         next(float(line.split(": ")[1][:6]) for line in lines if what in line)
         for what in ("pruned at once", "trained on", "run by cnnc")
     )
     assert trained > at_once
     assert trained == compiled
-    weights = [value.array for value in read_graph(tmp_path / "pruned.onnx").constants]
-    layers = [array for array in weights if array is not None and array.ndim > 1]
-    assert np.mean(np.concatenate([array.reshape(-1) for array in layers]) == 0) >= least
-    with np.load(tmp_path / "g.npz") as gradients:
-        pruned = cnnc.prune(LENET, sparsity=0.5, criterion="taylor", gradients=dict(gradients))
-    assert pruned.totals.pruned_sparsity == pytest.approx(0.5, abs=1e-3)
 
 
-def run_example(folder: str, *options: str) -> list[str]:
+def start_example(folder: Path, *options: str) -> list[str]:
     """Lines that it prints, run in the folder of its images."""
-    command = [sys.executable, str(EXAMPLES / "pruning_pytorch.py"), folder, *options]
+    command = [sys.executable, str(EXAMPLES / "pruning_pytorch.py"), str(folder), f"--model={LENET}", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
