@@ -42,7 +42,7 @@ from cnnc.runtime.cpu.gemm_sparse_tiling import (
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg, Call
 
-MOST_DENSE = 0.85
+MOST_DENSE = 0.7
 """Share of non-zero words from which dense kernels are faster on any CPU; positions need not be counted."""
 
 T = TypeVar("T", ListsTiling, MasksTiling)

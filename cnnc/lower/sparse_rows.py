@@ -20,7 +20,14 @@ from cnnc.lower.sparse_matrix import FLOATS, SparseProducts
 from cnnc.lower.spatial import typical
 from cnnc.runtime.cpu.gemm_sparse_packing import kept_positions
 from cnnc.runtime.cpu.sparse_packing import WORD_BYTES, pack_sparse
-from cnnc.runtime.cpu.sparse_tiling import SparseLayer, SparseTiling, last_pixels, rank_sparse_tilings
+from cnnc.runtime.cpu.sparse_tiling import (
+    BYTE_COSTS,
+    FLOAT_COSTS,
+    SparseLayer,
+    SparseTiling,
+    last_pixels,
+    rank_sparse_tilings,
+)
 from cnnc.runtime.cpu.tile_table import CHAIN
 
 _SHARES = (1, 2, 4)
@@ -58,6 +65,7 @@ class _Rows:
             oc_blocks=-(-columns // lanes),
             lanes=lanes,
             entries=entries,
+            costs=FLOAT_COSTS if words.dtype == np.float32 else BYTE_COSTS,
         )
         kept = dict(entries)
         ranked = [

@@ -48,7 +48,8 @@ GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
 
 @dataclass(frozen=True)
 class Case:
-    """A layer (op, input, weights, attributes), the kernel for it, sizes of its tile, and which code of it counts."""
+    """A layer (op, input, weights, attributes), the kernel for it, sizes of its tile, which code of it counts, and how
+    many of its weights are not zero."""
 
     op: str
     x: tuple[int, ...]
@@ -57,6 +58,7 @@ class Case:
     kernel: str
     tile: Mapping[str, int] = field(default_factory=dict)
     code: Callable[[str], LoopFacts] = hottest_loop
+    density: float = 1.0
 
 
 def conv(kernel: str, channels: int, out: int, size: int, window: int, stride: int = 1, **tile: int) -> Case:
@@ -73,6 +75,11 @@ def quantized(kernel: str, channels: int, size: int, window: int, stride: int = 
     attrs = QuantizedConvAttrs(pads=(window // 2,) * 4, strides=(stride, stride), group=group)
     w = (channels, channels // group, window, window)
     return Case("q_linear_conv", (1, channels, size, size), w, attrs, kernel)
+
+
+def pruned_gemm(kernel: str, rows: int, /, **tile: int) -> Case:
+    """A product with a tenth of the weights."""
+    return Case("gemm", (rows, 512), (512, 1000), GemmAttrs(), kernel, tile, densest_loop, density=0.1)
 
 
 def _tile(rows: int, columns: int, blocks: int) -> dict[str, int]:
@@ -132,6 +139,11 @@ CASES = {
     "gemm of one row": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
     "gemm of 8 rows": Case("gemm", (8, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
     "gemm of one row, weights of bfloat16": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.bf16"),
+    "gemm of one row, lists": pruned_gemm("gemm.f32.sparse_lists", 1),
+    "gemm of one row, lists of four outputs": pruned_gemm("gemm.f32.sparse_lists", 1, group=4),
+    "gemm of one row, masks": pruned_gemm("gemm.f32.sparse_masks", 1, rows=1, blocks=4),
+    "gemm of 4 rows, masks": pruned_gemm("gemm.f32.sparse_masks", 4, rows=4, blocks=4),
+    "gemm of 16 rows, lists": pruned_gemm("gemm.f32.sparse_rows", 16, vectors=1, share=1),
 }
 
 
@@ -224,6 +236,8 @@ def _quantized_layer(case: Case) -> Graph:
 def _float_layer(case: Case) -> Graph:
     graph = Graph(OPS)
     x = graph.add_input("x", TensorType(case.x, DType.F32))
-    w = graph.add_constant(np.random.default_rng(0).standard_normal(case.w).astype(np.float32), "w")
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal(case.w).astype(np.float32)
+    w = graph.add_constant(weights if case.density == 1 else weights * (rng.random(case.w) < case.density), "w")
     graph.set_outputs([graph.add_node(case.op, [x, w], case.attrs, names=("y",)).output], ["y"])
     return graph
