@@ -47,6 +47,13 @@ def reshaped_labels(
     return result
 
 
+def leading_axes(before: Sequence[Dim], after: Sequence[Dim]) -> set[int]:
+    """The first axis that is not 1 of each part."""
+    parts = (source for source, _ in _parts(before, after))
+    leading = (next((axis for axis in source if before[axis] != 1), None) for source in parts)
+    return {axis for axis in leading if axis is not None}
+
+
 def _parts(before: Sequence[Dim], after: Sequence[Dim]) -> list[tuple[list[int], list[int]]]:
     """Consecutive axes of both shapes with equal products, as short as they can be."""
     parts: list[tuple[list[int], list[int]]] = []

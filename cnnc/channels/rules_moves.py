@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.channels.couplings import Labels
-from cnnc.channels.reshape_labels import reshaped_labels
+from cnnc.channels.reshape_labels import leading_axes, reshaped_labels
 from cnnc.channels.tracker import Tracker
 from cnnc.ir import Node, Operands, Value
 from cnnc.ops.content import known_axes
@@ -17,8 +17,15 @@ from cnnc.ops.content import known_axes
 def reshape(node: Node, tracker: Tracker) -> None:
     """Reshape, flatten, squeeze, unsqueeze."""
     x = node.input(0)
+    axes = tracker.axes(x) if not x.is_constant or len(x.uses) > 1 else _leading_axes(x, node.output, tracker)
     reason = f"{node.op} {node.name!r} mixes its channels with other axes"
-    tracker.give(node.output, reshaped_labels(tracker, tracker.axes(x), x.type.shape, node.output.type.shape, reason))
+    tracker.give(node.output, reshaped_labels(tracker, axes, x.type.shape, node.output.type.shape, reason))
+
+
+def _leading_axes(x: Value, y: Value, tracker: Tracker) -> list[Labels | None]:
+    """Of weights [C, H, W, N] that become [C*H*W, N], C and N carry channels, as they do where maps are flattened."""
+    leading = leading_axes(x.type.shape, y.type.shape)
+    return [tracker.axis(x, axis) if axis in leading else None for axis in range(len(x.type.shape))]
 
 
 def transpose(node: Node, tracker: Tracker) -> None:

@@ -195,6 +195,13 @@ def transposed_weights(s: Sketch, x: Value) -> Value:
     return s.op("transpose", s.op("add", product, s.normal(10)), perm=(0, 3, 1, 2))
 
 
+def reshaped_weights(s: Sketch, x: Value) -> Value:
+    """Maps and weights are both flattened for a product."""
+    rows = s.op("reshape", s.op("max_pool", x, kernel_shape=(2, 2), strides=(2, 2)), s.ints(0, 48))
+    y = s.op("matmul", rows, s.op("reshape", s.normal(12, 2, 2, 10), s.ints(48, 10)))
+    return s.op("gemm", s.op("relu", y), s.normal(10, 3), s.normal(3))
+
+
 def flattened(s: Sketch, x: Value) -> Value:
     pooled = s.op("max_pool", x, kernel_shape=(2, 2), strides=(2, 2))
     y = s.op("relu", s.op("gemm", s.op("flatten", pooled), s.normal(48, 10), s.normal(10)))
@@ -233,6 +240,7 @@ def flattened(s: Sketch, x: Value) -> Value:
         (shared_weights, 12),
         (transposed_weights, 12),
         (flattened, 12),
+        (reshaped_weights, 12),
     ],
 )
 def test_channels_that_go_together_leave_the_masked_result(build: Build, classes: int) -> None:
