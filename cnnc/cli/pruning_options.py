@@ -20,6 +20,8 @@ def amount_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_amount(*args: Any, ratio: tuple[str, ...], **options: Any) -> Any:
         amount = {name: options.pop(name) for name in ("sparsity", "scope", "max_layer_sparsity")}
+        # Groups of channels differ so much in what they are worth that one would lose most of its channels.
+        amount["scope"] = amount["scope"] or ("layer" if options["pattern"] == "channel" else "global")
         return command(*args, amount={**amount, "ratios": tuple(map(_named_ratio, ratio))}, **options)
 
     return _with_options(with_amount, _AMOUNT)
@@ -73,10 +75,8 @@ _AMOUNT = (
     click.option(
         "--scope",
         type=click.Choice(_SCOPES),
-        default="global",
-        show_default=True,
         help="All layers are compared together; each layer has the ratio; or weights are compared by their share of "
-        "what their layer has left (LAMP).",
+        "what their layer has left (LAMP). By default global; for channel layer.",
     ),
     click.option(
         "--max-layer-sparsity",

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from math import gcd
 
 from cnnc.errors import OptionError
-from cnnc.pruning.settings import CRITERIA, SCOPES
+from cnnc.pruning.settings import CRITERIA
+
+CHANNEL_SCOPES = ("layer", "global")
+"""Whether every group of channels has the ratio, or all groups together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,9 @@ class ChannelSettings:
             what it takes; see ``channel_latency``. Groups that ``ratios`` names keep their ratio.
         criterion: of ``CRITERIA``, see ``channel_scores``.
         p: for ``lp``, the exponent of the norm of a filter: 1, 2, any other above 0, or infinity.
-        scope: of ``SCOPES``. ``layer``: every group of channels has the ratio; ``global``: the channels of least score
-            go wherever they are.
-        max_layer_sparsity: with ``global`` and with a latency to reach, no group loses more than this share.
+        scope: of ``CHANNEL_SCOPES``. ``layer``: every group of channels has the ratio; ``global``: the channels of
+            least score go wherever they are.
+        max_layer_sparsity: with ``global`` and with a latency, no group loses more than this share.
         ratios: names of layers or of their weights, and the ratio of the group that they are in; the last one counts.
         exclude: names of layers or of their weights whose channels stay, with all that must stay with them.
         round_to: how many channels are left is a multiple of this; None: of ``default_multiple``.
@@ -48,8 +51,9 @@ class ChannelSettings:
     def __post_init__(self) -> None:
         if self.criterion not in CRITERIA:
             raise OptionError(f"there is no criterion {self.criterion!r}", hint=f"use {', '.join(CRITERIA)}")
-        if self.scope not in SCOPES:
-            raise OptionError(f"there is no scope {self.scope!r}", hint=f"use {', '.join(SCOPES)}")
+        if self.scope not in CHANNEL_SCOPES:
+            hint = f"use {', '.join(CHANNEL_SCOPES)}"
+            raise OptionError(f"there is no scope {self.scope!r} for channels", where="scope", hint=hint)
         if not self.p > 0:
             raise OptionError(f"p={self.p} gives no norm", where="p", hint="give 1, 2, another number above 0, or inf")
         if not 0 < self.max_layer_sparsity <= 1:
