@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from cnnc.compiler import Model, read_graph
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Array, Graph
 from cnnc.ir.clone import clone_graph
+from cnnc.observation.observed import Progress, Samples, kept
 from cnnc.pruning.allocation import allocate
 from cnnc.pruning.criteria import worth_of
 from cnnc.pruning.gradients import read_gradients
 from cnnc.pruning.masks import Masks, apply_masks
 from cnnc.pruning.patterns import Bools
+from cnnc.pruning.recovery import Recovery, check_recovery
+from cnnc.pruning.recovery import recover as recover_graph
 from cnnc.pruning.report import Totals, WeightReport, totals, weight_reports
 from cnnc.pruning.settings import Settings
 from cnnc.pruning.weights import Selected, all_weights, from_rows, select
@@ -32,12 +35,14 @@ class Pruned:
         masks: which elements of each pruned weight are kept, by its name.
         settings: how it was pruned.
         weights: what became of every weight.
+        recovery: what was recovered on samples; None without any.
     """
 
     graph: Graph
     masks: Masks
     settings: Settings
     weights: tuple[WeightReport, ...]
+    recovery: Recovery | None = None
 
     @property
     def totals(self) -> Totals:
@@ -60,9 +65,14 @@ def prune(
     prune_last: bool = True,
     prune_depthwise: bool = False,
     gradients: Gradients | None = None,
+    data: Iterable[Mapping[str, Array]] | Samples | None = None,
+    recover: str = "reconstruct",
     shapes: Mapping[str, Sequence[int | str]] | None = None,
+    progress: Progress = lambda what, done: None,
 ) -> Pruned:
     """Prune a model: the weights of its layers that are worth least become 0.
+
+    With sample data, the weights that are left take over what those that went did, without training.
 
     Args:
         model, shapes: as for ``cnnc.compile``; a ``Graph`` stays as it is.
@@ -70,10 +80,14 @@ def prune(
             prune_depthwise: see ``pruning.Settings``.
         gradients: of the loss by each weight, by the name of its initializer and of its shape, or an .npz file of them;
             for the criteria gradient and taylor.
+        data: batches to recover on, one array for every input; a few hundred samples. A function gives them anew each
+            time; other iterables are kept in memory.
+        recover: how, see ``pruning.RECOVERIES``.
+        progress: told of what is being done with the data, and how much of it is.
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, or nothing of it can be pruned.
-        InputError: gradients are missing or do not fit.
+        InputError: gradients or data are missing or do not fit.
         OptionError: an option makes no sense, or names no layer.
     """
     settings = Settings(
@@ -90,8 +104,32 @@ def prune(
         prune_depthwise=prune_depthwise,
     )
     settings.check_amount()
+    check_recovery(recover)
     graph = own_graph(model, shapes)
-    return prune_graph(graph, settings, gradients_of(graph, gradients))
+    dense = clone_graph(graph)
+    pruned = prune_graph(graph, settings, gradients_of(graph, gradients))
+    if data is None:
+        return pruned
+    return recovered(dense, pruned, data if callable(data) else kept(data), recover, progress)
+
+
+def recovered(
+    dense: Graph,
+    pruned: Pruned,
+    samples: Samples,
+    method: str = "reconstruct",
+    progress: Progress = lambda what, done: None,
+) -> Pruned:
+    """A pruned graph after what it lost was recovered on samples, in place.
+
+    Args:
+        dense: the graph before it was pruned.
+        method: of ``RECOVERIES``.
+
+    Raises:
+        InputError, OptionError: as ``recovery.recover``.
+    """
+    return replace(pruned, recovery=recover_graph(dense, pruned.graph, pruned.masks, samples, method, progress))
 
 
 def own_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cnnc.errors import OptionError
 from cnnc.ir import Array, Graph, Node
-from cnnc.observation.observed import Progress, Samples
+from cnnc.observation.observed import Progress, Samples, checked, compiled
+from cnnc.observation.signal_to_noise import Power, decibels, first_batches
 from cnnc.observation.walk import Walk
 from cnnc.pruning.batch_norm_reestimation import correct_channels, has_statistics, reestimate
 from cnnc.pruning.masks import Masks
@@ -20,17 +22,29 @@ from cnnc.pruning.reconstruction import Fit, fit_layer, has_own_bias, unfit
 _LAYERS = ("conv", "gemm", "matmul")
 
 
+RECOVERIES = ("reconstruct", "statistics", "both")
+"""Weights are fitted; or statistics of normalizations, scale and bias of channels are; or one and then the other.
+
+Fitted weights give means and variances that are right already but for what cannot be fitted, and scaling that up costs
+accuracy where much is missing. So ``both`` is seldom best.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What was recovered.
 
     Attributes:
         fits: of layers that were fitted, in graph order, and of pruned ones that could not be.
-        normalizations: whose statistics were taken anew.
+        normalizations: whose statistics were taken anew, or whose layers' channels were corrected in their place.
+        before, after: signal-to-noise ratio of the network's results on some of the samples, in dB; infinite without
+            noise. The signal is what the dense network gives.
     """
 
     fits: tuple[Fit, ...]
     normalizations: int
+    before: float
+    after: float
 
 
 def recover(
@@ -38,9 +52,7 @@ def recover(
     pruned: Graph,
     masks: Masks,
     samples: Samples,
-    *,
-    reconstruct: bool = True,
-    reestimate_batch_norm: bool = True,
+    method: str = "reconstruct",
     progress: Progress = lambda what, done: None,
 ) -> Recovery:
     """Change the weights and statistics of ``pruned`` in place.
@@ -49,11 +61,30 @@ def recover(
         dense: the network before weights went; ``pruned`` has the same nodes and names.
         masks: which weights may be other than 0, by their name; all of a weight without a mask.
         samples: what both networks are run on.
+        method: of ``RECOVERIES``.
         progress: told of the layers and normalizations done.
 
     Raises:
         InputError: there are no samples, or they do not fit the model's inputs.
+        OptionError: there is no such method.
     """
+    check_recovery(method)
+    before = _ratio(dense, pruned, samples)
+    fits, normalizations = _changes(dense, pruned, masks, samples, method, progress)
+    return Recovery(tuple(fits), normalizations, before, _ratio(dense, pruned, samples))
+
+
+def check_recovery(method: str) -> None:
+    """Raises OptionError unless ``method`` is one."""
+    if method not in RECOVERIES:
+        raise OptionError(f"there is no recovery {method!r}", where="recover", hint=f"use {', '.join(RECOVERIES)}")
+
+
+def _changes(
+    dense: Graph, pruned: Graph, masks: Masks, samples: Samples, method: str, progress: Progress
+) -> tuple[list[Fit], int]:
+    """Fits, and how many normalizations were corrected."""
+    reconstruct, reestimate_batch_norm = method != "statistics", method != "reconstruct"
     walks = Walk(dense, samples), Walk(pruned, samples)
     fits: list[Fit] = []
     normalizations = 0
@@ -75,7 +106,7 @@ def recover(
         walks[0].pass_by(node)
         walks[1].pass_by(own)
         progress("nodes recovered", done)
-    return Recovery(tuple(fits), normalizations)
+    return fits, normalizations
 
 
 def _pairs(walks: tuple[Walk, Walk], name: str) -> Iterator[tuple[Array, Array]]:
@@ -88,3 +119,14 @@ def is_folded(graph: Graph, layer: Node) -> bool:
     """Whether a layer has a bias and no batch normalization behind it."""
     behind = any(user.op == "batch_normalization" for user in layer.output.users)
     return not behind and unfit(graph, layer) is None and has_own_bias(graph, layer)
+
+
+def _ratio(dense: Graph, pruned: Graph, samples: Samples) -> float:
+    """Signal-to-noise ratio of the results, in dB, the mean over noise powers of all of them."""
+    exact, other = compiled(dense, level=1), compiled(pruned, level=1)
+    powers = {name: Power() for name in dense.output_names}
+    for batch in first_batches(checked(samples)):
+        wanted, got = exact.run(dict(batch)), other.run(dict(batch))
+        for name, power in powers.items():
+            power.see(wanted[name], got[name])
+    return decibels(sum(power.ratio for power in powers.values()) / len(powers))

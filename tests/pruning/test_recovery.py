@@ -81,7 +81,7 @@ def test_recovered_networks_are_nearer(normalized: bool, pattern: str, sparsity:
     made = prune_graph(clone_graph(dense), settings)
     masked = error(dense, made.graph, HELD_OUT)
     recovered = clone_graph(made.graph)
-    found = recover(dense, recovered, made.masks, samples, reestimate_batch_norm=False)
+    found = recover(dense, recovered, made.masks, samples)
     assert error(dense, recovered, HELD_OUT) < 0.5 * masked
     assert error(dense, recovered, BATCHES[0]) < 0.4 * error(dense, made.graph, BATCHES[0])
     assert {fit.layer for fit in found.fits} >= {"/strided/Conv", "/point/Conv", "/last/Gemm"}
@@ -103,7 +103,7 @@ def test_statistics_alone_help(normalized: bool) -> None:
     dense = network(normalized=normalized)
     made = prune_graph(clone_graph(dense), Settings(sparsity=0.6))
     masked = error(dense, made.graph, HELD_OUT)
-    found = recover(dense, made.graph, made.masks, samples, reconstruct=False)
+    found = recover(dense, made.graph, made.masks, samples, "statistics")
     assert error(dense, made.graph, HELD_OUT) < 0.7 * masked
     assert found.normalizations == 6 and not found.fits
     for name, array in values(dense).items():
@@ -117,7 +117,7 @@ def test_statistics_alone_help(normalized: bool) -> None:
 def test_results_have_the_moments_of_the_dense_network(normalized: bool) -> None:
     dense = network(normalized=normalized)
     made = prune_graph(clone_graph(dense), Settings(sparsity=0.7))
-    recover(dense, made.graph, made.masks, samples, reconstruct=False)
+    recover(dense, made.graph, made.masks, samples, "statistics")
     wanted_op = "batch_normalization" if normalized else "conv"
     names = [node.output.name for node in dense.nodes if node.op == wanted_op]
     for name in names:
@@ -133,7 +133,7 @@ def test_results_have_the_moments_of_the_dense_network(normalized: bool) -> None
 def test_unpruned_networks_stay(normalized: bool) -> None:
     dense = network(normalized=normalized)
     other = clone_graph(dense)
-    found = recover(dense, other, {}, samples)
+    found = recover(dense, other, {}, samples, "both")
     assert not found.fits
     for name, array in values(dense).items():
         np.testing.assert_allclose(values(other)[name], array, rtol=1e-5, atol=1e-6)
@@ -166,7 +166,7 @@ def test_statistics_that_others_read_stay() -> None:
     graph = dense.done()
     graph.set_input(node, 2, graph.value("n.mean"))
     pruned = prune_graph(clone_graph(graph), Settings(sparsity=0.5, prune_first=True))
-    assert recover(graph, pruned.graph, pruned.masks, samples, reconstruct=False).normalizations == 0
+    assert recover(graph, pruned.graph, pruned.masks, samples, "statistics").normalizations == 0
 
 
 @pytest.mark.parametrize("batches", [[], [{"y": BATCHES[0]["x"]}], [{"x": BATCHES[0]["x"][:, :2]}], [None]])
