@@ -94,12 +94,12 @@ def images_of(path: Path) -> Images:
     return Images(np.stack(decoded), labels)
 
 
-def calibration_and_test(task: Task, shared: Path, count: int) -> tuple[Images, Images]:
+def calibration_and_test(task: Task, shared: Path, count: int, calibration: int = CALIBRATION) -> tuple[Images, Images]:
     """Images to calibrate on, and at most ``count`` others to evaluate."""
     test = images_of(shared / "data" / f"{task.images}.npz")
     if task.training is not None:
-        return images_of(shared / "data" / f"{task.training}.npz")[:CALIBRATION], test[:count]
-    spread = np.arange(CALIBRATION) * len(test.labels) // CALIBRATION
+        return images_of(shared / "data" / f"{task.training}.npz")[:calibration], test[:count]
+    spread = np.arange(calibration) * len(test.labels) // calibration
     others = np.setdiff1d(np.arange(len(test.labels)), spread)
     return test[spread], test[others][:count]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from cnnc.cli.model_options import MODEL, SHAPES, input_ports, load_graph
 from cnnc.cli.model_output import check_model_output, file_bytes, write_model
 from cnnc.cli.model_source import FileSource, ModelSource
 from cnnc.cli.pruning_options import amount_options, channel_options, choice_options
+from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
     from cnnc.cli.images import ImageSettings
@@ -38,6 +40,10 @@ First convolutions and depthwise ones stay dense unless told otherwise: they hav
   cnnc prune model.onnx --sparsity 0.3 --pattern channel -o pruned.onnx     whole channels: a smaller model
   cnnc prune model.onnx --target-latency 5ms --pattern channel -o pruned.onnx
   cnnc prune model.onnx --sparsity 0.8 --eval labelled.npz -o pruned.onnx   and what it costs
+  cnnc prune model.onnx --sparsity 0.8 --scope lamp --calib data.npz -o pruned.onnx
+
+With --calib, remaining weights take over what those that went did on some hundred samples, without training. It is an
+.npz with an array for every input, a folder of images or arrays, or a function that gives batches (reader.py:make).
 
 --eval is an .npz with an array for every input and `labels` (top-1; without them, agreement with the dense model), or a
 function score(run) of your own (reader.py:score), where run gives the results of a batch by name.
@@ -50,6 +56,17 @@ function score(run) of your own (reader.py:score), where run gives the results o
 @amount_options
 @choice_options
 @channel_options
+@click.option("--calib", metavar="DATA", help="Recover accuracy on samples: an .npz, a folder, or reader.py:make.")
+@click.option(
+    "--recover",
+    type=click.Choice(("reconstruct", "statistics", "both")),
+    default="reconstruct",
+    show_default=True,
+    help="With --calib: remaining weights by least squares; statistics of batch normalizations; or both.",
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Samples of --calib at a time."
+)
 @click.option("--eval", "evaluation_text", metavar="DATA", help="Score the model on this: an .npz, or reader.py:score.")
 @image_options
 @click.option(
@@ -66,6 +83,9 @@ def command(
     choice: Mapping[str, Any],
     channel: Mapping[str, Any],
     gradients: str | None,
+    calib: str | None,
+    recover: str,
+    batch: int,
     evaluation_text: str | None,
     images: ImageSettings,
     external_data: bool,
@@ -73,19 +93,26 @@ def command(
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
+    from cnnc.cli.calibration_data import calibration_batches
     from cnnc.cli.evaluation_data import evaluation_of
     from cnnc.cli.prune_channels import check_channel_options, prune_channels_of
-    from cnnc.pruning import Settings, prune_graph
+    from cnnc.ir.clone import clone_graph
+    from cnnc.pruning import Pruned, Settings, prune_graph, recovered
     from cnnc.pruning.api import gradients_of, own_graph
 
     by_channel = choice["pattern"] == "channel"
     check_channel_options(channel, choice)
+    if by_channel and recover != "reconstruct":
+        what = "with whole channels, weights of the channels that are left are fitted, and nothing else"
+        raise OptionError(what, where="--recover", hint="leave it out, or choose another pattern")
     check_model_output(output, model, kind="pruned", external_data=external_data)
     settings = None if by_channel else Settings(**amount, **choice)
     if settings is not None:
         settings.check_amount()
     dense = load_graph(model, shapes, evidence)
-    evaluation = None if evaluation_text is None else evaluation_of(evaluation_text, input_ports(dense), images)
+    ports = input_ports(dense)
+    evaluation = None if evaluation_text is None else evaluation_of(evaluation_text, ports, images)
+    samples = None if calib is None else calibration_batches(calib, ports, images, batch)
     start = time.perf_counter()
     graph = own_graph(dense)
     pruned: Pruned | PrunedChannels
@@ -93,12 +120,18 @@ def command(
         worth = gradients_of(graph, gradients)
         if settings is None:
             pruned = prune_channels_of(
-                graph, amount, choice, channel, worth, lambda text: tell(f"{model.name}: {text}")
+                graph, amount, choice, channel, worth, samples, lambda text: tell(f"{model.name}: {text}")
             )
         else:
             pruned = prune_graph(graph, settings, worth)
+        stages = [dense, pruned.graph]
+        if samples is not None and isinstance(pruned, Pruned):
+            evidence.graph = pruned.graph
+            pruned = replace(pruned, graph=clone_graph(pruned.graph))
+            pruned = recovered(dense, pruned, samples, recover, lambda what, done: tell(f"{what}: {done}"))
+            stages.append(pruned.graph)
     evidence.graph = pruned.graph
-    scores = None if evaluation is None else _scores(evaluation, dense, pruned.graph)
+    scores = None if evaluation is None else _scores(evaluation, stages)
     write_model(pruned.graph, output, external_data=external_data)
     before_file = file_bytes(model.path) if isinstance(model, FileSource) else None
     made = _report(pruned, scores, before_file, file_bytes(output), as_json=as_json)
@@ -128,14 +161,17 @@ def _report(
     return prune_channels.sentence(channels)
 
 
-def _scores(evaluation: Evaluation, dense: Graph, pruned: Graph) -> Scores:
+def _scores(evaluation: Evaluation, stages: list[Graph]) -> Scores:
+    """Of the dense model, the pruned one, and perhaps that after recovery."""
     from cnnc.cli.prune_report import Scores
     from cnnc.observation.evaluation import checked_score, metric_of, score_of
     from cnnc.observation.observed import compiled
 
+    dense, *others = stages
     with working("evaluating the dense model") as tell:
         exact = compiled(dense).run
         score = score_of(evaluation, dense, exact)
         before = checked_score(score, exact)
         tell("evaluating the pruned model")
-        return Scores(metric_of(evaluation), before, checked_score(score, compiled(pruned).run))
+        after = [checked_score(score, compiled(graph).run) for graph in others]
+    return Scores(metric_of(evaluation), before, *after)

@@ -12,6 +12,7 @@ from cnnc.errors import OptionError
 if TYPE_CHECKING:
     from cnnc.cli.prune_report import Scores
     from cnnc.ir import Array, Graph
+    from cnnc.observation.observed import Samples
     from cnnc.pruning import PrunedChannels
 
 
@@ -58,6 +59,7 @@ def prune_channels_of(
     choice: Mapping[str, Any],
     channel: Mapping[str, Any],
     gradients: Mapping[str, Array] | None,
+    samples: Samples | None,
     tell: Callable[[str], None],
 ) -> PrunedChannels:
     """Prune channels by the options of the command; ``tell`` shows what is being done."""
@@ -68,7 +70,12 @@ def prune_channels_of(
     settings = ChannelSettings(**amount, **given, **{field: choice[field] for field in ("criterion", "p", "exclude")})
     meter = ProgramMeter(channel["threads"])
     return prune_graph_channels(
-        graph, settings, gradients, meter=meter, progress=lambda what, done: tell(f"timing {what}, {done} done")
+        graph,
+        settings,
+        gradients,
+        meter=meter,
+        samples=samples,
+        progress=lambda what, done: tell(f"{what}, {done} done"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnc.cli.console import byte_count, note, print_table
 
 if TYPE_CHECKING:
-    from cnnc.pruning import Pruned, Sensitivity, WeightReport
+    from cnnc.pruning import Pruned, Recovery, Sensitivity, WeightReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,13 @@ class Scores:
     Attributes:
         metric: what the scores are: top-1, agreement with the dense model, or a score of the user's.
         dense, pruned: before and after.
+        recovered: after recovery on samples; None without it.
     """
 
     metric: str
     dense: float
     pruned: float
+    recovered: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,45 @@ def report_json(facts: Facts) -> dict[str, Any]:
         ],
         "scores": None
         if facts.scores is None
-        else {"metric": facts.scores.metric, "dense": facts.scores.dense, "pruned": facts.scores.pruned},
+        else {
+            "metric": facts.scores.metric,
+            "dense": facts.scores.dense,
+            "pruned": facts.scores.pruned,
+            "recovered": facts.scores.recovered,
+        },
+        "recovery": None if facts.pruned.recovery is None else _recovery_json(facts.pruned.recovery),
         "file": {"before": facts.before_file, "after": facts.after_file},
     }
 
 
+def _recovery_json(recovery: Recovery) -> dict[str, Any]:
+    return {
+        "decibels_before": _finite(recovery.before),
+        "decibels_after": _finite(recovery.after),
+        "normalizations": recovery.normalizations,
+        "layers": [
+            {"layer": fit.layer, "error_before": _finite(fit.before), "error_after": _finite(fit.after), "why": fit.why}
+            for fit in recovery.fits
+        ],
+    }
+
+
+def _show_recovery(recovery: Recovery) -> None:
+    """The relative error of every layer's result before and after."""
+    rows = [
+        (fit.layer, "", "", f"not fitted: {fit.why}")
+        if fit.why
+        else (fit.layer, f"{fit.before:.2%}", f"{fit.after:.2%}", "")
+        for fit in recovery.fits
+    ]
+    title = "error of layers on the samples, reading what the recovered network makes of them"
+    print_table(["layer", "pruned>", "recovered>", ""], rows, title=title)
+
+
 def show(facts: Facts) -> None:
-    """The report as a table."""
+    """The report as tables."""
+    if facts.pruned.recovery is not None and facts.pruned.recovery.fits:
+        _show_recovery(facts.pruned.recovery)
     sums, pattern = facts.pruned.totals, facts.pruned.settings.pattern
     total = (
         "all layers",
@@ -106,7 +140,11 @@ def sentence(facts: Facts) -> str:
         parts.append(f"{sums.sparsity:.2%} of all {sums.weights:,} are 0")
     if facts.scores is not None:
         scores = facts.scores
-        parts.append(f"{scores.metric} {scores.dense:.4f} -> {scores.pruned:.4f}")
+        stages = [scores.dense, scores.pruned, *([] if scores.recovered is None else [scores.recovered])]
+        parts.append(f"{scores.metric} {' -> '.join(f'{score:.4f}' for score in stages)}")
+    if facts.pruned.recovery is not None:
+        before, after = facts.pruned.recovery.before, facts.pruned.recovery.after
+        parts.append(f"results {_number(before, 1)} -> {_number(after, 1)} dB")
     parts.append(byte_count(facts.after_file))
     return ", ".join(parts)
 

@@ -7,13 +7,17 @@ model. ``sensitivity`` scores models with one layer pruned. ``gradients`` reads 
 Whole channels go in files of their own: ``channel_groups`` says which are compared with each other, ``channel_scores``
 what they are worth, ``channel_allocation`` how many of each group go, and ``channel_api`` joins these; which channels
 can only go together, and the smaller graph, come from ``cnnc.channels``.
+
+``recovery`` makes up for what went on sample data: ``reconstruction`` fits layers by ``least_squares`` to
+``paired_moments`` of the dense network and the pruned one, and ``batch_norm_reestimation`` takes statistics anew.
 """
 
-from cnnc.pruning.api import Pruned, prune, prune_graph
+from cnnc.pruning.api import Pruned, prune, prune_graph, recovered
 from cnnc.pruning.channel_api import PrunedChannels, prune_channels, prune_graph_channels
 from cnnc.pruning.channel_report import GroupReport, ModelCost
 from cnnc.pruning.channel_settings import ChannelSettings
 from cnnc.pruning.masks import Masks, apply_masks
+from cnnc.pruning.recovery import RECOVERIES, Recovery
 from cnnc.pruning.report import Totals, WeightReport
 from cnnc.pruning.sensitivity import Sensitivity, scan_sensitivity
 from cnnc.pruning.sensitivity_plot import plot_sensitivity
@@ -21,6 +25,7 @@ from cnnc.pruning.settings import CRITERIA, SCOPES, Settings
 
 __all__ = [
     "CRITERIA",
+    "RECOVERIES",
     "SCOPES",
     "ChannelSettings",
     "GroupReport",
@@ -28,6 +33,7 @@ __all__ = [
     "ModelCost",
     "Pruned",
     "PrunedChannels",
+    "Recovery",
     "Sensitivity",
     "Settings",
     "Totals",
@@ -38,5 +44,6 @@ __all__ = [
     "prune_channels",
     "prune_graph",
     "prune_graph_channels",
+    "recovered",
     "scan_sensitivity",
 ]

@@ -21,7 +21,6 @@ from cnnc.pruning.reconstruction import Fit, fit_layer, has_own_bias, unfit
 
 _LAYERS = ("conv", "gemm", "matmul")
 
-
 RECOVERIES = ("reconstruct", "statistics", "both")
 """Weights are fitted; or statistics of normalizations, scale and bias of channels are; or one and then the other.
 

@@ -60,6 +60,22 @@ def test_a_compiled_file(data: Path) -> None:
     assert answer("run", target, "--random", 0, "--json")["outputs"]["logits"]["shape"] == [2, 10]
 
 
+@pytest.mark.jit
+def test_accuracy_is_recovered_on_samples(data: Path) -> None:
+    target = data / "pruned.onnx"
+    options = ["--sparsity", 0.9, "--calib", data / "pixels.npz", "--eval", data / "labelled.npz", "-o", target]
+    report = answer("prune", LENET, *options, "--json")
+    scores, recovery = report["scores"], report["recovery"]
+    assert scores["pruned"] < scores["recovered"] <= 1
+    assert recovery["decibels_after"] > recovery["decibels_before"] + 3
+    assert [layer["layer"] for layer in recovery["layers"]] == ["/c2/Conv", "/f1/Gemm", "/f2/Gemm", "/f3/Gemm"]
+    assert all(layer["error_after"] <= layer["error_before"] for layer in recovery["layers"])
+    found = zeros(target)
+    assert found["f1.weight"] > 0.9
+    text = done("prune", LENET, *options, "--recover", "statistics", "--scope", "lamp")
+    assert "dB" in text and text.count("->") >= 3
+
+
 def test_options_say_what_goes(data: Path) -> None:
     target = data / "pruned.onnx"
     options = ["--ratio", "f?.weight=0.25", "--ratio", "/f2/*=0.75", "--exclude", "f3.weight", "--prune-first"]
@@ -119,6 +135,7 @@ def test_the_report_is_shown(data: Path) -> None:
         (["--sparsity", "0.5", "--gradients", "gradients.npz"], ["criterion magnitude uses no gradients"]),
         (["--sparsity", "0.5", "--criterion", "taylor", "--gradients", "few.npz"], ["'c2.weight'", "'f1.weight'"]),
         (["--sparsity", "0.5", "--criterion", "taylor", "--gradients", "reader.py"], ["reader.py", "cannot be read"]),
+        (["--sparsity", "0.5", "--pattern", "channel", "--recover", "both"], ["--recover", "whole channels"]),
         (["--sparsity", "0.5", "--eval", "absent.npz"], ["--eval", "there is no such file"]),
     ],
 )

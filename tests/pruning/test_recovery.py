@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import cnnc
 from cnnc import interp
-from cnnc.errors import InputError
+from cnnc.errors import InputError, OptionError
 from cnnc.ir import Graph
 from cnnc.ir.clone import clone_graph
 from cnnc.ops.conv import ConvAttrs
@@ -167,6 +168,22 @@ def test_statistics_that_others_read_stay() -> None:
     graph.set_input(node, 2, graph.value("n.mean"))
     pruned = prune_graph(clone_graph(graph), Settings(sparsity=0.5, prune_first=True))
     assert recover(graph, pruned.graph, pruned.masks, samples, "statistics").normalizations == 0
+
+
+def test_models_are_recovered_as_they_are_pruned() -> None:
+    dense = network(normalized=True)
+    found = cnnc.prune(dense, sparsity=0.6, data=iter(BATCHES), recover="both")
+    plain = cnnc.prune(dense, sparsity=0.6)
+    assert plain.recovery is None and found.recovery is not None
+    assert found.recovery.after > found.recovery.before + 3
+    assert found.recovery.normalizations == 5
+    assert error(dense, found.graph, HELD_OUT) < 0.5 * error(dense, plain.graph, HELD_OUT)
+    assert all((mask == plain.masks[name]).all() for name, mask in found.masks.items())
+
+
+def test_a_recovery_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(OptionError, match="no recovery 'train'"):
+        cnnc.prune(network(normalized=True), sparsity=0.6, data=BATCHES, recover="train")
 
 
 @pytest.mark.parametrize("batches", [[], [{"y": BATCHES[0]["x"]}], [{"x": BATCHES[0]["x"][:, :2]}], [None]])
