@@ -4,9 +4,10 @@
     python benchmarks/sparse_break_even.py --only 4096x1000 --rows build/break_even.json
     python benchmarks/sparse_break_even.py --rows build/break_even.json --none --table table.md --plot break-even.png
 
-Random weights of each sparsity, zeros anywhere or in blocks of four neighbouring output channels that are zero
-together. For every one the dense kernel that the cost model takes and all sparse kernels take turns; times are medians,
-divided by the dense one's. With ``--rows`` what was measured is kept in a file, and later runs add to it or replace it.
+Random weights of each sparsity, zeros anywhere or in blocks of four neighbouring output channels (block4) or input
+channels (block4-in) that are zero together. For every one the dense kernel that the cost model takes and all sparse
+kernels take turns; times are medians, divided by the dense one's. With ``--rows`` what was measured is kept in a file,
+and later runs add to it or replace it.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from cnnc.lower.select import RULES
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
 from cnnc.ops import OPS
 from cnnc.ops.linear import GemmAttrs
-from cnnc.ops.quantized import QLinearGemmAttrs
+from cnnc.ops.quantized import QLinearGemmAttrs, QuantizedConvAttrs
 from cnnc.runtime.jit.target import host_target
 from cnnc.tuning.stopwatch import KernelStopwatch
 from cnnc.types import DType, TensorType
 
 SPARSITIES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-PATTERNS = {"unstructured": 1, "block4": 4}
-"""Neighbouring output channels that are zero together, by pattern."""
+PATTERNS = {"unstructured": (1, 1), "block4": (4, 1), "block4-in": (1, 4)}
+"""Neighbouring output and input channels that are zero together, by pattern."""
 
 Weights = np.ndarray[Any, Any]
 
@@ -87,15 +88,41 @@ def gemm_layer(inner: int, columns: int, rows: int) -> Layer:
     return Layer(f"{inner}x{columns} batch {rows}", "gemm", (columns, inner), graph)
 
 
+def signed_bytes(weights: Weights) -> Weights:
+    """Normal weights as int8, of which the same are zero."""
+    return np.where(weights == 0, 0, np.where(weights > 0, 1, -1) * np.minimum(1 + np.abs(weights) * 30, 127)).astype(
+        np.int8
+    )
+
+
+def byte_conv_layer(channels: int, filters: int, size: int, window: int, stride: int = 1) -> Layer:
+    """A square convolution of uint8 with int8 weights, padded to keep the size at stride 1."""
+
+    def graph(weights: Weights) -> Graph:
+        made = Graph(OPS, "conv")
+        x = made.add_input("x", TensorType((1, channels, size, size), DType.U8))
+        constants = {
+            "x_scale": np.float32(0.01), "x_zero": np.uint8(0), "w": signed_bytes(weights),
+            "w_scale": np.full(filters, 0.01, np.float32), "w_zero": np.zeros(filters, np.int8),
+            "y_scale": np.float32(0.5), "y_zero": np.uint8(0), "bias": np.zeros(filters, np.int32),
+        }  # fmt: skip
+        operands = [x, *(made.add_constant(np.asarray(array), name) for name, array in constants.items())]
+        attrs = QuantizedConvAttrs(pads=(window // 2,) * 4, strides=(stride, stride))
+        made.set_outputs([made.add_node("q_linear_conv", operands, attrs, names=["y"]).output], ["y"])
+        return made
+
+    name = f"{window}x{window}/{stride} {channels} to {filters} at {size}x{size}"
+    return Layer(name, "q_linear_conv", (filters, channels, window, window), graph)
+
+
 def byte_gemm_layer(inner: int, columns: int, rows: int) -> Layer:
     """The same of uint8 with int8 weights."""
 
     def graph(weights: Weights) -> Graph:
         made = Graph(OPS, "gemm")
         x = made.add_input("x", TensorType((rows, inner), DType.U8))
-        signed = np.where(weights == 0, 0, np.where(weights > 0, 1, -1) * (1 + np.abs(weights) * 30)).astype(np.int8)
         constants = {
-            "x_scale": np.float32(0.01), "x_zero": np.uint8(0), "w": np.ascontiguousarray(signed.T),
+            "x_scale": np.float32(0.01), "x_zero": np.uint8(0), "w": np.ascontiguousarray(signed_bytes(weights).T),
             "w_scale": np.full(columns, 0.01, np.float32), "w_zero": np.zeros(columns, np.int8),
             "bias": np.zeros(columns, np.int32), "y_scale": np.float32(0.5), "y_zero": np.uint8(128),
         }  # fmt: skip
@@ -107,17 +134,24 @@ def byte_gemm_layer(inner: int, columns: int, rows: int) -> Layer:
 
 
 _MATRICES = ((25088, 4096, (1,)), (4096, 1000, (1, 4, 16)), (2048, 1000, (1, 4, 16)), (512, 10, (1,)), (256, 120, (1,)))
+_BYTE_MAPS = (
+    *((256, 64, 56, 1, 1), (512, 128, 28, 1, 1), (256, 1024, 14, 1, 1), (2048, 512, 7, 1, 1)),
+    *((64, 64, 56, 3, 1), (128, 128, 28, 3, 1), (512, 512, 7, 3, 1), (256, 256, 28, 3, 2)),
+)
+"""Input and output channels, size, window and stride."""
 KINDS: Mapping[str, Sequence[Layer]] = {
     "gemm": [gemm_layer(inner, columns, rows) for inner, columns, batches in _MATRICES for rows in batches],
     "gemm int8": [byte_gemm_layer(inner, columns, rows) for inner, columns, batches in _MATRICES for rows in batches],
+    "conv int8": [byte_conv_layer(*sizes) for sizes in _BYTE_MAPS],
 }
 
 
-def sparse_weights(shape: tuple[int, ...], sparsity: float, block: int) -> Weights:
-    """Normal weights [OC, IC, ...]; ``block`` neighbouring output channels are zero together."""
+def sparse_weights(shape: tuple[int, ...], sparsity: float, block: tuple[int, int]) -> Weights:
+    """Normal weights [OC, IC, ...]; ``block`` neighbouring output and input channels are zero together."""
     rng = np.random.default_rng(1)
-    kept = rng.random((-(-shape[0] // block), *shape[1:]), np.float32) >= sparsity
-    return rng.standard_normal(shape, np.float32) * np.repeat(kept, block, axis=0)[: shape[0]]
+    kept = rng.random((-(-shape[0] // block[0]), -(-shape[1] // block[1]), *shape[2:]), np.float32) >= sparsity
+    kept = np.repeat(np.repeat(kept, block[0], axis=0), block[1], axis=1)[: shape[0], : shape[1]]
+    return rng.standard_normal(shape, np.float32) * kept
 
 
 def is_sparse(kernel: str) -> bool:
@@ -248,7 +282,7 @@ def _plot_lines(axis: Any, pattern: str, rows: Sequence[Row]) -> None:
     for kernel in dict.fromkeys(name for row in rows for name in row.sparse_seconds):
         points = [row for row in rows if kernel in row.sparse_seconds]
         shares = [row.sparse_seconds[kernel] / row.dense_seconds for row in points]
-        style = "--" if pattern == "block4" else "-"
+        style = {"block4": "--", "block4-in": ":"}.get(pattern, "-")
         label = f"{kernel.rsplit('_', 1)[-1].rsplit('.', 1)[-1]}, {pattern}"
         [line] = axis.plot([row.sparsity for row in points], shares, style, linewidth=1, label=label)
         taken = [(row.sparsity, share) for row, share in zip(points, shares, strict=True) if row.taken == kernel]

@@ -77,7 +77,7 @@ def _rows(node: Node) -> Array:
 
 def sparse_layer(node: Node, shapes: ConvShapes, rows: Array, costs: SparseCosts) -> SparseLayer:
     """What tilings are ranked by; ``rows`` as ``channel_rows`` gives them, or whether they are not zero."""
-    kept = np.zeros((shapes.blocks_out * shapes.lanes, rows[0].size), bool)
+    kept: Array = np.zeros((shapes.blocks_out * shapes.lanes, rows[0].size), bool)
     kept[: len(rows)] = (rows != 0).reshape(len(rows), -1)
     entries = [(1, int(np.count_nonzero(kept)))]
     taken = kept
@@ -85,7 +85,7 @@ def sparse_layer(node: Node, shapes: ConvShapes, rows: Array, costs: SparseCosts
         if shapes.lanes % share == 0:
             taken = taken[::2] | taken[1::2]
             entries.append((share, int(np.count_nonzero(taken))))
-    groups = kept.any(axis=0).reshape(rows.shape[1:]).any(axis=2)
+    groups = kept.reshape(-1, *rows.shape[1:]).any(axis=(0, 3))
     return SparseLayer(
         typical(node.output.type.shape[0], 1),
         max(1, typical(product(shapes.result))),

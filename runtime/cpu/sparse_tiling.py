@@ -58,14 +58,14 @@ FLOAT_COSTS = SparseCosts(
     products=((1, 1.07), (2, 0.83), (4, 0.85)),
 )
 BYTE_COSTS = SparseCosts(
-    place=2.0,
-    row=4.0,
-    result=8.0,
-    list=6.0,
-    list_vector=2.0,
-    added=3.9,
-    entry=1.2,
-    products=((1, 1.35), (2, 1.2), (4, 1.05)),
+    place=0.2,
+    row=1.5,
+    result=3.0,
+    list=10.0,
+    list_vector=0.3,
+    added=11.0,
+    entry=1.8,
+    products=((1, 1.1), (2, 0.92), (4, 0.96)),
     narrows=False,
 )
 

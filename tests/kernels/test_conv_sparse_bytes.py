@@ -22,6 +22,10 @@ from tests.kernels.test_conv_bytes import DTYPES, FEW, TARGETS, bytes_of, window
 pytestmark = pytest.mark.jit
 
 
+GAP = 77
+"""Between images."""
+
+
 def sparse_weights(rng: Any, shape: tuple[int, ...], density: float, extreme: bool, pattern: str) -> Any:
     """int8 weights of which about ``density`` are not zero, in a pattern."""
     weights = bytes_of(rng, "i8", shape, extreme)
@@ -57,6 +61,7 @@ def run_sparse(
     share: int = 1,
     oc_blocks: int = 1,
     part_groups: int = 1000,
+    gaps: tuple[int, int] = (0, 0),
 ) -> tuple[Any, Any]:
     """What the kernel gives, and the reference."""
     rng = np.random.default_rng(sum(x_shape) * sum(w_shape))
@@ -81,28 +86,43 @@ def run_sparse(
     lane_bias, factors = np.zeros(y_blocks * lanes, np.int32), np.zeros(y_blocks * lanes, np.float32)
     lane_bias[:oc] = (bias - unsigned_zero * weights.reshape(oc, -1).sum(1, dtype=np.int64)).astype(np.int32)
     factors[:oc] = scales[0] * w_scale / scales[1]
+    y = poison((n, y_blocks, *expected.shape[2:], lanes), expected.dtype)
     buffers: dict[str, Any] = {
-        "x": to_blocked(physical, lanes, pad=0),
+        "x": with_gap(to_blocked(physical, lanes, pad=0), gaps[0]),
         "entries": packed.entries,
         "index": packed.index,
         "groups": packed.groups,
         "bias": lane_bias,
         "slopes": factors,
-        "y": poison((n, y_blocks, *expected.shape[2:], lanes), expected.dtype),
+        "y": with_gap(y, gaps[1]),
     }
     buffers |= dict.fromkeys(("residual", "input_scale", "input_shift"))
     sizes = {"N": n, "XB": x_blocks, "YB": y_blocks}
     sizes |= window_sizes(x_shape, expected.shape, w_shape, stride, dilation, pads)
     sizes |= {"group_count": len(packed.groups), "parts": packed.parts, "entry_words": packed.entries.size}
     sizes |= {"oc_blocks": oc_blocks, "alpha": int(y_zero), "beta": int(np.iinfo(expected.dtype).min)}
-    sizes |= dict.fromkeys(("x_gap", "y_gap", "residual_gap", "input_alpha", "input_beta", "input_image"), 0)
+    sizes |= {"x_gap": gaps[0], "y_gap": gaps[1]}
+    sizes |= dict.fromkeys(("residual_gap", "input_alpha", "input_beta", "input_image"), 0)
     sizes |= {"fill": (int(x_zero) & 255) * 0x01010101}
     options: dict[str, Any] = {"vectors": vectors, "share": share, "lanes": lanes, "element": dtypes[0]}
     options |= {"activation": "requantize", "residual": 0}
     last = last_pixels(expected[0, 0].size, vectors, lanes, narrows=False)
     options |= {"last": last} if last != vectors * lanes else {}
     got = run(Variant.of("conv.u8.blocked.sparse", **options), buffers, sizes, target)["y"]
-    return from_blocked(got, oc), expected
+    assert all((image[y[0].size :] == GAP).all() for image in apart(got, y[0].size, gaps[1]))
+    images = np.stack([image[: y[0].size] for image in apart(got, y[0].size, gaps[1])])
+    return from_blocked(images.reshape(y.shape), oc), expected
+
+
+def with_gap(images: Any, gap: int) -> Any:
+    """Images behind each other with ``gap`` elements between them."""
+    rows = [np.append(image, np.full(gap, GAP, image.dtype)) for image in images]
+    return np.concatenate(rows)[: len(rows) * len(rows[0]) - gap]
+
+
+def apart(joined: Any, size: int, gap: int) -> list[Any]:
+    """The images of ``size`` elements again, each with the gap behind it."""
+    return [joined[begin : begin + size + gap] for begin in range(0, joined.size, size + gap)]
 
 
 CASES: list[dict[str, Any]] = [
@@ -120,6 +140,7 @@ CASES: list[dict[str, Any]] = [
     {"x_shape": (1, 16, 4, 9), "w_shape": (16, 16, 3, 3), "density": 0.0, "pads": (1, 1, 1, 1), "per_tensor": True},
     {"x_shape": (1, 37, 5, 5), "w_shape": (40, 37, 3, 3), "pattern": "one", "pads": (1, 1, 1, 1), "vectors": 1},
     {"x_shape": (1, 37, 5, 5), "w_shape": (40, 37, 3, 3), "pattern": "rows", "share": 4, "vectors": 1},
+    {"x_shape": (3, 20, 6, 7), "w_shape": (40, 20, 3, 3), "gaps": (5, 9), "pads": (1, 1, 1, 1)},
     {"x_shape": (3, 1, 1, 1), "w_shape": (1, 1, 1, 1), "density": 1.0, "per_tensor": True},
     {"x_shape": (1, 3, 1, 1), "w_shape": (3, 3, 3, 3), "pads": (2, 70, 0, 3), "stride": (1, 3), "zeros": (128, 128)},
 ]  # fmt: skip
@@ -154,6 +175,7 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
         "factor": draw(st.sampled_from([1e-6, 1e-3, 0.5, 1e30])),
         "share": draw(st.sampled_from([1, 2, 4])),
         "oc_blocks": draw(st.integers(1, 3)),
+        "gaps": draw(st.tuples(*[st.sampled_from([0, 3])] * 2)),
         "part_groups": draw(st.sampled_from([1, 3, 1000])),
     }
 
