@@ -83,7 +83,7 @@ def sparse_layer(node: Node, shapes: ConvShapes, rows: Array, costs: SparseCosts
     taken = kept
     for share in _SHARES[1:]:
         if shapes.lanes % share == 0:
-            taken = taken[::2] | taken[1::2]
+            taken = np.logical_or(taken[::2], taken[1::2])
             entries.append((share, int(np.count_nonzero(taken))))
     groups = kept.reshape(-1, *rows.shape[1:]).any(axis=(0, 3))
     return SparseLayer(
