@@ -3,8 +3,8 @@
     python benchmarks/conv_kernels.py [--only NAME]
 
 Times are the best of a dozen runs with warm caches; the peak is measured by a kernel of multiply-adds alone, before
-every layer, because the clock of a shared machine moves. The rates of Winograd's and of Strassen's method count the
-operations of direct convolution.
+every layer, because the clock of a shared machine moves. The rates of Winograd's and of Strassen's method, and those of
+layers with zero weights, count the operations of direct convolution.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.conv_packing import pack_weights
 from cnnc.runtime.cpu.conv_plain_winograd import NAME as PLAIN_WINOGRAD
 from cnnc.runtime.cpu.conv_plain_winograd import pack_plain_winograd
+from cnnc.runtime.cpu.conv_sparse import NAME as SPARSE
 from cnnc.runtime.cpu.conv_tiling import ConvTiling, choose_depthwise_columns
 from cnnc.runtime.cpu.plain_winograd_tiling import rank_plain_winograd_tilings
 from cnnc.runtime.cpu.pointwise_tiling import PointwiseTiling, choose_pointwise_tiling, tail_halves
 from cnnc.runtime.cpu.prologue import PROLOGUE_SIZES
+from cnnc.runtime.cpu.sparse_packing import WORD_BYTES, channel_rows, pack_sparse
+from cnnc.runtime.cpu.sparse_tiling import SparseLayer, SparseTiling, last_pixels, rank_sparse_tilings
 from cnnc.runtime.cpu.strassen_packing import pack_strassen
 from cnnc.runtime.cpu.strassen_tiling import StrassenLayer, rank_strassen_tilings
 from cnnc.runtime.cpu.window_parts import Axis, format_places, format_ranges, part_ranges, tile_places
@@ -40,7 +43,7 @@ from cnnc.tuning.machine_peak import MachinePeak
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A square convolution: input channels, output channels, input height, window, stride."""
+    """A square convolution: input channels, output channels, input height, window, stride, share of zero weights."""
 
     net: str
     ic: int
@@ -52,6 +55,7 @@ class Layer:
     depthwise: bool = False
     winograd: bool = False
     strassen: bool = False
+    sparsity: float = 0.0
 
     @property
     def out(self) -> int:
@@ -112,6 +116,16 @@ LAYERS = (
     Layer("resnet50", 1024, 256, 14, 1, 1, strassen=True),
     Layer("resnet50", 256, 1024, 14, 1, 1, residual=True, strassen=True),
     Layer("mobilenetv1", 512, 512, 14, 1, 1, strassen=True),
+    Layer("mobilenetv1", 32, 64, 112, 1, 1, sparsity=0.9),
+    Layer("mobilenetv1", 512, 512, 14, 1, 1, sparsity=0.9),
+    Layer("resnet50", 64, 256, 56, 1, 1, residual=True, sparsity=0.9),
+    Layer("resnet50", 512, 128, 28, 1, 1, sparsity=0.9),
+    Layer("resnet50", 1024, 256, 14, 1, 1, sparsity=0.9),
+    Layer("resnet50", 512, 2048, 7, 1, 1, residual=True, sparsity=0.9),
+    Layer("resnet50", 64, 64, 56, 3, 1, sparsity=0.9),
+    Layer("resnet50", 128, 128, 56, 3, 2, sparsity=0.9),
+    Layer("resnet50", 256, 256, 14, 3, 1, sparsity=0.9),
+    Layer("vgg16", 256, 256, 56, 3, 1, sparsity=0.9),
 )
 
 
@@ -215,8 +229,31 @@ def time_strassen(layer: Layer) -> tuple[str, float]:
     return f"strassen {tile} items {items}", run_time(variant, arrays, sizes)
 
 
+def time_sparse(layer: Layer) -> tuple[str, float]:
+    """As ``time_layer``, with zeros anywhere in the weights, by lists of the others."""
+    lanes, out = host_target().lanes, layer.out
+    ic_blocks, oc_blocks = -(-layer.ic // lanes), -(-layer.oc // lanes)
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((layer.oc, layer.ic, layer.window, layer.window), np.float32)
+    w *= rng.random(w.shape) >= layer.sparsity
+    rows = channel_rows(w, lanes, ic_blocks, range(layer.ic))
+    entries = ((1, int(np.count_nonzero(w))),)
+    shape = SparseLayer(1, out**2, layer.window**2, rows[0].size // lanes, lanes, oc_blocks, lanes, entries)
+    [(_, tiling)] = rank_sparse_tilings(shape)
+    row_bytes = tiling.vectors * lanes * WORD_BYTES
+    packed = pack_sparse(rows, lanes, oc_blocks, row_bytes, tiling.share, tiling.part_groups)
+    arrays = _operands(layer, ic_blocks * lanes, 0) | {"entries": packed.entries, "index": packed.index}
+    sizes = _map_sizes(layer) | {"XB": ic_blocks, "YB": oc_blocks, "group_count": len(packed.groups), "fill": 0}
+    sizes |= {"parts": packed.parts, "entry_words": packed.entries.size, "oc_blocks": tiling.oc_blocks}
+    options: dict[str, int | str] = {"vectors": tiling.vectors, "share": tiling.share, "activation": "relu"}
+    options |= {"last": last_pixels(out**2, tiling.vectors, lanes), "residual": int(layer.residual), "lanes": lanes}
+    return _timed(Variant.of(SPARSE, **options), tiling, arrays | {"groups": packed.groups}, sizes)
+
+
 def time_layer(layer: Layer) -> tuple[str, float]:
     """(description of the kernel, seconds)."""
+    if layer.sparsity:
+        return time_sparse(layer)
     if layer.depthwise:
         return time_depthwise(layer)
     if layer.winograd:
@@ -318,7 +355,10 @@ def _operands(layer: Layer, input_channels: int, weights: int) -> dict[str, Any]
 
 
 def _timed(
-    variant: Variant, tiling: ConvTiling | PointwiseTiling, arrays: Mapping[str, Any], sizes: Mapping[str, int]
+    variant: Variant,
+    tiling: ConvTiling | PointwiseTiling | SparseTiling,
+    arrays: Mapping[str, Any],
+    sizes: Mapping[str, int],
 ) -> tuple[str, float]:
     items = kernel_def(variant.kernel).items(sizes, variant.options)
     numbers = "/".join(map(str, astuple(tiling)))

@@ -32,6 +32,7 @@ from cnnc.lower.rules import Offer, Offers, offers_for
 from cnnc.lower.select import RULES
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
 from cnnc.ops import OPS
+from cnnc.ops.conv import ConvAttrs
 from cnnc.ops.linear import GemmAttrs
 from cnnc.ops.quantized import QLinearGemmAttrs, QuantizedConvAttrs
 from cnnc.runtime.jit.target import host_target
@@ -133,6 +134,24 @@ def byte_gemm_layer(inner: int, columns: int, rows: int) -> Layer:
     return Layer(f"{inner}x{columns} batch {rows}", "q_linear_gemm", (columns, inner), graph)
 
 
+def conv_layer(channels: int, filters: int, size: int, window: int = 1, stride: int = 1) -> Layer:
+    """A square convolution of a square blocked map, with padding that keeps the size at stride 1."""
+
+    def graph(weights: Weights) -> Graph:
+        made = Graph(OPS, "conv")
+        x = made.add_input("x", TensorType((1, 16, size, size), DType.F32))
+        first = made.add_constant(np.ones((channels, 16, 1, 1), np.float32), "first")
+        x = made.add_node("conv", [x, first], ConvAttrs()).output
+        attrs = ConvAttrs(pads=(window // 2,) * 4, strides=(stride, stride))
+        made.set_outputs([made.add_node("conv", [x, made.add_constant(weights, "w")], attrs).output], ["y"])
+        return made
+
+    return Layer(f"{channels}x{filters} at {size}", "conv", (filters, channels, window, window), graph)
+
+
+_POINTWISE = ((32, 64, 112), (64, 256, 56), (128, 512, 28), (1024, 256, 14), (512, 2048, 7))
+_WINDOWS = ((64, 64, 56), (128, 128, 28), (256, 256, 56), (256, 256, 14), (512, 512, 7))
+_STRIDED = ((128, 128, 56), (256, 256, 28), (512, 512, 14))
 _MATRICES = ((25088, 4096, (1,)), (4096, 1000, (1, 4, 16)), (2048, 1000, (1, 4, 16)), (512, 10, (1,)), (256, 120, (1,)))
 _BYTE_MAPS = (
     *((256, 64, 56, 1, 1), (512, 128, 28, 1, 1), (256, 1024, 14, 1, 1), (2048, 512, 7, 1, 1)),
@@ -140,6 +159,9 @@ _BYTE_MAPS = (
 )
 """Input and output channels, size, window and stride."""
 KINDS: Mapping[str, Sequence[Layer]] = {
+    "conv 1x1": [conv_layer(*sizes) for sizes in _POINTWISE],
+    "conv 3x3": [conv_layer(*sizes, window=3) for sizes in _WINDOWS],
+    "conv 3x3 stride 2": [conv_layer(*sizes, window=3, stride=2) for sizes in _STRIDED],
     "gemm": [gemm_layer(inner, columns, rows) for inner, columns, batches in _MATRICES for rows in batches],
     "gemm int8": [byte_gemm_layer(inner, columns, rows) for inner, columns, batches in _MATRICES for rows in batches],
     "conv int8": [byte_conv_layer(*sizes) for sizes in _BYTE_MAPS],

@@ -41,6 +41,7 @@ DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
 WINDOW, IMAGE = "conv.f32.blocked.window", "conv.f32.blocked.plain_input"
 WINOGRAD, IMAGE_WINOGRAD = "conv.f32.blocked.winograd", "conv.f32.blocked.plain_winograd"
 BYTE_WINOGRAD = "conv.u8.blocked.winograd"
+SPARSE = "conv.f32.blocked.sparse"
 STRASSEN = "conv.f32.blocked.strassen"
 BF16_DIRECT, BF16_POINTWISE = "conv.bf16.blocked.direct", "conv.bf16.blocked.pointwise"
 GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
@@ -109,6 +110,12 @@ CASES = {
         for columns, blocks in POINTWISE_TILES
     },
     "strassen": conv(STRASSEN, 512, 512, 14, 1),
+    **{
+        f"sparse, {vectors} vectors, lists of {share}": replace(
+            conv(SPARSE, 192, 192, 56, 1, vectors=vectors, share=share), code=densest_loop, density=0.1
+        )
+        for vectors, share in ((4, 1), (8, 1), (6, 4))
+    },
     "direct 3x3 stride 2 of bfloat16": conv(BF16_DIRECT, 192, 192, 56, 3, 2),
     **{
         f"pointwise of bfloat16, tile {columns}x{blocks}": conv(
