@@ -40,7 +40,7 @@ from cnnc.runtime.program import BufferArg
 
 NAME = "conv.f32.blocked.sparse"
 
-MOST_DENSE = 0.6
+MOST_DENSE = 0.75
 """Share of non-zero weights from which dense kernels are faster on any CPU; entries need not be counted."""
 
 _SHARES = (1, 2, 4)

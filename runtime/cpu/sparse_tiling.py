@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cpu.sparse_packing import WORD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ FLOAT_COSTS = SparseCosts(
     list_vector=0.0,
     added=3.9,
     entry=0.9,
-    products=((1, 1.07), (2, 0.83), (4, 0.85)),
+    products=((1, 1.07), (2, 0.88), (4, 0.9)),
 )
 BYTE_COSTS = SparseCosts(
     place=0.2,
@@ -105,6 +106,13 @@ _LATENCY = 4.0
 _NARROW_COST = {1: 0.5, 2: 0.7}
 """Of a vector of so many quarters of the lanes, against whole ones."""
 
+_STREAM = 0.18
+"""Of a byte of lists that is read for the first time: what streaming from memory adds to the work on it."""
+
+_CAUTION = 1.05
+"""Estimates of dense kernels are up to a sixth above measured times on small maps. A layer that is pruned little is
+rather left dense than made slower."""
+
 _ITEMS = 6
 """Work items that a layer should have, for two threads and more to end together."""
 
@@ -121,7 +129,7 @@ def _tilings(layer: SparseLayer) -> Iterator[SparseTiling]:
         for vectors in range(1, most_vectors(share, layer.lanes) + 1):
             tiles = -(-layer.pixels // (vectors * layer.lanes)) * layer.batch
             oc_groups = min(layer.oc_blocks, -(-_ITEMS // tiles))
-            group_bytes = layer.group_rows * vectors * layer.lanes * 4
+            group_bytes = layer.group_rows * vectors * layer.lanes * WORD_BYTES
             for part_bytes, _ in _PARTS:
                 part_groups = max(1, part_bytes // group_bytes)
                 yield SparseTiling(vectors, share, -(-layer.oc_blocks // oc_groups), part_groups)
@@ -153,7 +161,7 @@ def _cost(layer: SparseLayer, tiling: SparseTiling) -> float:
     tiles = -(-layer.pixels // (vectors * layer.lanes))
     oc_groups = -(-layer.oc_blocks // tiling.oc_blocks)
     parts = -(-layer.groups // tiling.part_groups)
-    part_bytes = min(tiling.part_groups, layer.groups) * layer.group_rows * vectors * layer.lanes * 4
+    part_bytes = min(tiling.part_groups, layer.groups) * layer.group_rows * vectors * layer.lanes * WORD_BYTES
     far = next((cost for least, cost in _PARTS if part_bytes <= least), _PARTS[-1][1])
     whole, rest = divmod(last_pixels(layer.pixels, vectors, layer.lanes, costs.narrows), layer.lanes)
     computed = (tiles - 1) * vectors + whole + (_NARROW_COST[rest * 4 // layer.lanes] if rest else 0)
@@ -163,10 +171,11 @@ def _cost(layer: SparseLayer, tiling: SparseTiling) -> float:
     lists = parts * layer.oc_blocks * layer.lanes // share
     results = layer.oc_blocks * layer.lanes * -(-layer.pixels // layer.lanes)
     vector_cost = share * dict(costs.products)[share] + far
-    return layer.batch * (
+    work = layer.batch * (
         copies * (tiles * vectors * layer.lanes * layer.taps * costs.place + rows * costs.row)
         + entries * max(tiles * costs.entry + computed * vector_cost, tiles * _LATENCY)
         + lists * (tiles * costs.list + computed * share * costs.list_vector)
         + (parts - 1) * layer.oc_blocks * layer.lanes * computed * costs.added
         + results * costs.result
     )
+    return _CAUTION * (work + entries * (1 + share) * WORD_BYTES * _STREAM)
