@@ -23,6 +23,7 @@ from cnnc.runtime.plan_checker import KernelTable, check_plan
 from cnnc.runtime.planner import Planner
 from cnnc.runtime.pool import LOOP_VARIANT, Pool, process_pool
 from cnnc.runtime.program import Port
+from cnnc.runtime.table_checker import check_tables
 
 CACHED_PLANS = 16
 
@@ -161,6 +162,8 @@ class Executor:
         with collection_paused():
             plan = self._planner.plan(bindings, stage)
             check_plan(self.program, plan, self.resolvers.kernel_def)
+            if self._origin:
+                check_tables(self.program, plan, self.constants, self.resolvers.kernel_def)
             return BoundPlan(self.program, plan, self._constant_addresses, self.resolvers.load_kernel)
 
     def _blaming_file(self, make: Callable[[], Any]) -> Any:

@@ -65,6 +65,10 @@ class Access:
     writes: bool
 
 
+TableRefusal = Callable[[Mapping[str, int], Params, Mapping[str, Any]], str | None]
+"""Of sizes, compile-time parameters and the bytes of tables, uint8 arrays."""
+
+
 @dataclass(frozen=True)
 class KernelDef:
     """One kernel of the library.
@@ -75,8 +79,10 @@ class KernelDef:
     must cover every byte that a call over all items touches; guard-page tests prove it. ``writes`` names the buffers
     that it may write; it reads the others only. An optional buffer is given as address 0. ``inplace`` gives (written,
     read) buffers that may be one address for these sizes: their elements lie alike, and the work item that writes an
-    element is the only one that reads the element at its place, before it writes. ``build`` imports numba, and returns
-    the Python function to be compiled with the signature above.
+    element is the only one that reads the element at its place, before it writes. ``tables`` names the buffers whose
+    content says what a call touches in its footprint and scratch: they must be constants, and ``table_refusal`` says of
+    their bytes, from the given addresses on, what would lead elsewhere; None if nothing. ``build`` imports numba, and
+    returns the Python function to be compiled with the signature above.
     """
 
     name: str
@@ -88,6 +94,8 @@ class KernelDef:
     scratch_bytes: Callable[[Mapping[str, Dim], Params], Dim] = lambda sizes, params: 0
     writes: tuple[str, ...] = ("y",)
     inplace: Callable[[Mapping[str, Dim], Params], tuple[tuple[str, str], ...]] = lambda sizes, params: ()
+    tables: tuple[str, ...] = ()
+    table_refusal: TableRefusal = lambda sizes, params, tables: None
 
     @property
     def args(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_access, residual_inplace
 from cnnc.runtime.cpu.prologue import PROLOGUE_BUFFERS, PROLOGUE_SIZES, is_gated, prologue_accesses
-from cnnc.runtime.cpu.sparse_packing import GROUP_WORDS, WORD_BYTES
+from cnnc.runtime.cpu.sparse_packing import GROUP_WORDS, WORD_BYTES, ListBounds
 from cnnc.runtime.cpu.tile_table import LINE_BYTES, element_bytes, element_of, pixel_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
@@ -96,6 +96,16 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
         *epilogue_footprint(s, params, pixels),
         *prologue_accesses(s, params),
     )
+
+
+def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
+    lanes, share = int(params["lanes"]), int(params["share"])
+    rows = s["group_count"] * (pixel_bytes(params) // WORD_BYTES)
+    taps = s["KD"] * s["KH"] * s["KW"]
+    return ListBounds(
+        *(s["entry_words"], s["parts"], share, lanes // share, s["YB"]),
+        *(_row_bytes(params), rows, s["group_count"], s["XB"], taps),
+    ).refusal(tables)
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -265,4 +275,15 @@ def _moves(target: Target, params: Params) -> tuple[Any, Any]:
     return intrinsic(target, copy_rows, 9), intrinsic(target, store, 10)
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes, inplace=residual_inplace)
+KERNEL = KernelDef(
+    NAME,
+    BUFFERS,
+    SIZES,
+    _build,
+    _items,
+    _footprint,
+    _scratch_bytes,
+    inplace=residual_inplace,
+    tables=("entries", "index", "groups"),
+    table_refusal=_table_refusal,
+)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.cpu.tile_table import element_bytes, element_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
@@ -46,6 +48,24 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     if params["activation"] == "requantize":
         accesses.append(Access("slopes", 0, s["N"] * 4, False))
     return tuple(accesses)
+
+
+def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
+    """Lists lie one behind the other in their tile, and name positions of their panel."""
+    lanes = int(params["lanes"])
+    tiles, panels = -(-s["N"] // lanes), max(1, -(-s["K"] // s["panel"]))
+    lists = lanes // int(params["group"])
+    starts = tables["starts"][: (tiles + 1) * 8].view(np.int64)
+    counts = tables["counts"][: tiles * panels * lists * 4].view(np.int32).reshape(tiles, panels, lists)
+    if (counts < 0).any() or (np.diff(starts) != counts.sum(axis=(1, 2))).any():
+        return "its lists are not as long as their tiles"
+    if starts[0] != 0 or starts[-1] != s["entries"]:
+        return "its tiles do not divide the entries"
+    positions = tables["positions"][: s["entries"] * 2].view(np.uint16)
+    ends = np.minimum(s["K"] - np.arange(panels) * s["panel"], s["panel"])
+    if (positions >= np.repeat(np.broadcast_to(ends[:, None], counts.shape).ravel(), counts.ravel())).any():
+        return "a list names a position behind its panel"
+    return None
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -92,4 +112,13 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint)
+KERNEL = KernelDef(
+    NAME,
+    BUFFERS,
+    SIZES,
+    _build,
+    _items,
+    _footprint,
+    tables=("starts", "counts", "positions"),
+    table_refusal=_table_refusal,
+)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.cpu.tile_table import element_bytes, element_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
@@ -46,6 +48,21 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     if params["activation"] == "requantize":
         accesses.append(Access("slopes", 0, s["N"] * 4, False))
     return tuple(accesses)
+
+
+def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
+    """Tiles lie one behind the other, masks have as many bits as there are words, and positions are of K."""
+    tiles, blocks = -(-s["N"] // _width(params)), int(params["blocks"])
+    starts = tables["starts"][: (tiles + 1) * 16].view(np.int64).reshape(-1, 2)
+    if (np.diff(starts, axis=0) < 0).any() or starts[0].any() or (starts[-1] != (s["steps"], s["entries"])).any():
+        return "its tiles do not divide the positions and words"
+    masks = tables["masks"][: s["steps"] * blocks * 2]
+    bits = np.unpackbits(masks).reshape(s["steps"], blocks * 16).sum(axis=1)
+    if (np.concatenate([[0], np.cumsum(bits)])[starts[:, 0]] != starts[:, 1]).any():
+        return "its masks have other bits than words"
+    if (tables["positions"][: s["steps"] * 2].view(np.uint16) >= s["K"]).any():
+        return "a mask is of a position behind the last"
+    return None
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -100,4 +117,13 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint)
+KERNEL = KernelDef(
+    NAME,
+    BUFFERS,
+    SIZES,
+    _build,
+    _items,
+    _footprint,
+    tables=("starts", "positions", "masks"),
+    table_refusal=_table_refusal,
+)

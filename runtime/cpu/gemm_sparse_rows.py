@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cpu.sparse_packing import GROUP_WORDS, WORD_BYTES
+from cnnc.runtime.cpu.sparse_packing import GROUP_WORDS, WORD_BYTES, ListBounds
 from cnnc.runtime.cpu.tile_table import LINE_BYTES, element_bytes, element_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
@@ -59,6 +59,14 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     if params["activation"] == "requantize":
         accesses.append(Access("slopes", 0, s["N"] * 4, False))
     return tuple(accesses)
+
+
+def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
+    lanes, share = int(params["lanes"]), int(params["share"])
+    return ListBounds(
+        *(s["entry_words"], s["parts"], share, lanes // share, -(-s["N"] // lanes)),
+        *(_row_bytes(params), s["group_count"] * lanes, s["group_count"], -(-s["K"] // lanes), 1),
+    ).refusal(tables)
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
@@ -140,4 +148,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     return kernel
 
 
-KERNEL = KernelDef(NAME, BUFFERS, SIZES, _build, _items, _footprint, _scratch_bytes)
+KERNEL = KernelDef(
+    NAME,
+    BUFFERS,
+    SIZES,
+    _build,
+    _items,
+    _footprint,
+    _scratch_bytes,
+    tables=("entries", "index", "groups"),
+    table_refusal=_table_refusal,
+)

@@ -14,6 +14,7 @@ each. One load of the panel then serves all of them, which pays where they share
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,56 @@ def pack_sparse(
         first = stop
     groups = np.ascontiguousarray(used, np.int64).reshape(-1, GROUP_WORDS)
     return SparseWeights(np.concatenate(entries), np.stack(index).astype(np.int64), groups, len(index))
+
+
+@dataclass(frozen=True, slots=True)
+class ListBounds:
+    """What lists may refer to: output blocks with so many lists each, and the panel.
+
+    Attributes:
+        entry_words, parts: as the kernel gets them.
+        share, lists: outputs of a list, lists of a block of outputs.
+        oc_blocks: blocks of outputs.
+        row_bytes, rows: of the panel.
+        groups, blocks, taps: groups of panel rows, and what their table may name.
+    """
+
+    entry_words: int
+    parts: int
+    share: int
+    lists: int
+    oc_blocks: int
+    row_bytes: int
+    rows: int
+    groups: int
+    blocks: int
+    taps: int
+
+    def refusal(self, tables: Mapping[str, Array]) -> str | None:
+        """What of the bytes of ``SparseWeights``, by field, would lead a kernel elsewhere."""
+        count = max(0, self.entry_words) // (1 + self.share)
+        entry_bytes = (1 + self.share) * WORD_BYTES
+        places = tables["entries"][: count * entry_bytes].view(np.int32)[:: 1 + self.share]
+        # Aligned loads that end in the panel: so much is to be proven, not that a row begins there.
+        alignment = self.row_bytes & -self.row_bytes
+        if _is_beyond(places, (self.rows - 1) * self.row_bytes + 1) or np.bitwise_or.reduce(places) % alignment:
+            return "a list names a row that the panel does not have"
+        rows = max(0, self.parts * self.oc_blocks)
+        index = tables["index"][: rows * (1 + self.lists) * 8].view(np.int64).reshape(rows, -1)
+        starts, lengths = index[:, 0], index[:, 1:]
+        if _is_beyond(starts, count * entry_bytes + 1) or (starts % entry_bytes).any():
+            return "a list begins outside of the entries"
+        if _is_beyond(lengths, count + 1) or _is_beyond(starts // entry_bytes + lengths.sum(axis=1), count + 1):
+            return "a list ends behind the entries"
+        named = tables["groups"][: max(0, self.groups) * GROUP_WORDS * 8].view(np.int64).reshape(-1, GROUP_WORDS)
+        if _is_beyond(named[:, 0], self.blocks) or _is_beyond(named[:, 1], self.taps):
+            return "a group of rows is of no block or tap of the input"
+        return None
+
+
+def _is_beyond(numbers: Array, stop: int) -> bool:
+    """Whether any is below 0, or not below ``stop``."""
+    return bool(numbers.size) and not (int(numbers.min()) >= 0 and int(numbers.max()) < stop)
 
 
 def _part_end(longest: Array, first: int, most: int, chain: int) -> int:
