@@ -60,9 +60,7 @@ function score(run) of your own (reader.py:score), where run gives the results o
 @click.option(
     "--recover",
     type=click.Choice(("reconstruct", "statistics", "both")),
-    default="reconstruct",
-    show_default=True,
-    help="With --calib: remaining weights by least squares; statistics of batch normalizations; or both.",
+    help="With --calib: remaining weights by least squares (default); statistics of batch normalizations; or both.",
 )
 @click.option(
     "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Samples of --calib at a time."
@@ -84,7 +82,7 @@ def command(
     channel: Mapping[str, Any],
     gradients: str | None,
     calib: str | None,
-    recover: str,
+    recover: str | None,
     batch: int,
     evaluation_text: str | None,
     images: ImageSettings,
@@ -97,14 +95,16 @@ def command(
     from cnnc.cli.evaluation_data import evaluation_of
     from cnnc.cli.prune_channels import check_channel_options, prune_channels_of
     from cnnc.ir.clone import clone_graph
-    from cnnc.pruning import Pruned, Settings, prune_graph, recovered
+    from cnnc.pruning import Settings, prune_graph, recovered
     from cnnc.pruning.api import gradients_of, own_graph
 
     by_channel = choice["pattern"] == "channel"
     check_channel_options(channel, choice)
-    if by_channel and recover != "reconstruct":
+    if by_channel and recover not in (None, "reconstruct"):
         what = "with whole channels, weights of the channels that are left are fitted, and nothing else"
         raise OptionError(what, where="--recover", hint="leave it out, or choose another pattern")
+    if recover is not None and calib is None:
+        raise OptionError("nothing can be recovered without samples", where="--recover", hint="give --calib data.npz")
     check_model_output(output, model, kind="pruned", external_data=external_data)
     settings = None if by_channel else Settings(**amount, **choice)
     if settings is not None:
@@ -115,6 +115,7 @@ def command(
     samples = None if calib is None else calibration_batches(calib, ports, images, batch)
     start = time.perf_counter()
     graph = own_graph(dense)
+    stages = [dense]
     pruned: Pruned | PrunedChannels
     with working(f"pruning {model.name}") as tell:
         worth = gradients_of(graph, gradients)
@@ -124,12 +125,13 @@ def command(
             )
         else:
             pruned = prune_graph(graph, settings, worth)
-        stages = [dense, pruned.graph]
-        if samples is not None and isinstance(pruned, Pruned):
-            evidence.graph = pruned.graph
-            pruned = replace(pruned, graph=clone_graph(pruned.graph))
-            pruned = recovered(dense, pruned, samples, recover, lambda what, done: tell(f"{what}: {done}"))
-            stages.append(pruned.graph)
+            if samples is not None:
+                evidence.graph = pruned.graph
+                stages.append(pruned.graph)
+                pruned = replace(pruned, graph=clone_graph(pruned.graph))
+                method = recover or "reconstruct"
+                pruned = recovered(dense, pruned, samples, method, lambda what, done: tell(f"{what}: {done}"))
+        stages.append(pruned.graph)
     evidence.graph = pruned.graph
     scores = None if evaluation is None else _scores(evaluation, stages)
     write_model(pruned.graph, output, external_data=external_data)

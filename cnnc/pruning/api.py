@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cnnc.compiler import Model, read_graph
-from cnnc.errors import UnsupportedError
+from cnnc.errors import OptionError, UnsupportedError
 from cnnc.ir import Array, Graph
 from cnnc.ir.clone import clone_graph
 from cnnc.observation.observed import Progress, Samples, kept
@@ -18,7 +18,7 @@ from cnnc.pruning.masks import Masks, apply_masks
 from cnnc.pruning.patterns import Bools
 from cnnc.pruning.recovery import Recovery, check_recovery
 from cnnc.pruning.recovery import recover as recover_graph
-from cnnc.pruning.report import Totals, WeightReport, totals, weight_reports
+from cnnc.pruning.report import Totals, WeightReport, recounted, totals, weight_reports
 from cnnc.pruning.settings import Settings
 from cnnc.pruning.weights import Selected, all_weights, from_rows, select
 
@@ -66,7 +66,7 @@ def prune(
     prune_depthwise: bool = False,
     gradients: Gradients | None = None,
     data: Iterable[Mapping[str, Array]] | Samples | None = None,
-    recover: str = "reconstruct",
+    recover: str | None = None,
     shapes: Mapping[str, Sequence[int | str]] | None = None,
     progress: Progress = lambda what, done: None,
 ) -> Pruned:
@@ -82,7 +82,7 @@ def prune(
             for the criteria gradient and taylor.
         data: batches to recover on, one array for every input; a few hundred samples. A function gives them anew each
             time; other iterables are kept in memory.
-        recover: how, see ``pruning.RECOVERIES``.
+        recover: how, see ``pruning.RECOVERIES``; None: reconstruct.
         progress: told of what is being done with the data, and how much of it is.
 
     Raises:
@@ -104,13 +104,16 @@ def prune(
         prune_depthwise=prune_depthwise,
     )
     settings.check_amount()
-    check_recovery(recover)
+    if recover is not None:
+        check_recovery(recover)
+        if data is None:
+            raise OptionError("nothing can be recovered without samples", where="recover", hint="give data")
     graph = own_graph(model, shapes)
     dense = clone_graph(graph)
     pruned = prune_graph(graph, settings, gradients_of(graph, gradients))
     if data is None:
         return pruned
-    return recovered(dense, pruned, data if callable(data) else kept(data), recover, progress)
+    return recovered(dense, pruned, data if callable(data) else kept(data), recover or "reconstruct", progress)
 
 
 def recovered(
@@ -129,7 +132,8 @@ def recovered(
     Raises:
         InputError, OptionError: as ``recovery.recover``.
     """
-    return replace(pruned, recovery=recover_graph(dense, pruned.graph, pruned.masks, samples, method, progress))
+    recovery = recover_graph(dense, pruned.graph, pruned.masks, samples, method, progress)
+    return replace(pruned, weights=recounted(pruned.graph, pruned.weights), recovery=recovery)
 
 
 def own_graph(model: Model, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:

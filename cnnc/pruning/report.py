@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,6 +83,12 @@ def weight_reports(graph: Graph, masks: Masks, selected: Selected) -> tuple[Weig
         )
         for weight in all_weights(graph)
     )
+
+
+def recounted(graph: Graph, reports: Sequence[WeightReport]) -> tuple[WeightReport, ...]:
+    """The reports once elements that masks keep have changed."""
+    counts = {weight.name: int(np.count_nonzero(weight.array)) for weight in all_weights(graph)}
+    return tuple(replace(report, nonzero=counts[report.name]) for report in reports)
 
 
 def totals(reports: Sequence[WeightReport]) -> Totals:

@@ -13,6 +13,12 @@ MOST_LABELS = 20
 """So many layers have a place in the legend: those that fall first."""
 
 
+_COLOURS = 10
+"""After so many lines matplotlib begins with the first colour again."""
+
+_STYLES = ("-", "--", ":", "-.")
+
+
 def check_plot(path: str | os.PathLike[str]) -> None:
     """Refuse a picture that cannot be made, before minutes of work.
 
@@ -45,10 +51,11 @@ def plot_sensitivity(found: Sensitivity, path: str | os.PathLike[str]) -> None:
     axes = figure.add_subplot()
     lowest = sorted(found.scores, key=lambda name: found.scores[name][::-1])
     start = [] if math.isinf(found.dense) else [(0.0, found.dense)]
-    for name in lowest:
+    for index, name in enumerate(lowest):
         points = start + list(zip(found.ratios, found.scores[name], strict=True))
         label = found.layers[name] if name in lowest[:MOST_LABELS] else None
-        axes.plot(*zip(*points, strict=True), marker=".", label=label)
+        style = _STYLES[index // _COLOURS % len(_STYLES)]
+        axes.plot(*zip(*points, strict=True), marker=".", linestyle=style, label=label)
     axes.set_xlabel("share of the layer's weights that are 0")
     axes.set_ylabel(found.metric)
     axes.grid(alpha=0.3)

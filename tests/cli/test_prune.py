@@ -136,6 +136,7 @@ def test_the_report_is_shown(data: Path) -> None:
         (["--sparsity", "0.5", "--criterion", "taylor", "--gradients", "few.npz"], ["'c2.weight'", "'f1.weight'"]),
         (["--sparsity", "0.5", "--criterion", "taylor", "--gradients", "reader.py"], ["reader.py", "cannot be read"]),
         (["--sparsity", "0.5", "--pattern", "channel", "--recover", "both"], ["--recover", "whole channels"]),
+        (["--sparsity", "0.5", "--recover", "both"], ["--recover", "without samples", "--calib"]),
         (["--sparsity", "0.5", "--eval", "absent.npz"], ["--eval", "there is no such file"]),
     ],
 )

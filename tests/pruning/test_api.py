@@ -105,6 +105,25 @@ def test_an_amount_is_needed() -> None:
         cnnc.prune(LENET)
 
 
+def test_recovery_needs_samples() -> None:
+    with pytest.raises(OptionError, match="without samples"):
+        cnnc.prune(LENET, sparsity=0.5, recover="both")
+    with pytest.raises(OptionError, match="no recovery 'training'"):
+        cnnc.prune(LENET, sparsity=0.5, recover="training")
+
+
+@pytest.mark.jit
+def test_the_report_counts_recovered_weights() -> None:
+    graph = clone_graph(GRAPH)
+    weights = graph.value("fc").array
+    assert weights is not None
+    graph.set_constant(graph.value("fc"), np.where(np.arange(4) == 1, 0, weights).astype(np.float32))
+    pruned = cnnc.prune(graph, sparsity=0.25, scope="layer", data=[{"x": random(16, 3, 8, 8)}])
+    assert pruned.recovery is not None
+    for report in pruned.weights:
+        assert report.nonzero == np.count_nonzero(weights_of(pruned.graph)[report.name])
+
+
 @pytest.mark.parametrize(
     ("name", "mask", "part"),
     [
