@@ -40,12 +40,13 @@ def _has_zero_slice(array: Array, axis: int) -> bool:
 
 
 def dead_classes(found: Dependencies) -> NDArray[np.int64]:
-    """Classes of channels that can go and that no result depends on, as long as all tensors are finite."""
+    """Classes of channels of layers that can go and that no result depends on, as long as all tensors are finite."""
     numbers = constant_channels(found)
     alive = np.zeros(found.couplings.count, bool)
     for reading in found.readings:
         _mark_alive(found, reading, numbers, alive)
-    roots = np.unique(found.couplings.roots(np.arange(found.couplings.count)))
+    produced = [labels for source in found.sources if (labels := found.source_labels(source)) is not None]
+    roots = np.unique(found.couplings.roots(np.concatenate([np.zeros(0, np.int64), *produced])))
     dead = roots[~alive[roots]]
     return dead[~found.couplings.pinned(dead)]
 

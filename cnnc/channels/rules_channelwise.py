@@ -109,6 +109,9 @@ def reduction(node: Node, tracker: Tracker) -> None:
 def resize(node: Node, tracker: Tracker) -> None:
     """Axes whose size stays are left alone."""
     axes = tracker.axes(node.input(0))
+    for value in node.inputs[1:]:
+        if value is not None:
+            tracker.keep(value, f"resize {node.name!r} has one for each axis")
     before, after = node.input(0).type.shape, node.output.type.shape
     for axis, labels in enumerate(axes):
         if before[axis] != after[axis]:

@@ -71,8 +71,10 @@ class Tracker:
         return known[axis]
 
     def fresh(self, value: Value, axis: int) -> Labels | None:
-        """New channels for an axis; None where its size is 1 or not known."""
+        """New channels for an axis; None where its size is 1 or not known. Whole numbers are sizes and indices."""
         size = value.type.shape[axis]
+        if value.type.dtype.numpy.kind in "iu":
+            return None
         return self.couplings.fresh(size) if isinstance(size, int) and size > 1 else None
 
     # ---- writing ----------------------------------------------------------------------------------------------------
@@ -111,15 +113,17 @@ class Tracker:
         if labels is not None:
             self.couplings.pin(labels, reason)
 
+    def keep(self, value: Value, reason: str) -> None:
+        """All channels of an operand must stay. A constant that this op alone reads never gets any."""
+        known = self.axes(value) if len(value.uses) > 1 else self.labels.get(value, [])
+        for labels in known:
+            self.pin(labels, reason)
+
     def pin_all(self, node: Node, reason: str) -> None:
         """All channels of an op's operands must stay; its results carry none."""
         for value in node.inputs:
-            if value is None:
-                continue
-            # A constant that this op alone reads never gets labels.
-            known = self.axes(value) if len(value.uses) > 1 else self.labels.get(value, [])
-            for labels in known:
-                self.pin(labels, reason)
+            if value is not None:
+                self.keep(value, reason)
         for value in node.outputs:
             self.give(value, [None] * len(value.type.shape))
 

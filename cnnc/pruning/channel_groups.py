@@ -29,7 +29,7 @@ class ChannelGroup:
         sources: weights that produce the channels, in graph order.
         classes: that may go.
         fixed: how many classes must stay.
-        channels: along the axis of the first source.
+        channels: along the axis of the source that has most of them.
         reason: why some, or all, must stay; "" if none must.
     """
 
@@ -46,7 +46,7 @@ class ChannelGroup:
 
     @property
     def width(self) -> int:
-        """Channels of a class along the axis of the first source."""
+        """Channels of a class along that axis."""
         return max(1, self.channels // (len(self.classes) + self.fixed))
 
     def is_called(self, name: str) -> bool:
@@ -94,6 +94,9 @@ def select_groups(graph: Graph, groups: Sequence[ChannelGroup], settings: Channe
         ModelError: no group can be pruned.
         OptionError: a name of the settings fits no layer.
     """
+    if not groups:
+        hint = "layers multiply floats here? Prune a model before it is quantized, and give its weights as initializers"
+        raise ModelError("no layer has constant weights", where=graph.name, hint=hint)
     for name in (*settings.exclude, *(name for name, _ in settings.ratios)):
         if not any(group.is_called(name) for group in groups):
             known = ", ".join(repr(group.name) for group in groups[:5])
@@ -111,9 +114,7 @@ def select_groups(graph: Graph, groups: Sequence[ChannelGroup], settings: Channe
         else:
             ratios[group] = own[-1] if own else None
     if not ratios:
-        reasons = (
-            "; ".join(f"{group.name}: {reason}" for group, reason in list(whole.items())[:5]) or "it has no layers"
-        )
+        reasons = "; ".join(f"{group.name}: {reason}" for group, reason in list(whole.items())[:5])
         raise ModelError(f"no channels can be removed ({reasons})", where=graph.name, hint="change the settings")
     return SelectedGroups(tuple(groups), ratios, whole)
 

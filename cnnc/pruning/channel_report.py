@@ -22,7 +22,7 @@ class GroupReport:
 
     Attributes:
         layers: names of the layers that produce it.
-        channels: along the axis of the first layer's filters, and ``kept`` of them.
+        channels: of the layer that has most of them, and ``kept`` of these.
         why: it was left whole; "" if it was pruned.
     """
 
@@ -52,8 +52,8 @@ def group_reports(
     gone = found.members(removed)
     reports: list[GroupReport] = []
     for group, why in groups.items():
-        labels = found.source_labels(group.sources[0])
-        assert labels is not None
+        axes = [labels for source in group.sources if (labels := found.source_labels(source)) is not None]
+        labels = max(axes, key=len)
         layers = tuple(dict.fromkeys(source.node.name for source in group.sources))
         reports.append(GroupReport(layers, len(labels), int((~gone[labels]).sum()), why))
     return tuple(reports)

@@ -11,8 +11,9 @@ A layer's filter has the score that the criterion gives its weights (``criteria`
                                               Liu et al., Network Slimming, ICCV 2017
 
 A class that several filters produce together (the layers whose results a residual network adds up, an expansion and the
-depthwise filter behind it) is worth their mean; for gradient and taylor their sum, which says how much the loss changes
-when all of them go. Depending layers are scored together as in Fang et al., DepGraph, CVPR 2023.
+depthwise filter behind it) is worth their mean, each in units of its layer's mean: a layer with large weights does not
+speak for all. For gradient and taylor it is their sum, which says how much the loss changes when all of them go.
+Depending layers are scored together as in Fang et al., DepGraph, CVPR 2023.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ def class_scores(
     """
     sums, counts = np.zeros(found.couplings.count), np.zeros(found.couplings.count)
     check_gradients(settings.criterion, gradients)
+    in_units = settings.criterion not in NEEDS_GRADIENTS
     by_scale = settings.criterion == "bn-scale"
     for labels, scores in _normalizations(found) if by_scale else _filters(found, groups, settings, gradients):
         roots = found.couplings.roots(labels)
-        np.add.at(sums, roots, scores)
+        np.add.at(sums, roots, scores / _mean(scores) if in_units else scores)
         np.add.at(counts, roots, 1)
     result: dict[ChannelGroup, Scores] = {}
     for group in groups:
@@ -59,7 +61,7 @@ def class_scores(
             hint = "exclude it, or choose another criterion; normalizations may be folded: export the model with them"
             raise ModelError("it has channels without batch normalization", where=f"layer {group.name!r}", hint=hint)
         scores = sums[group.classes]
-        if settings.criterion not in NEEDS_GRADIENTS:
+        if in_units:
             scores = scores / counts[group.classes]
         if not np.isfinite(scores).all():
             hint = "repair the model, or exclude the layer"
@@ -72,7 +74,11 @@ def comparable(scores: Mapping[ChannelGroup, Scores], settings: ChannelSettings)
     """Scores that can be compared between groups: in units of their group's mean, unless they are losses anyway."""
     if settings.criterion in NEEDS_GRADIENTS:
         return dict(scores)
-    return {group: found / max(float(found.mean()), np.finfo(np.float64).tiny) for group, found in scores.items()}
+    return {group: found / _mean(found) for group, found in scores.items()}
+
+
+def _mean(scores: Scores) -> float:
+    return max(float(scores.mean()), float(np.finfo(np.float64).tiny))
 
 
 def _filters(

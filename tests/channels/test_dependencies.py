@@ -313,6 +313,19 @@ def test_a_recurrent_layer_keeps_what_it_reads() -> None:
     assert "lstm 'rec'" in (found.couplings.reason(int(found.couplings.roots(labels)[0])) or "")
 
 
+def test_computed_scales_of_a_resize_stay() -> None:
+    def build(s: Sketch, x: Value) -> Value:
+        scales = s.op("concat", s.const([1.0, 1.0], "ones"), s.const([2.0, 2.0], "twos"), axis=0)
+        return s.op("resize", x, None, scales, mode="nearest")
+
+    graph = network(build)
+    found = dependencies(graph)
+    for name in ("ones", "twos"):
+        (labels,) = found.axes(graph.value(name))
+        assert labels is not None and found.couplings.pinned(labels).all()
+    assert_same_as_masked(found, random_removal(found, 0.5))
+
+
 def test_graph_outputs_and_inputs_keep_their_channels() -> None:
     sketch = Sketch()
     x = sketch.input("N", 4, 5, 5)

@@ -200,6 +200,26 @@ def test_a_model_without_free_channels_is_refused_with_the_reasons() -> None:
         prune(graph, sparsity=0.5)
 
 
+def test_a_model_without_layers_is_refused() -> None:
+    sketch = Sketch()
+    graph = sketch.returns(sketch.op("relu", sketch.input("N", 3, 8, 8))).graph
+    with pytest.raises(ModelError, match="no layer has constant weights"):
+        prune(graph, sparsity=0.5)
+
+
+def test_a_group_whose_layers_have_more_and_more_channels_loses_the_ratio_of_each() -> None:
+    """A shortcut is padded with channels; large weights of the first layer do not keep its channels."""
+    sketch = Sketch()
+    x = sketch.input("N", 3, 6, 6)
+    a = sketch.op("conv", x, sketch.const(10 + np.random.default_rng(0).random((8, 3, 1, 1)), "wa"), name="a")
+    wide = sketch.op("pad", a, sketch.ints(0, 0, 0, 0, 0, 8, 0, 0))
+    b = sketch.op("conv", a, sketch.normal(16, 8, 1, 1, name="wb"), name="b")
+    y = sketch.op("conv", sketch.op("add", wide, b), sketch.normal(2, 16, 1, 1), name="y")
+    done = prune(sketch.returns(y).graph, sparsity=0.5, round_to=1)
+    assert [(group.layers, group.channels, group.kept) for group in done.groups][0] == (("a", "b"), 16, 8)
+    assert 2 <= len(weights_of(done, "wa")) <= 6
+
+
 def test_weights_that_are_not_finite_are_refused() -> None:
     sketch = Sketch()
     x = sketch.input("N", 3, 8, 8)
