@@ -4,7 +4,8 @@ The axes of both shapes fall into parts of equal products, which are reshaped ea
 may carry channels:
 
     [C, H, W] -> [C*H*W]      each channel becomes H*W indices in a row
-    [g*k] -> [g, k]           a channel shuffle: the channels at one place of all g groups go together
+    [g*k] -> [g, k]           a channel shuffle: the channels at one place of all g groups go together if k >= g, else
+                              those of one group
     [C, H, W] -> [g, C/g*H*W] a normalization by groups: the channels of one group go together
     [g, H*W*k] -> [g*k, H, W] and back
     [k, g] -> [k*g]           each channel becomes g in a row
@@ -119,7 +120,7 @@ def _is_split(before: list[Dim], after: list[Dim], at: int) -> bool:
 def _in_grid(
     tracker: Tracker, labels: Labels, at: int, before: list[int], after: list[int]
 ) -> tuple[int, Labels] | None:
-    """The axis of the result that alone decides the channel, or of a cut axis its last part."""
+    """The axis of the result that alone decides the channel, or of a cut axis its longest part."""
     shape = [1] * len(before)
     shape[at] = len(labels)
     grid = np.broadcast_to(labels.reshape(shape), before).reshape(after)
@@ -129,6 +130,9 @@ def _in_grid(
             return axis, moved[:, 0].copy()
     if prod(before) != len(labels):
         return None
-    index = max(axis for axis, size in enumerate(after) if size > 1)
-    tracker.tie(labels, len(labels) // after[index])
-    return index, labels[: after[index]]
+    # The longest axis leaves most classes.
+    index = max(range(len(after)), key=lambda axis: (after[axis], axis))
+    places = np.moveaxis(grid, index, 0).reshape(after[index], -1)
+    for column in range(1, places.shape[1]):
+        tracker.couplings.couple(places[:, 0], places[:, column])
+    return index, places[:, 0].copy()

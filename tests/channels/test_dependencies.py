@@ -313,6 +313,20 @@ def test_a_recurrent_layer_keeps_what_it_reads() -> None:
     assert "lstm 'rec'" in (found.couplings.reason(int(found.couplings.roots(labels)[0])) or "")
 
 
+def test_halves_that_a_shuffle_takes_apart() -> None:
+    """Even and odd channels come from a reshape across the batch axis, a transpose and indices."""
+    s = Sketch()
+    a = s.op("conv", s.input(1, 2, 6, 6), s.normal(12, 2, 3, 3, name="a"), s.normal(12), name="a")
+    pairs = s.op("transpose", s.op("reshape", a, s.ints(-1, 2, 16)), perm=(1, 0, 2))
+    halves = s.op("reshape", pairs, s.ints(2, -1, 6, 4, 4))
+    even, odd = (s.op("gather", halves, s.const(index, dtype="int64"), axis=0) for index in (0, 1))
+    joined = s.op("concat", even, s.op("conv", odd, s.normal(6, 6, 1, 1)), axis=1)
+    graph = s.returns(s.op("conv", joined, s.normal(3, 12, 1, 1))).graph
+    assert classes_of(graph) == (6, 6)
+    found = dependencies(graph)
+    assert_same_as_masked(found, random_removal(found, 0.5, 1))
+
+
 def test_computed_scales_of_a_resize_stay() -> None:
     def build(s: Sketch, x: Value) -> Value:
         scales = s.op("concat", s.const([1.0, 1.0], "ones"), s.const([2.0, 2.0], "twos"), axis=0)
