@@ -62,11 +62,11 @@ BYTE_COSTS = SparseCosts(
     place=0.2,
     row=1.5,
     result=3.0,
-    list=10.0,
+    list=6.0,
     list_vector=0.3,
-    added=11.0,
-    entry=1.8,
-    products=((1, 1.1), (2, 0.92), (4, 0.96)),
+    added=6.0,
+    entry=1.6,
+    products=((1, 1.0), (2, 0.86), (4, 0.9)),
     narrows=False,
 )
 
