@@ -47,7 +47,8 @@ def fit_layer(graph: Graph, dense: Node, own: Node, masks: Masks, inputs: Iterab
         masks: which weights may be other than 0, by their name; all of a weight without a mask.
         inputs: what the layer reads in both networks, batch by batch.
     """
-    is_pruned = dense.input(1).name in masks
+    mask = masks.get(dense.input(1).name)
+    is_pruned = mask is not None and not mask.all()
     reason = unfit(graph, own)
     if reason is not None:
         return Fit(dense.name, math.nan, math.nan, reason) if is_pruned else None

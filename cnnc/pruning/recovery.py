@@ -35,7 +35,8 @@ class Recovery:
 
     Attributes:
         fits: of layers that were fitted, in graph order, and of pruned ones that could not be.
-        normalizations: whose statistics were taken anew, or whose layers' channels were corrected in their place.
+        normalizations: behind pruned layers, whose statistics were taken anew, or whose layers' channels were corrected
+            in their place.
         before, after: signal-to-noise ratio of the network's results on some of the samples, in dB; infinite without
             noise. The signal is what the dense network gives.
     """
@@ -87,7 +88,12 @@ def _changes(
     walks = Walk(dense, samples), Walk(pruned, samples)
     fits: list[Fit] = []
     normalizations = 0
+    differs = False
     for done, node in enumerate(dense.nodes):
+        # In front of the first pruned layer both networks are the same.
+        differs = differs or any(operand is not None and operand.name in masks for operand in node.inputs)
+        if not differs:
+            continue
         own = pruned.value(node.output.name).producer
         assert own is not None
         is_layer = node.op in _LAYERS and node.input(1).array is not None
