@@ -41,7 +41,7 @@ DIRECT, POINTWISE = "conv.f32.blocked.direct", "conv.f32.blocked.pointwise"
 WINDOW, IMAGE = "conv.f32.blocked.window", "conv.f32.blocked.plain_input"
 WINOGRAD, IMAGE_WINOGRAD = "conv.f32.blocked.winograd", "conv.f32.blocked.plain_winograd"
 BYTE_WINOGRAD = "conv.u8.blocked.winograd"
-SPARSE = "conv.f32.blocked.sparse"
+SPARSE, BYTE_SPARSE = "conv.f32.blocked.sparse", "conv.u8.blocked.sparse"
 STRASSEN = "conv.f32.blocked.strassen"
 BF16_DIRECT, BF16_POINTWISE = "conv.bf16.blocked.direct", "conv.bf16.blocked.pointwise"
 GROUPED, DEPTHWISE = "conv.f32.blocked.grouped", "conv.f32.blocked.depthwise"
@@ -70,12 +70,12 @@ def conv(kernel: str, channels: int, out: int, size: int, window: int, stride: i
     return Case("conv", (1, channels, size, size), (out, channels // group, window, window), attrs, kernel, tile)
 
 
-def quantized(kernel: str, channels: int, size: int, window: int, stride: int = 1) -> Case:
+def quantized(kernel: str, channels: int, size: int, window: int, stride: int = 1, **tile: int) -> Case:
     """A square convolution of bytes, with as many output channels."""
     group = channels if kernel.endswith("depthwise") else 1
     attrs = QuantizedConvAttrs(pads=(window // 2,) * 4, strides=(stride, stride), group=group)
     w = (channels, channels // group, window, window)
-    return Case("q_linear_conv", (1, channels, size, size), w, attrs, kernel)
+    return Case("q_linear_conv", (1, channels, size, size), w, attrs, kernel, tile)
 
 
 def pruned_gemm(kernel: str, rows: int, /, **tile: int) -> Case:
@@ -142,6 +142,12 @@ CASES = {
     "winograd 3x3 of bytes, a small map": replace(quantized(BYTE_WINOGRAD, 512, 14, 3), code=densest_loop),
     "image 7x7 stride 2 of bytes": replace(quantized("conv.u8.blocked.plain_input", 3, 224, 7, 2), w=(64, 3, 7, 7)),
     "pointwise of bytes": quantized("conv.u8.blocked.pointwise", 192, 56, 1),
+    **{
+        f"sparse of bytes, {vectors} vectors, lists of {share}": replace(
+            quantized(BYTE_SPARSE, 192, 56, 1, vectors=vectors, share=share), code=densest_loop, density=0.1
+        )
+        for vectors, share in ((4, 1), (8, 1), (6, 4))
+    },
     "depthwise 3x3 of bytes": quantized("conv.u8.blocked.depthwise", 96, 56, 3),
     "gemm of one row": Case("gemm", (1, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
     "gemm of 8 rows": Case("gemm", (8, 512), (512, 1000), GemmAttrs(), "gemm.f32"),
@@ -232,7 +238,8 @@ def _placed(case: Case, target: Target) -> Node:
 def _quantized_layer(case: Case) -> Graph:
     graph = Graph(OPS)
     constants: dict[str, Any] = {"x scale": np.float32(0.1), "x zero": np.uint8(0)}
-    constants |= {"w": np.ones(case.w, np.int8), "w scale": np.float32(0.1), "w zero": np.int8(0)}
+    weights = (np.random.default_rng(0).random(case.w) < case.density).astype(np.int8)
+    constants |= {"w": weights, "w scale": np.float32(0.1), "w zero": np.int8(0)}
     constants |= {"y scale": np.float32(0.1), "y zero": np.uint8(0)}
     x = graph.add_input("x", TensorType(case.x, DType.U8))
     operands = [x, *(graph.add_constant(np.asarray(array), name) for name, array in constants.items())]
