@@ -32,8 +32,8 @@ WORDS: Mapping[int, np.dtype[Any]] = {
 }
 """Words by their bytes. Wide ones suit blocked patterns: their mask is smaller."""
 
-LEAST_BYTES = 4096
-"""Smaller arrays are stored as they are."""
+LEAST_BYTES = 16384
+"""Smaller arrays are stored as they are: tables of indices, for example, in files that older readers should take."""
 
 _AS_SMALL = 1.15
 """Wider words, which expand faster, are taken up to so many times the least size."""

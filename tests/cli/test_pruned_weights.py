@@ -16,13 +16,13 @@ from tests.cli.command_line import LENET, answer, done
 
 
 def pruned_network() -> Graph:
-    """Three 1x1 convolutions of 64 channels at 14x14: dense, 90 % unstructured, 80 % in blocks of four."""
+    """Three 1x1 convolutions of 128 channels at 14x14: dense, 90 % unstructured, 75 % in blocks of four."""
     graph, rng = Graph(OPS, "net"), np.random.default_rng(0)
-    value = graph.add_input("x", TensorType((1, 64, 14, 14), DType.F32))
-    for name, rows, density in (("dense", 64, 1.0), ("anywhere", 64, 0.1), ("blocks", 16, 0.2)):
-        kept = np.repeat(rng.random((rows, 64)) < density, 64 // rows, axis=0)
-        weight: NDArray[np.float32] = (rng.standard_normal((64, 64)) * kept).astype(np.float32)
-        operands = [value, graph.add_constant(weight.reshape(64, 64, 1, 1), f"{name}.weight")]
+    value = graph.add_input("x", TensorType((1, 128, 14, 14), DType.F32))
+    for name, rows, density in (("dense", 128, 1.0), ("anywhere", 128, 0.1), ("blocks", 32, 0.25)):
+        kept = np.repeat(rng.random((rows, 128)) < density, 128 // rows, axis=0)
+        weight: NDArray[np.float32] = (rng.standard_normal((128, 128)) * kept).astype(np.float32)
+        operands = [value, graph.add_constant(weight.reshape(128, 128, 1, 1), f"{name}.weight")]
         value = graph.add_node("conv", operands, OPS["conv"].attrs(), names=[name], loc=(name,)).output
     graph.set_outputs([value], ["y"])
     return graph
@@ -43,9 +43,9 @@ def test_inspect_tells_density_pattern_and_sizes(path: Path) -> None:
         "blocks": "block4",
     }
     assert layers["anywhere"]["density"] == pytest.approx(0.1, abs=0.02)
-    assert layers["anywhere"]["compressed_bytes"] < 0.2 * layers["anywhere"]["bytes"] == 0.2 * 4 * 64 * 64
+    assert layers["anywhere"]["compressed_bytes"] < 0.2 * layers["anywhere"]["bytes"] == 0.2 * 4 * 128 * 128
     assert layers["dense"]["compressed_bytes"] == layers["dense"]["bytes"]
-    assert weights["elements"] == 3 * 64 * 64
+    assert weights["elements"] == 3 * 128 * 128
     assert weights["non_zeros"] == sum(layer["non_zeros"] for layer in layers.values())
     assert weights["compressed_bytes"] == sum(layer["compressed_bytes"] for layer in layers.values())
 
@@ -72,7 +72,7 @@ def test_inspect_shows_the_sizes_that_a_file_stores(path: Path, tmp_path: Path) 
     done("compile", path, "-o", made)
     report = answer("inspect", made, "--json")
     stored, content = report["file"]["section_bytes"], report["file"]["content_bytes"]
-    assert content["weight"] == 3 * 4 * 64 * 64
+    assert content["weight"] == 3 * 4 * 128 * 128
     assert stored["weight"] < 0.5 * content["weight"]
     assert [layer["pattern"] for layer in report["weights"]["layers"]] == ["dense", "unstructured", "block4"]
     assert "with zeros)" in done("inspect", made)

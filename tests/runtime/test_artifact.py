@@ -155,15 +155,15 @@ def section(index: int, **fields: Any) -> Callable[[Any], None]:
 def pruned() -> Program:
     """One constant that is large enough to be stored without its zeros, read by a host step."""
     read = HostStep(
-        "identity", (), (Tensor(1, (5000,), DType.F32),), (Tensor(0, (5000,), DType.F32),), "copy", "identity"
+        "identity", (), (Tensor(1, (20000,), DType.F32),), (Tensor(0, (20000,), DType.F32),), "copy", "identity"
     )
-    buffers = (Buffer("y", "output", 20000), Buffer("w", "constant", 20000, 0))
-    return Program((), (Port("y", 0, (5000,), DType.F32),), buffers, (read,))
+    buffers = (Buffer("y", "output", 80000), Buffer("w", "constant", 80000, 0))
+    return Program((), (Port("y", 0, (20000,), DType.F32),), buffers, (read,))
 
 
 def pruned_weight() -> np.ndarray[Any, np.dtype[np.float32]]:
-    weight = np.where(np.arange(5000) % 3, 0.0, -0.0).astype(np.float32)
-    weight[::7] = np.arange(1, 716)
+    weight = np.where(np.arange(20000) % 3, 0.0, -0.0).astype(np.float32)
+    weight[::7] = np.arange(1, 2859)
     weight[9] = np.nan
     return weight
 
@@ -172,7 +172,7 @@ def pruned_weight() -> np.ndarray[Any, np.dtype[np.float32]]:
 def pruned_path(tmp_path: Path) -> Path:
     file = tmp_path / "pruned.cnnc"
     weight = pruned_weight()
-    portable = Portable(b"graph text", (("w", weight.astype(np.float16).reshape(50, 100)), ("small", np.zeros(3))))
+    portable = Portable(b"graph text", (("w", weight.astype(np.float16).reshape(200, 100)), ("small", np.zeros(3))))
     save_artifact(file, pruned(), (weight,), portable=portable)
     return file
 
@@ -181,9 +181,9 @@ def pruned_path(tmp_path: Path) -> Path:
 def test_zeros_are_left_out_and_come_back(pruned_path: Path, trusted: bool) -> None:
     artifact = open_artifact(pruned_path, trusted=trusted)
     constant, _, weight, small = artifact.sections
-    assert (constant.form, constant.content_bytes, small.form) == (ZeroForm(4, True), 20000, None)
-    assert constant.bytes < 4500
-    assert weight.bytes < 3000
+    assert (constant.form, constant.content_bytes, small.form) == (ZeroForm(4, True), 80000, None)
+    assert constant.bytes < 17000
+    assert weight.bytes < 11500
     [content] = artifact.executable(check_weights=True).constants
     assert content.tobytes() == pruned_weight().tobytes()
     assert content.ctypes.data % 64 == 0
@@ -206,14 +206,14 @@ PRUNED_DAMAGE = {
     "word too large": (section(0, word=16), "words"),
     "word that is no number": (section(0, word="4"), "words"),
     "no size": (lambda header: header["sections"][0].pop("content_bytes") and None, "the size of a section's content"),
-    "another size": (section(0, content_bytes=20004), "constant 'w' has no section of its size"),
-    "a size that is no multiple": (section(0, content_bytes=20002), "whole number of words"),
+    "another size": (section(0, content_bytes=80004), "constant 'w' has no section of its size"),
+    "a size that is no multiple": (section(0, content_bytes=80002), "whole number of words"),
     "a size beyond what the bytes can hold": (section(0, content_bytes=1 << 40), "cannot be those"),
-    "fewer words than the mask says": (section(0, bytes=3000), "its mask has more bits"),
-    "no whole number of words": (section(0, bytes=3001), "cannot be those"),
+    "fewer words than the mask says": (section(0, bytes=12000), "its mask has more bits"),
+    "no whole number of words": (section(0, bytes=12001), "cannot be those"),
     "fewer bytes than the mask has": (section(0, bytes=100), "cannot be those"),
     "content of no bytes": (section(0, content_bytes=0), "cannot be those"),
-    "weight of another content": (section(2, content_bytes=10004), "shape"),
+    "weight of another content": (section(2, content_bytes=40004), "shape"),
     "zeros that are not left out": (lambda header: header["sections"][0].pop("word") and None, "section of its size"),
 }
 
