@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cnnc.runtime.cpu.conv_packing import pack_channels
 from cnnc.runtime.cpu.sparse_packing import channel_rows, pack_sparse
-from cnnc.runtime.cpu.sparse_tiling import most_vectors
+from cnnc.runtime.cpu.sparse_tiling import SparseLayer, last_pixels, most_vectors, rank_sparse_tilings
 from cnnc.runtime.cpu.tile_table import CHAIN
 from cnnc.runtime.jit.kernel_library import assembly
 from cnnc.runtime.jit.listing import densest_loop
@@ -324,6 +324,42 @@ def test_groups_that_nothing_reads_are_left_out():
 def test_sums_fit_the_registers(lanes, share):
     registers = 32 if lanes == 16 else 16
     assert most_vectors(share, lanes) * share + share < registers
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("vectors", [1, 3, 8])
+def test_last_tiles_compute_their_pixels(lanes, vectors):
+    tile = vectors * lanes
+    for pixels in range(1, 3 * tile):
+        count = (pixels - 1) % tile + 1
+        last = last_pixels(pixels, vectors, lanes)
+        assert count <= last <= tile
+        assert last % lanes in {0, lanes // 2, lanes // 4} and (last % lanes == 0 or last % lanes >= 4)
+        assert last - count < max(4, lanes // 4) or last % lanes in {0, lanes // 2}
+        assert last_pixels(pixels, vectors, lanes, narrows=False) == -(-count // lanes) * lanes
+
+
+def ranked(density, pixels=196, channels=256, count=1):
+    """Tilings of a 1x1 layer of so many channels with zeros anywhere."""
+    entries = ((1, round(density * channels**2)), (2, round((1 - (1 - density) ** 2) * channels**2 / 2)))
+    layer = SparseLayer(1, pixels, 1, channels // LANES, LANES, channels // LANES, LANES, entries)
+    return rank_sparse_tilings(layer, count)
+
+
+def test_fewer_weights_cost_less():
+    costs = [ranked(density)[0][0] for density in (0.5, 0.3, 0.1, 0.02, 0)]
+    assert costs == sorted(costs, reverse=True) and costs[-1] > 0
+
+
+def test_tilings_are_ranked_and_fit():
+    found = ranked(0.1, count=1000)
+    assert [cost for cost, _ in found] == sorted(cost for cost, _ in found)
+    assert len({tiling for _, tiling in found}) == len(found)
+    for _, tiling in found:
+        assert 1 <= tiling.vectors <= most_vectors(tiling.share, LANES) and tiling.part_groups >= 1
+    # Zeros anywhere leave few places to share.
+    assert found[0][1].share == 1
+    assert ranked(0.1, pixels=49)[0][1].vectors <= -(-49 // LANES)
 
 
 @pytest.mark.jit
