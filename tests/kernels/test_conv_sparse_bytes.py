@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cnnc.runtime.cpu.sparse_packing import channel_rows, pack_sparse
 from cnnc.runtime.cpu.sparse_tiling import last_pixels
 from cnnc.runtime.host.quantized import q_linear_conv
-from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.jit.kernel_library import assembly
+from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.types import Layout
 from tests.kernels.guarded import from_blocked, to_blocked
@@ -185,3 +186,45 @@ def convolutions(draw: st.DrawFn) -> dict[str, Any]:
 def test_any_convolution_equals_the_reference(case: dict[str, Any]) -> None:
     got, expected = run_sparse(host_target(), **case)
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "instruction"),
+    [
+        (Target("aarch64-unknown-none-elf", "generic", "", 16), "mul"),
+        (x86_target("sse"), "pmaddwd"),
+        (x86_target("avx2"), "vpmaddwd"),
+        (x86_target("avx512"), "vpmaddwd"),
+        (x86_target("avx2", frozenset({"avx_vnni"})), "vpdpbusd"),
+        (x86_target("avx512", frozenset({"avx512_vnni"})), "vpdpbusd"),
+    ],
+    ids=lambda value: f"{value.cpu}{value.features}" if isinstance(value, Target) else value,
+)
+def test_products_are_those_of_the_cpu(target: Target, instruction: str) -> None:
+    options = {"vectors": 2, "share": 2, "lanes": target.lanes, "element": "i8", "residual": 0}
+    text = assembly(Variant.of("conv.u8.blocked.sparse", activation="requantize", **options), target)
+    assert instruction in text
+
+
+@pytest.mark.parametrize("share", [1, 2, 4])
+def test_lists_hold_all_words(share: int) -> None:
+    """Lists that are walked as the kernel does give the weights back; words of four zeros are in none."""
+    rng = np.random.default_rng(1)
+    weights = sparse_weights(rng, (13, 20, 2, 2), 0.1, False, "")
+    rows = channel_rows(weights, 8, 3, range(2, 22))
+    assert rows.shape == (13, 3, 4, 2) and rows.dtype == np.int32
+    packed = pack_sparse(rows, 8, 2, 32, share, 3)
+    found = np.zeros((16, 3, 4, 2), np.int32)
+    for part in range(packed.parts):
+        for block in range(2):
+            start, *lengths = packed.index[part, block]
+            first = start // packed.entries[0].nbytes
+            for number, length in enumerate(lengths):
+                for offset, *words in packed.entries[first : first + length]:
+                    group, word = divmod(offset // 32, 2)
+                    channel = block * 8 + number * share
+                    assert any(words)
+                    found[(slice(channel, channel + share), *packed.groups[group], word)] = words
+                first += length
+    np.testing.assert_array_equal(found[:13], rows)
+    assert not found[13:].any()
