@@ -41,7 +41,7 @@ def test_lines_cross_between_two_points() -> None:
 def test_weights_have_the_pattern() -> None:
     from sparse_break_even import sparse_weights
 
-    weights = sparse_weights((22, 300), 0.75, 4)
+    weights = sparse_weights((22, 300), 0.75, (4, 1))
     assert np.mean(weights == 0) == pytest.approx(0.75, abs=0.05)
     kept = weights != 0
     assert np.array_equal(kept[:4].all(0), kept[:4].any(0))
