@@ -13,6 +13,7 @@ and later runs add to it or replace it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,7 +153,10 @@ def conv_layer(channels: int, filters: int, size: int, window: int = 1, stride: 
 _POINTWISE = ((32, 64, 112), (64, 256, 56), (128, 512, 28), (1024, 256, 14), (512, 2048, 7))
 _WINDOWS = ((64, 64, 56), (128, 128, 28), (256, 256, 56), (256, 256, 14), (512, 512, 7))
 _STRIDED = ((128, 128, 56), (256, 256, 28), (512, 512, 14))
-_MATRICES = ((25088, 4096, (1,)), (4096, 1000, (1, 4, 16)), (2048, 1000, (1, 4, 16)), (512, 10, (1,)), (256, 120, (1,)))
+_SMALL = ((4096, 1000, (1, 4, 16)), (2048, 1000, (1, 4, 16)), (512, 10, (1,)), (256, 120, (1,)))
+_FLOAT_MATRICES = ((25088, 4096, (1,)), *_SMALL)
+_BYTE_MATRICES = ((9216, 4096, (1,)), *_SMALL)
+"""Inputs, outputs, and numbers of rows."""
 _BYTE_MAPS = (
     *((256, 64, 56, 1, 1), (512, 128, 28, 1, 1), (256, 1024, 14, 1, 1), (2048, 512, 7, 1, 1)),
     *((64, 64, 56, 3, 1), (128, 128, 28, 3, 1), (512, 512, 7, 3, 1), (256, 256, 28, 3, 2)),
@@ -162,8 +166,10 @@ KINDS: Mapping[str, Sequence[Layer]] = {
     "conv 1x1": [conv_layer(*sizes) for sizes in _POINTWISE],
     "conv 3x3": [conv_layer(*sizes, window=3) for sizes in _WINDOWS],
     "conv 3x3 stride 2": [conv_layer(*sizes, window=3, stride=2) for sizes in _STRIDED],
-    "gemm": [gemm_layer(inner, columns, rows) for inner, columns, batches in _MATRICES for rows in batches],
-    "gemm int8": [byte_gemm_layer(inner, columns, rows) for inner, columns, batches in _MATRICES for rows in batches],
+    "gemm": [gemm_layer(inner, columns, rows) for inner, columns, batches in _FLOAT_MATRICES for rows in batches],
+    "gemm int8": [
+        byte_gemm_layer(inner, columns, rows) for inner, columns, batches in _BYTE_MATRICES for rows in batches
+    ],
     "conv int8": [byte_conv_layer(*sizes) for sizes in _BYTE_MAPS],
 }
 
@@ -339,15 +345,13 @@ def main(
     wanted = [(kind, layer) for kind in kinds.split(",") for layer in KINDS[kind] if only in layer.name]
     for kind, layer in [] if none else wanted:
         for count in map(int, threads.split(",")):
-            more = [
-                measure(kind, layer, pattern, sparsity, count, seconds)
-                for pattern in patterns.split(",")
-                for sparsity in map(float, sparsities.split(","))
-            ]
-            rows = merged(rows, more)
+            more = []
+            for pattern, sparsity in itertools.product(patterns.split(","), map(float, sparsities.split(","))):
+                more.append(measure(kind, layer, pattern, sparsity, count, seconds))
+                rows = merged(rows, more)
+                if kept is not None:
+                    write_text(kept, json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
             print(table(more), flush=True)
-            if kept is not None:
-                write_text(kept, json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
     if none:
         print(table(rows))
     if table_file is not None:

@@ -7,8 +7,9 @@ their place is shared or an input or constant: then a copy is added at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -40,6 +41,8 @@ from cnnc.runtime.program import (
     Tensor,
 )
 from cnnc.types import TensorType
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,18 @@ class ProgramBuilder:
         self._steps: list[Step] = []
         self._places: dict[Value, Place] = {}
         self._conv_depths: dict[bool, int] = {}
+        self._made: dict[Hashable, Any] = {}
         self._ranges = plan_channel_ranges(graph)
         self._known_sizes = {name for value in graph.inputs for dim in value.type.shape for name in symbols(dim)}
         for value in graph.inputs:
             self._places[value] = Place(self._buffer(value.name, "input", value.type.bytes), value.type)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made the first time that ``key`` is asked for: facts that several rules need."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
 
     def conv_depth(self, has_window: bool) -> int:
         """The most convolutions with a window, or the most 1x1 ones, on one path through the graph, at least 1."""

@@ -72,7 +72,7 @@ class SparseProducts:
 
     dense: str
     refusal: Callable[[Node, ProgramBuilder], str | None]
-    words: Callable[[Node], Array]
+    words: Callable[[Node, ProgramBuilder], Array]
     rows: Callable[[Node], Dim]
     operands: Callable[[Node, ProgramBuilder], SparseOperands]
 
@@ -103,7 +103,7 @@ class SparseProducts:
         reason = self.refusal(node, builder)
         if reason is not None:
             return reason
-        words = self.words(node)
+        words = self.words(node, builder)
         density = np.count_nonzero(words) / max(1, words.size)
         if density > MOST_DENSE:
             what = "weights" if words.dtype == np.float32 else "groups of four weights"
@@ -114,7 +114,7 @@ class SparseProducts:
         if builder.target.lanes != MASK_LANES:
             return "the CPU has no instruction that spreads weights over the lanes of a mask (AVX-512)"
         reason = self.sparse_refusal(node, builder)
-        if reason is None and self.words(node).shape[0] > MOST_POSITIONS:
+        if reason is None and self.words(node, builder).shape[0] > MOST_POSITIONS:
             return f"its inner size is beyond {MOST_POSITIONS} words, which 16 bits count"
         return reason
 
@@ -125,19 +125,25 @@ class SparseProducts:
         count: int,
         tilings: Callable[[SparseMatrix], list[tuple[Estimate, T]]],
     ) -> Sequence[tuple[float, T]]:
-        words = self.words(node)
-        lanes: int = builder.target.lanes
-        kept = kept_positions(words, sorted({*GROUPS, *(blocks * lanes for blocks in BLOCKS)}))
-        depth, columns = words.shape
-        facts = SparseMatrix(typical(self.rows(node), 1), depth, columns, lanes, kept[0][1], kept)
         ranked = [
             (cost_with_weights(estimate.cost, estimate.weight_bytes, builder), tiling)
-            for estimate, tiling in tilings(facts)
+            for estimate, tiling in tilings(self._facts(node, builder))
         ]
         return sorted(ranked, key=lambda item: item[0])[:count]
 
+    def _facts(self, node: Node, builder: ProgramBuilder) -> SparseMatrix:
+        lanes: int = builder.target.lanes
+
+        def count() -> SparseMatrix:
+            words = self.words(node, builder)
+            kept = kept_positions(words, sorted({*GROUPS, *(blocks * lanes for blocks in BLOCKS)}))
+            depth, columns = words.shape
+            return SparseMatrix(typical(self.rows(node), 1), depth, columns, lanes, kept[0][1], kept)
+
+        return builder.once(("kept", node), count)
+
     def _emit_lists(self, node: Node, builder: ProgramBuilder, tiling: ListsTiling) -> None:
-        words, lanes = self.words(node), builder.target.lanes
+        words, lanes = self.words(node, builder), builder.target.lanes
         panel = choose_panel(words, tiling.group, LIST_SUMS[tiling.group], MOST_PANEL)
         packed = pack_lists(words, lanes, tiling.group, panel)
         arrays: dict[str, Array] = {"starts": packed.starts, "counts": packed.counts}
@@ -146,7 +152,7 @@ class SparseProducts:
         self.emit_call(node, builder, f"{self.dense}.sparse_lists", arrays, sizes, {"group": tiling.group})
 
     def _emit_masks(self, node: Node, builder: ProgramBuilder, tiling: MasksTiling) -> None:
-        packed = pack_masks(self.words(node), builder.target.lanes, tiling.blocks)
+        packed = pack_masks(self.words(node, builder), builder.target.lanes, tiling.blocks)
         arrays: dict[str, Array] = {"starts": packed.starts, "positions": packed.positions}
         arrays |= {"masks": packed.masks, "words": packed.words}
         sizes: dict[str, Dim] = {"steps": packed.positions.size, "entries": packed.words.size}
@@ -165,7 +171,7 @@ class SparseProducts:
     ) -> None:
         """The step of ``kernel``; ``arrays``, ``sizes`` and ``params`` are what the packed weights give."""
         operands = self.operands(node, builder)
-        depth, columns = self.words(node).shape
+        depth, columns = self.words(node, builder).shape
         buffers = dict(operands.buffers)
         for name, array in arrays.items():
             buffers[name] = BufferArg(builder.constant(array, f"{node.name}.{name}"))
@@ -185,7 +191,7 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
     return None if describe(node).a.column == 1 else "its first operand is transposed"
 
 
-def _words(node: Node) -> Array:
+def _words(node: Node, builder: ProgramBuilder) -> Array:
     weights, scale = constant_weights(node), describe(node).scale
     return weights if scale == 1 else np.multiply(weights, np.float32(scale), dtype=np.float32)
 

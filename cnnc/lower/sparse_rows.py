@@ -51,7 +51,7 @@ class _Rows:
         return f"{self.products.dense}.sparse_rows"
 
     def _tilings(self, node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, SparseTiling]]:
-        words, lanes = self.products.words(node), builder.target.lanes
+        words, lanes = self.products.words(node, builder), builder.target.lanes
         depth, columns = words.shape
         blocks = np.logical_or.reduceat((words != 0).any(1), np.arange(0, depth, lanes)) if depth else np.zeros(0)
         entries = kept_positions(words, _SHARES)
@@ -75,7 +75,7 @@ class _Rows:
         return sorted(ranked, key=lambda item: item[0])[:count]
 
     def _emit(self, node: Node, builder: ProgramBuilder, tiling: SparseTiling) -> None:
-        words, lanes = self.products.words(node), builder.target.lanes
+        words, lanes = self.products.words(node, builder), builder.target.lanes
         chain = CHAIN if words.dtype == np.float32 else _ANY_LENGTH
         rows, tile_rows = self.products.rows(node), tiling.vectors * lanes
         if isinstance(rows, int) and 0 < rows <= tile_rows and words.dtype == np.float32:
