@@ -112,7 +112,8 @@ class _Sums:
     def add(self, x: Array, z: Array) -> None:
         """Rows [G, R, K] of both networks more."""
         self._count += x.shape[1]
-        self._differs = self._differs or bool(np.abs(x - z).max(initial=0.0) > _SAME * np.abs(x).max(initial=0.0))
+        apart = np.abs(np.subtract(x, z)).max(initial=0.0)
+        self._differs = self._differs or bool(apart > _SAME * np.abs(x).max(initial=0.0))
         self._dense += x.sum(axis=1, dtype=np.float64)
         self._pruned += z.sum(axis=1, dtype=np.float64)
         for index, block in enumerate(self._blocks):
