@@ -6,7 +6,7 @@ its own for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,6 @@ def break_evens(
         names: of the nodes that are asked for.
     """
     copy = clone_graph(graph)
-    builder = ProgramBuilder(copy, target, numerics, machine)
     known: dict[tuple[Any, ...], BreakEven | None] = {}
     found: dict[str, BreakEven] = {}
     for node in copy.nodes:
@@ -67,22 +66,29 @@ def break_evens(
         operands = tuple(None if value is None else value.type for value in node.inputs)
         key = node.op, node.attrs, operands, node.output.type, pattern
         if key not in known:
-            known[key] = _break_even(node, weight, pattern, builder)
+            known[key] = _break_even(
+                node, weight, pattern, copy, lambda: ProgramBuilder(copy, target, numerics, machine)
+            )
         result = known[key]
         if result is not None:
             found[node.name] = result
     return found
 
 
-def _break_even(node: Node, weight: LayerWeight, pattern: str, builder: ProgramBuilder) -> BreakEven | None:
-    """None where a rule without tilings is preferred, or none takes the node."""
+def _break_even(
+    node: Node, weight: LayerWeight, pattern: str, graph: Graph, fresh: Callable[[], ProgramBuilder]
+) -> BreakEven | None:
+    """None where a rule without tilings is preferred, or none takes the node.
+
+    ``fresh`` gives a builder that knows nothing of the weight yet: builders keep what rules found out about a node.
+    """
     stored = weight.value.array
     assert stored is not None
     hypothesis = _Hypothesis(node, weight, pattern)
 
     def kernel(density: float) -> str:
-        builder.graph.set_constant(weight.value, hypothesis.stored(density))
-        offers = offers_for(node, RULES.get(node.op, ()), builder)
+        graph.set_constant(weight.value, hypothesis.stored(density))
+        offers = offers_for(node, RULES.get(node.op, ()), fresh())
         return offers.best.rule.name if offers.tiled else ""
 
     dense_kernel = kernel(1.0)
@@ -90,7 +96,7 @@ def _break_even(node: Node, weight: LayerWeight, pattern: str, builder: ProgramB
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if kernel(middle / STEPS) != dense_kernel else (low, middle)
-    builder.graph.set_constant(weight.value, stored)
+    graph.set_constant(weight.value, stored)
     return BreakEven(low / STEPS, dense_kernel) if dense_kernel else None
 
 
