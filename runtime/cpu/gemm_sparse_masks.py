@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.dims import Dim, ceil_div
+from cnnc.runtime.cpu.gemm_footprint import product_accesses
 from cnnc.runtime.cpu.tile_table import element_bytes, element_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
@@ -33,21 +34,15 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    if not s["M"] or not s["N"]:
-        return ()
     tiles = -(-s["N"] // _width(params))
-    accesses = [
-        Access("a", 0, ((s["M"] - 1) * s["a_row"] + s["K"]) * 4, False),
+    return product_accesses(
+        s,
+        params,
         Access("starts", 0, (tiles + 1) * 16, False),
         Access("positions", 0, s["steps"] * 2, False),
         Access("masks", 0, s["steps"] * int(params["blocks"]) * 2, False),
         Access("words", 0, s["entries"] * 4, False),
-        Access("bias", 0, s["N"] * 4, False),
-        Access("y", 0, ((s["M"] - 1) * s["y_row"] + s["N"]) * element_bytes(params), True),
-    ]
-    if params["activation"] == "requantize":
-        accesses.append(Access("slopes", 0, s["N"] * 4, False))
-    return tuple(accesses)
+    )
 
 
 def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:

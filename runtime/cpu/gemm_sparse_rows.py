@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div
+from cnnc.runtime.cpu.gemm_footprint import product_accesses
 from cnnc.runtime.cpu.sparse_packing import GROUP_WORDS, WORD_BYTES, ListBounds
 from cnnc.runtime.cpu.tile_table import LINE_BYTES, element_bytes, element_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
@@ -44,21 +45,15 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    if not s["M"] or not s["N"]:
-        return ()
     lanes = int(params["lanes"])
     lists = -(-s["N"] // lanes) * (1 + lanes // int(params["share"]))
-    accesses = [
-        Access("a", 0, ((s["M"] - 1) * s["a_row"] + s["K"]) * WORD_BYTES, False),
+    return product_accesses(
+        s,
+        params,
         Access("entries", 0, s["entry_words"] * WORD_BYTES, False),
         Access("index", 0, s["parts"] * lists * 8, False),
         Access("groups", 0, s["group_count"] * GROUP_WORDS * 8, False),
-        Access("bias", 0, s["N"] * 4, False),
-        Access("y", 0, ((s["M"] - 1) * s["y_row"] + s["N"]) * element_bytes(params), True),
-    ]
-    if params["activation"] == "requantize":
-        accesses.append(Access("slopes", 0, s["N"] * 4, False))
-    return tuple(accesses)
+    )
 
 
 def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
