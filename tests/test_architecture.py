@@ -33,6 +33,7 @@ TIERS = (
     ("cnnc.ops",),
     ("cnnc.ir",),
     ("cnnc.runtime",),
+    ("cnnc.ptx",),
     ("cnnc.types", "cnnc.dims", "cnnc.dim_text", "cnnc.errors", "cnnc.frozen_dataclass"),
 )
 """Highest first: a module may import from its own tier's package and from lower tiers."""

@@ -1,0 +1,251 @@
+"""The state of some thread blocks that run together: registers, memory of all spaces, and who is active.
+
+All threads of all blocks are lanes of NumPy arrays, block by block, each block padded to whole warps: an instruction is
+a few array operations for all of them. Lanes are what the hardware has as threads; padding lanes never become active.
+A register that has the same value in all lanes may be held as a single one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnnc.errors import InputError, ModelError, UnsupportedError
+from cnnc.ptx.counters import WARP, Counters
+from cnnc.ptx.memory import LOCAL_WINDOW, SHARED_WINDOW, GlobalMemory
+from cnnc.ptx.module import Address, Entry, Float, Instruction, Integer, Module, Operand, Register, Symbol
+from cnnc.ptx.races import SharedRaces
+from cnnc.ptx.types import DTYPES, is_float, unsigned
+
+Array = np.ndarray[Any, Any]
+
+MAX_SHARED = 228 << 10
+"""Most bytes of shared memory of a block, on any device yet."""
+
+Dimensions = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Blocks of the grid and threads of a block along x, y and z, and bytes of dynamic shared memory."""
+
+    grid: Dimensions
+    block: Dimensions
+    dynamic_shared: int = 0
+
+    @property
+    def blocks(self) -> int:
+        return int(np.prod(self.grid))
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return int(np.prod(self.block))
+
+
+class Machine:
+    """Some blocks of a launch.
+
+    Args:
+        blocks: their numbers in the grid, x fastest.
+        params: the launch's arguments as bytes, laid out as the entry declares them.
+        constants: addresses of the module's global and constant variables.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        entry: Entry,
+        launch: Launch,
+        blocks: Sequence[int],
+        memory: GlobalMemory,
+        params: bytes,
+        constants: Mapping[str, int],
+    ) -> None:
+        self.module, self.entry, self.launch, self.memory = module, entry, launch, memory
+        self.counters = Counters()
+        self.padded = -(-launch.threads // WARP) * WARP
+        self.block_count = len(blocks)
+        self.lanes = self.block_count * self.padded
+        thread = np.tile(np.arange(self.padded), self.block_count)
+        self.block_of = np.repeat(np.arange(self.block_count), self.padded)
+        self.lane_of = (thread % WARP).astype(np.uint32)
+        self.thread_of = thread
+        self.warp_of = np.arange(self.lanes) // WARP
+        self.live = thread < launch.threads
+        self.registers: dict[str, Array] = {}
+        self.params = np.frombuffer(params, np.uint8)
+        self.symbols = dict(constants)
+        self._place_variables()
+        self._specials = self._special_registers(np.asarray(blocks), thread)
+        self.races = SharedRaces(self.block_count, self.shared.shape[1], self.warp_of, self.thread_of, self.block_of)
+
+    def _place_variables(self) -> None:
+        offset = 0
+        for variable in self.entry.params:
+            offset = -(-offset // variable.align) * variable.align
+            self.symbols[variable.name] = offset
+            offset += variable.size
+        shared = local = 0
+        dynamic = []
+        for variable in (*self.module.variables.values(), *self.entry.variables):
+            if variable.space == "shared" and variable.size:
+                shared = -(-shared // variable.align) * variable.align
+                self.symbols[variable.name] = shared
+                shared += variable.size
+            elif variable.space == "shared":
+                dynamic.append(variable)
+            elif variable.space == "local":
+                local = -(-local // variable.align) * variable.align
+                self.symbols[variable.name] = local
+                local += variable.size
+        for variable in dynamic:
+            self.symbols[variable.name] = -(-shared // variable.align) * variable.align
+        self.static_shared = shared
+        if dynamic:
+            shared = max(self.symbols[variable.name] for variable in dynamic) + self.launch.dynamic_shared
+        if shared > MAX_SHARED:
+            raise InputError(
+                f"a block needs {shared} bytes of shared memory, devices have {MAX_SHARED}", where=self.entry.name
+            )
+        # Undefined bytes are those of a NaN. Rows are whole words of 16 bytes, so that they can be seen as any type.
+        self.shared_bytes, self.local_bytes = shared, local
+        self.shared = np.full((self.block_count, -(-max(shared, 1) // 16) * 16), 0xFF, np.uint8)
+        self.local = np.full((self.lanes, -(-max(local, 1) // 16) * 16), 0xFF, np.uint8)
+
+    def _special_registers(self, blocks: Array, thread: Array) -> dict[str, Array]:
+        width, height, _ = self.launch.block
+        columns, rows, _ = self.launch.grid
+        number = np.repeat(blocks, self.padded)
+        found: dict[str, Any] = {
+            "%tid.x": thread % width,
+            "%tid.y": thread // width % height,
+            "%tid.z": thread // (width * height),
+            "%ctaid.x": number % columns,
+            "%ctaid.y": number // columns % rows,
+            "%ctaid.z": number // (columns * rows),
+            "%laneid": self.lane_of,
+            "%warpid": thread // WARP,
+            "%nwarpid": self.padded // WARP,
+            "%smid": 0,
+            "%nsmid": 1,
+            "%gridid": 0,
+            "%dynamic_smem_size": self.launch.dynamic_shared,
+            "%total_smem_size": self.static_shared + self.launch.dynamic_shared,
+            "WARP_SZ": WARP,
+        }
+        for axis, block, grid in zip("xyz", self.launch.block, self.launch.grid, strict=True):
+            found[f"%ntid.{axis}"], found[f"%nctaid.{axis}"] = block, grid
+        lane = self.lane_of.astype(np.uint64)
+        bit = np.uint64(1) << lane
+        masks = {"eq": bit, "lt": bit - 1, "le": bit | (bit - 1), "gt": ~(bit | (bit - 1)), "ge": ~(bit - 1)}
+        found |= {f"%lanemask_{name}": mask & np.uint64(0xFFFFFFFF) for name, mask in masks.items()}
+        return {name: np.asarray(value).astype(np.uint32) for name, value in found.items()}
+
+    # Operands
+
+    def read(self, operand: Operand, kind: str, where: Instruction) -> Array:
+        """The operand's values as ``kind``, in every lane or one for all."""
+        dtype = DTYPES[kind]
+        if isinstance(operand, Register):
+            value = self.registers.get(operand.name)
+            if value is None:
+                raise ModelError(f"{operand.name} is read before it is written", where=place(where))
+            return ~value if operand.negated else as_kind(value, kind)
+        if isinstance(operand, Integer):
+            if is_float(kind):
+                return np.asarray(operand.value, dtype)
+            if kind == "pred":
+                return np.asarray(bool(operand.value))
+            return np.asarray(operand.value & ((1 << 8 * dtype.itemsize) - 1), unsigned(kind)).view(dtype)
+        if isinstance(operand, Float):
+            stored = np.asarray(operand.bits, f"u{operand.width // 8}")
+            if is_float(kind):
+                return stored.view(f"f{operand.width // 8}").astype(dtype)
+            return as_kind(stored, kind)
+        if isinstance(operand, Symbol):
+            return as_kind(self.special(operand.name, where), kind)
+        if isinstance(operand, Address) and isinstance(operand.base, Symbol):
+            return as_kind(self.special(operand.base.name, where) + np.uint64(operand.offset), kind)
+        raise UnsupportedError(f"{where.name} cannot read such an operand", where=place(where))
+
+    def special(self, name: str, where: Instruction) -> Array:
+        """The value of a special register, or the address of a variable in its space."""
+        if name in self._specials:
+            return self._specials[name]
+        if name in ("%clock", "%clock_hi", "%clock64", "%globaltimer"):
+            return np.asarray(sum(self.counters.issued.values()), np.uint64)
+        if name in self.symbols:
+            return np.asarray(self.symbols[name], np.uint64)
+        raise ModelError(f"there is no {name}", where=place(where))
+
+    def write(self, operand: Operand, value: Array, active: Array | None, where: Instruction) -> None:
+        """Set a register in the active lanes; ``active`` None stands for all of them."""
+        if isinstance(operand, Symbol) and operand.name == "_":
+            return
+        if not isinstance(operand, Register) or operand.name not in self.entry.registers:
+            raise ModelError(f"{where.name} writes to no register", where=place(where))
+        kind = self.entry.registers[operand.name]
+        value = as_kind(value, kind)
+        if active is not None:
+            old = self.registers.get(operand.name)
+            value = np.where(active, value, np.zeros((), value.dtype) if old is None else old)
+        self.registers[operand.name] = value
+
+    def spread(self, value: Array) -> Array:
+        """The values in every lane."""
+        return np.broadcast_to(value, (self.lanes,))
+
+    # Addresses
+
+    def addresses(self, operand: Operand, where: Instruction) -> Array:
+        """Addresses in every lane, as int64."""
+        if not isinstance(operand, Address):
+            raise ModelError(f"{where.name} has no address", where=place(where))
+        if operand.base is None:
+            return self.spread(np.asarray(operand.offset, np.int64))
+        if isinstance(operand.base, Register):
+            base = self.read(operand.base, self.entry.registers[operand.base.name], where)
+        else:
+            base = self.special(operand.base.name, where)
+        return self.spread(base.astype(np.int64)) + operand.offset
+
+    def window(self, addresses: Array, active: Array, where: Instruction) -> tuple[str, Array]:
+        """The state space that generic addresses lie in, and the addresses in it.
+
+        Raises:
+            UnsupportedError: they lie in several.
+        """
+        used = addresses[active]
+        spaces = np.where(used >= LOCAL_WINDOW, 2, np.where(used >= SHARED_WINDOW, 1, 0))
+        if spaces.size and spaces.min() != spaces.max():
+            raise UnsupportedError(
+                "generic addresses of one instruction lie in several state spaces", where=place(where)
+            )
+        space = int(spaces[0]) if spaces.size else 0
+        return ("global", "shared", "local")[space], addresses - (0, SHARED_WINDOW, LOCAL_WINDOW)[space]
+
+
+def place(instruction: Instruction) -> str:
+    """Where an error is."""
+    return f"PTX line {instruction.line}, {instruction.name}"
+
+
+def as_kind(value: Array, kind: str) -> Array:
+    """The bits of ``value`` as another type: cut to its size, or extended by the value's sign or by zeros."""
+    dtype = DTYPES[kind]
+    if value.dtype == dtype:
+        return value
+    if kind == "pred":
+        return np.asarray(value != 0)
+    if value.dtype == bool:
+        return value.astype(dtype)
+    if value.dtype.itemsize == dtype.itemsize:
+        return value.view(dtype)
+    if value.dtype.kind == "f":
+        value = value.view(f"u{value.dtype.itemsize}")
+    wide = value.astype(f"{value.dtype.kind}{dtype.itemsize}")
+    return np.asarray(wide.view(dtype))

@@ -1,0 +1,49 @@
+"""Runs a few instructions on one warp: registers come from arrays, and go back to arrays."""
+
+import numpy as np
+
+from cnnc.ptx import Emulator, parse_ptx
+from cnnc.ptx.types import DTYPES
+
+_HEADER = ".version 8.0\n.target sm_80\n.address_size 64\n"
+
+
+def entry(body, params="", name="kernel", before=""):
+    """A module of one entry."""
+    return f"{_HEADER}{before}\n.visible .entry {name}({params})\n{{\n{body}\n}}\n"
+
+
+def run_snippet(body, inputs, outputs, threads=32, registers=""):
+    """Arrays of the registers ``outputs`` (name -> type) after ``body``; ``inputs`` is name -> (type, array).
+
+    Every thread's input and output registers lie in global arrays: one element a thread.
+    """
+    lines = [".reg .b64 %address<64>; .reg .b32 %thread; .reg .b64 %wide;", registers]
+    params, arguments, loads, stores = [], [], [], []
+    arrays = {
+        name: np.ascontiguousarray(np.broadcast_to(array, threads).astype(DTYPES[kind]))
+        for name, (kind, array) in inputs.items()
+    }
+    arrays |= {f"out {name}": np.zeros(threads, DTYPES[kind]) for name, kind in outputs.items()}
+    kinds = {name: kind for name, (kind, _) in inputs.items()} | {f"out {name}": kind for name, kind in outputs.items()}
+    for number, (name, kind) in enumerate(kinds.items()):
+        params.append(f".param .u64 p{number}")
+        size = DTYPES[kind].itemsize
+        loads.append(
+            f"ld.param.u64 %address{number}, [p{number}]; mad.lo.u64 %address{number}, %wide, {size}, %address{number};"
+        )
+        if name.startswith("out "):
+            stores.append(f"st.global.{_stored(kind)} [%address{number}], {name[4:]};")
+        else:
+            lines.append(f".reg .{kind} {name};")
+            loads.append(f"ld.global.{_stored(kind)} {name}, [%address{number}];")
+    lines += [f".reg .{kind} {name};" for name, kind in outputs.items() if name not in inputs]
+    lines += ["mov.u32 %thread, %tid.x; cvt.u64.u32 %wide, %thread;", *loads, body, *stores, "ret;"]
+    emulator = Emulator(parse_ptx(entry("\n".join(lines), ", ".join(params))))
+    arguments = [emulator.memory.allocate(array, name) for name, array in arrays.items()]
+    counters = emulator.launch("kernel", (1,), (threads,), arguments)
+    return {name: arrays[f"out {name}"] for name in outputs}, counters
+
+
+def _stored(kind):
+    return {"f16": "b16", "bf16": "b16", "f16x2": "b32", "bf16x2": "b32", "tf32": "b32"}.get(kind, kind)
