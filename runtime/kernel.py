@@ -83,6 +83,10 @@ class KernelDef:
     content says what a call touches in its footprint and scratch: they must be constants, and ``table_refusal`` says of
     their bytes, from the given addresses on, what would lead elsewhere; None if nothing. ``build`` imports numba, and
     returns the Python function to be compiled with the signature above.
+
+    A GPU kernel (``cnnc.runtime.cuda``) has one more fact, ``threads`` of a block: its work items are thread blocks.
+    Its function takes a tuple of the slots of the argument block. GPU kernels of the same name as CPU kernels compute
+    the same from the same buffers and sizes.
     """
 
     name: str
@@ -96,6 +100,7 @@ class KernelDef:
     inplace: Callable[[Mapping[str, Dim], Params], tuple[tuple[str, str], ...]] = lambda sizes, params: ()
     tables: tuple[str, ...] = ()
     table_refusal: TableRefusal = lambda sizes, params, tables: None
+    threads: Callable[[Params], int] = lambda params: 0
 
     @property
     def args(self) -> tuple[str, ...]:

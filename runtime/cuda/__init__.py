@@ -1,0 +1,46 @@
+"""GPU kernels and what runs them. The table: kernel name -> module; modules are imported when a kernel is asked for.
+
+A kernel is a Numba CUDA function ``kernel(args)``. ``args`` is a tuple of int64: addresses of buffers first, then
+sizes, in the order of ``KernelDef.args``. Grid and block have one dimension: an item is a block of
+``KernelDef.threads`` threads, and a kernel finds its place by dividing ``blockIdx.x`` and ``threadIdx.x``. Launches
+run one after another, so what one wrote the next may read. Nothing here imports numba until a kernel is compiled.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from cnnc.errors import InternalError
+from cnnc.runtime.kernel import KernelDef
+
+_MODULES = {
+    "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
+}
+
+
+def kernel_names() -> tuple[str, ...]:
+    """Names of all GPU kernels, sorted."""
+    return tuple(sorted(_MODULES))
+
+
+def kernel_module(name: str) -> str:
+    """Dotted name of the module that defines kernel ``name``.
+
+    Raises:
+        InternalError: there is no such kernel.
+    """
+    if name not in _MODULES:
+        raise InternalError(f"there is no GPU kernel {name!r}")
+    return _MODULES[name]
+
+
+def kernel_def(name: str) -> KernelDef:
+    """The definition of kernel ``name``: its module's ``KERNEL``.
+
+    Raises:
+        InternalError: there is no such kernel.
+    """
+    kernel = importlib.import_module(kernel_module(name)).KERNEL
+    if not isinstance(kernel, KernelDef) or kernel.name != name:
+        raise InternalError(f"module {kernel_module(name)} does not define kernel {name!r}")
+    return kernel

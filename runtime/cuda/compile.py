@@ -1,0 +1,60 @@
+"""Kernel variant -> PTX text, by Numba CUDA and NVIDIA's NVVM. Needs neither a GPU nor a driver."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+from cnnc.errors import InternalError, OptionError
+from cnnc.runtime.cuda import kernel_def
+from cnnc.runtime.cuda.target import capability
+from cnnc.runtime.kernel import Target, Variant
+
+ENTRY = "kernel"
+"""Name of the entry in the PTX of every variant."""
+
+_ENTRY_NAME = re.compile(r"^\.visible \.entry (\w+)", re.M)
+_ENVIRONMENT = re.compile(r"^\.(?:common )?(?:visible )?\.global .*NumbaEnv.*$\n?", re.M)
+
+
+@functools.cache
+def compile_ptx(variant: Variant, target: Target) -> str:
+    """PTX of a kernel; its entry is called ``kernel`` and takes one 64-bit parameter for each slot of its arguments.
+
+    Raises:
+        OptionError: numba-cuda is not installed.
+        InternalError: the kernel does not compile.
+    """
+    definition = kernel_def(variant.kernel)
+    cuda, types = _numba_cuda()
+    function = definition.build(target, variant.options)
+    arguments = types.UniTuple(types.int64, len(definition.args))
+    threads = definition.threads(variant.options)
+    text, _ = cuda.compile_ptx(function, (arguments,), cc=capability(target), device=False, launch_bounds=threads)
+    return _plain_names(text, str(variant))
+
+
+def _numba_cuda() -> tuple[Any, Any]:
+    try:
+        import numba_cuda  # noqa: F401
+        from numba import cuda, types
+    except ImportError as error:
+        raise OptionError(
+            "GPU kernels are compiled by the package numba-cuda, which is not installed",
+            where="target cuda",
+            hint="pip install 'cnnc[cuda13]', or 'cnnc[cuda12]' for drivers of CUDA 12",
+        ) from error
+    return cuda, types
+
+
+def _plain_names(text: str, name: str) -> str:
+    """The PTX with ``kernel`` for Numba's mangled name, and without its pointer to a Python environment."""
+    entries = _ENTRY_NAME.findall(text)
+    if len(entries) != 1:
+        raise InternalError(f"{name} compiles to {len(entries)} entries")
+    return _ENVIRONMENT.sub("", text.replace(entries[0], ENTRY))
+
+
+PtxCompiler = Callable[[Variant, Target], str]
