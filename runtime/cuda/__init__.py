@@ -14,6 +14,7 @@ from cnnc.errors import InternalError
 from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
+    "conv.f32.depthwise": "cnnc.runtime.cuda.conv_depthwise",
     "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
 }
 

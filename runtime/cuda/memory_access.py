@@ -34,13 +34,13 @@ def _packed(builder: Any, found: Any) -> Any:
     return cgutils.pack_array(builder, [builder.extract_value(found, index) for index in range(4)])
 
 
-def _load_quad(builder: Any, address: Any) -> Any:
+def emit_load_quad(builder: Any, address: Any) -> Any:
     return _packed(
         builder, assembly(builder, _QUAD, "ld.global.nc.v4.f32 {$0,$1,$2,$3}, [$4];", f"{_OUT},l", [address])
     )
 
 
-def _load_quad_if(builder: Any, address: Any, condition: Any) -> Any:
+def emit_load_quad_if(builder: Any, address: Any, condition: Any) -> Any:
     zeros = " ".join(f"mov.f32 ${index}, 0f00000000;" for index in range(4))
     text = f"{{ .reg .pred p; setp.ne.s32 p, $5, 0; {zeros} @p ld.global.nc.v4.f32 {{$0,$1,$2,$3}}, [$4]; }}"
     wanted = builder.zext(condition, I32)
@@ -99,9 +99,9 @@ load_if = device_function(FLOAT, [INT, BOOL], _load_if)
 """load_if(address, condition): it, or 0 without touching memory."""
 load_i32 = device_function(INT, [INT], _load_i32)
 store = device_function(types.void, [INT, FLOAT], _store("global"))
-load_quad = device_function(QUAD, [INT], _load_quad)
+load_quad = device_function(QUAD, [INT], emit_load_quad)
 """load_quad(address): four float32 from a multiple of 16 bytes."""
-load_quad_if = device_function(QUAD, [INT, BOOL], _load_quad_if)
+load_quad_if = device_function(QUAD, [INT, BOOL], emit_load_quad_if)
 store_quad = device_function(types.void, [INT, QUAD], _store_quad("global"))
 first_lanes = device_function(QUAD, [QUAD, INT], _first_lanes)
 """first_lanes(quad, count): zeros for the elements from ``count`` on."""
