@@ -23,7 +23,8 @@ from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 RANK = 6
 _RUN_ELEMENTS = 8192
-_TRANSPOSE_BLOCK = 64
+TRANSPOSE_BLOCK = 64
+"""Rows and columns of a work item of a transpose; no other copy has as many of both."""
 
 _DIMS = tuple(f"d{axis}" for axis in range(RANK))
 _SOURCE = tuple(f"s{axis}" for axis in range(RANK))
@@ -43,8 +44,8 @@ def arguments(shape: Sequence[Dim], source: Sequence[Dim], destination: Sequence
     dims = [(1, 0, 0)] * (RANK - len(dims)) + dims
     inner = dims[-1][0]
     if _is_transpose(dims):
-        block4: Dim = _TRANSPOSE_BLOCK
-        block5: Dim = _TRANSPOSE_BLOCK
+        block4: Dim = TRANSPOSE_BLOCK
+        block5: Dim = TRANSPOSE_BLOCK
     else:
         block4 = maximum(floor_div(_RUN_ELEMENTS, maximum(inner, 1)), 1)
         block5 = maximum(minimum(inner, _RUN_ELEMENTS), 1)

@@ -16,6 +16,12 @@ from cnnc.runtime.kernel import KernelDef
 _MODULES = {
     "conv.f32.depthwise": "cnnc.runtime.cuda.conv_depthwise",
     "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
+    "copy.fill": "cnnc.runtime.cuda.copy_fill",
+    "copy.strided": "cnnc.runtime.cuda.copy_strided",
+    "layout.blocked_to_plain": "cnnc.runtime.cuda.layout_blocked_to_plain",
+    "layout.plain_to_blocked": "cnnc.runtime.cuda.layout_plain_to_blocked",
+    "pool.blocked": "cnnc.runtime.cuda.pool_blocked",
+    "pool.plain": "cnnc.runtime.cuda.pool_plain",
 }
 
 

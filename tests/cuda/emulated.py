@@ -25,11 +25,13 @@ def launch(
     *,
     architecture: str = "sm_80",
     blocks: Sequence[int] | None = None,
+    offsets: Mapping[str, int] | None = None,
 ) -> Counters:
     """Run a kernel over arrays, which it reads and writes in place; None for an absent buffer.
 
     Args:
         blocks: numbers of the thread blocks to run; None for all.
+        offsets: byte offsets of buffer arguments into their arrays, 0 unless given.
     """
     kernel = kernel_def(variant.kernel)
     assert set(buffers) == set(kernel.buffers)
@@ -37,14 +39,19 @@ def launch(
     for access in kernel.footprint(sizes, variant.options):
         array = buffers[access.buffer]
         assert array is not None, f"{access.buffer} is absent, but in the footprint"
-        assert 0 <= access.start <= access.stop <= array.nbytes, f"footprint of {access.buffer} ends behind its array"
+        first = (offsets or {}).get(access.buffer, 0)
+        inside = 0 <= first + access.start <= first + access.stop <= array.nbytes
+        assert inside, f"footprint of {access.buffer} ends outside of its array"
         assert not access.writes or access.buffer in kernel.writes
     emulator = Emulator(_module(variant, architecture))
     addresses: dict[int, int] = {0: 0}
     for name, array in buffers.items():
         if array is not None and id(array) not in addresses:
             addresses[id(array)] = emulator.memory.allocate(array, name)
-    slots = [0 if buffers[name] is None else addresses[id(buffers[name])] for name in kernel.buffers]
+    slots = [
+        addresses[id(buffers[name])] + (offsets or {}).get(name, 0) if buffers[name] is not None else 0
+        for name in kernel.buffers
+    ]
     slots += [sizes[name] for name in kernel.sizes]
     items = kernel.items(sizes, variant.options)
     assert isinstance(items, int)
@@ -66,9 +73,9 @@ def blocked(x: Array, *, pad: float = np.nan) -> Array:
     n, c = x.shape[:2]
     whole = np.full((n, -(-c // 8) * 8, *x.shape[2:]), pad, x.dtype)
     whole[:, :c] = x
-    return np.ascontiguousarray(np.moveaxis(whole.reshape(n, -1, 8, *x.shape[2:]), 2, -1))
+    return np.ascontiguousarray(np.moveaxis(whole.reshape(n, -(-c // 8), 8, *x.shape[2:]), 2, -1))
 
 
 def plain(x: Array, channels: int) -> Array:
     """The inverse of ``blocked``."""
-    return np.moveaxis(x, -1, 2).reshape(x.shape[0], -1, *x.shape[2:-1])[:, :channels]
+    return np.moveaxis(x, -1, 2).reshape(x.shape[0], 8 * x.shape[1], *x.shape[2:-1])[:, :channels]

@@ -6,58 +6,15 @@ import numpy as np
 import pytest
 
 from cnnc.runtime import host
-from cnnc.runtime.cpu import pool_plain_indices, pool_window
-from cnnc.runtime.host.window import resolve_window
+from cnnc.runtime.cpu import pool_plain_indices
 from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Variant
 from tests.kernels.guarded import from_blocked, to_blocked
 from tests.kernels.harness import poison, run
+from tests.kernels.pool_cases import CASES, pool_case, pool_sizes
 
 pytestmark = pytest.mark.jit
 L = host_target().lanes
-
-CASES = {
-    "2x2": {"x": (2, 5, 6, 8), "kernel_shape": (2, 2), "strides": (2, 2)},
-    "3x3 stride 2": {"x": (1, 19, 13, 14), "kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
-    "same": {"x": (1, 3, 7, 5), "kernel_shape": (5, 5), "pads": (2, 2, 2, 2)},
-    "asymmetric": {"x": (1, 3, 9, 4), "kernel_shape": (3, 2), "strides": (1, 3), "pads": (0, 1, 2, 0)},
-    "dilated": {"x": (1, 4, 11, 12), "kernel_shape": (3, 2), "dilations": (3, 4), "pads": (2, 1, 4, 3)},
-    "ceil": {"x": (1, 2, 10, 11), "kernel_shape": (3, 3), "strides": (3, 2), "ceil_mode": 1, "pads": (1, 0, 0, 1)},
-    "ceil padded": {"x": (1, 2, 4, 4), "kernel_shape": (3, 3), "strides": (2, 2), "ceil_mode": 1, "pads": (1, 1, 1, 1)},
-    "1-D": {"x": (2, 3, 41), "kernel_shape": (4,), "strides": (3,), "pads": (1, 2)},
-    "3-D": {"x": (1, 17, 5, 6, 7), "kernel_shape": (2, 3, 2), "strides": (2, 1, 2), "pads": (1, 1, 0, 0, 1, 1)},
-    "one": {"x": (1, 1, 1, 1), "kernel_shape": (1, 1)},
-}
-
-
-def _case(name):
-    attributes = dict(CASES[name])
-    shape = attributes.pop("x")
-    x = np.random.default_rng(4).normal(size=shape).astype(np.float32)
-    window = resolve_window(
-        shape[2:],
-        attributes["kernel_shape"],
-        attributes.get("strides", ()),
-        attributes.get("dilations", ()),
-        attributes.get("pads", ()),
-        "NOTSET",
-        bool(attributes.get("ceil_mode", 0)),
-    )
-    return x, attributes, window
-
-
-def _sizes(planes, x, window, include_pad=False):
-    return pool_window.arguments(
-        planes,
-        x.shape[2:],
-        window.output,
-        window.kernel,
-        window.strides,
-        window.dilations,
-        window.begins,
-        window.ends,
-        include_pad,
-    )
 
 
 def _blocked(x, window, kind, include_pad=False, target=None):
@@ -65,20 +22,20 @@ def _blocked(x, window, kind, include_pad=False, target=None):
     blocked = to_blocked(x, lanes, pad=np.nan)
     blocks = blocked.shape[1]
     y = poison((x.shape[0], blocks, *window.output, lanes))
-    sizes = _sizes(x.shape[0] * blocks, x, window, include_pad)
+    sizes = pool_sizes(x.shape[0] * blocks, x, window, include_pad)
     y = run(Variant.of("pool.blocked", kind=kind, lanes=lanes), {"y": y, "x": blocked}, sizes, target)["y"]
     return from_blocked(y, x.shape[1])
 
 
 def _plain(x, window, kind, include_pad=False):
     y = poison((*x.shape[:2], *window.output))
-    sizes = _sizes(x.shape[0] * x.shape[1], x, window, include_pad)
+    sizes = pool_sizes(x.shape[0] * x.shape[1], x, window, include_pad)
     return run(Variant.of("pool.plain", kind=kind), {"y": y, "x": x}, sizes)["y"]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_max(name):
-    x, attributes, window = _case(name)
+    x, attributes, window = pool_case(name)
     x.reshape(-1)[::7] = -np.inf
     x.reshape(-1)[3::41] = np.nan
     expected, expected_indices = host.function("max_pool")(x, **attributes)
@@ -86,7 +43,7 @@ def test_max(name):
     np.testing.assert_array_equal(_plain(x, window, "max"), expected)
     buffers = {"y": poison(expected.shape), "indices": poison(expected.shape, np.int64), "x": x}
     for order in (0, 1):
-        sizes = pool_plain_indices.arguments(_sizes(x.shape[0] * x.shape[1], x, window), bool(order))
+        sizes = pool_plain_indices.arguments(pool_sizes(x.shape[0] * x.shape[1], x, window), bool(order))
         after = run(Variant.of("pool.plain_indices"), buffers, sizes)
         expected_indices = host.function("max_pool")(x, storage_order=order, **attributes)[1]
         np.testing.assert_array_equal(after["y"], expected)
@@ -96,7 +53,7 @@ def test_max(name):
 @pytest.mark.parametrize("include_pad", [0, 1])
 @pytest.mark.parametrize("name", CASES)
 def test_average(name, include_pad):
-    x, attributes, window = _case(name)
+    x, attributes, window = pool_case(name)
     expected = host.function("average_pool")(x.astype(np.float64), count_include_pad=include_pad, **attributes)
     for got in (_blocked(x, window, "average", bool(include_pad)), _plain(x, window, "average", bool(include_pad))):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
@@ -104,15 +61,15 @@ def test_average(name, include_pad):
 
 @pytest.mark.parametrize("level", ["sse", "avx2"])
 def test_narrow_targets(level):
-    x, attributes, window = _case("3x3 stride 2")
+    x, attributes, window = pool_case("3x3 stride 2")
     expected = host.function("max_pool")(x, **attributes)[0]
     np.testing.assert_array_equal(_blocked(x, window, "max", target=x86_target(level)), expected)
 
 
 def test_pad_lanes_stay_finite():
     x = to_blocked(np.ones((1, 3, 4, 4), np.float32), L, pad=1e30)
-    _, _, window = _case("ceil padded")
-    sizes = _sizes(1, np.ones((1, 3, 4, 4)), window)
+    _, _, window = pool_case("ceil padded")
+    sizes = pool_sizes(1, np.ones((1, 3, 4, 4)), window)
     for kind in ("max", "average"):
         y = run(Variant.of("pool.blocked", kind=kind, lanes=L), {"y": poison((1, 1, 3, 3, L)), "x": x}, sizes)["y"]
         assert np.isfinite(y).all()

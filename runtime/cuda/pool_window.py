@@ -1,0 +1,40 @@
+"""Where a pool's windows lie, for Numba CUDA code. Sizes: ``cnnc.runtime.cpu.pool_window``.
+
+Imported only while a kernel is compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.cuda import types
+
+from cnnc.runtime.cuda.integers import divide
+from cnnc.runtime.cuda.intrinsics import INT, inlined
+
+
+def _taps(start: int, dilation: int, kernel: int, size: int) -> tuple[int, int]:
+    first = 0
+    if start < 0:
+        first, _ = divide(dilation - 1 - start, dilation)
+    stop = kernel
+    if start + (kernel - 1) * dilation >= size:
+        reach, _ = divide(max(size - start + dilation - 1, 0), dilation)
+        stop = min(kernel, reach)
+    return first, max(stop, first)
+
+
+taps: Any = inlined(types.UniTuple(INT, 2), [INT] * 4, _taps)
+"""taps(start, dilation, kernel, size): (first, stop) of a window that starts at ``start``, negative in the padding: its
+taps from first to stop - 1 lie inside of [0, size)."""
+
+
+def _counted(start: int, dilation: int, kernel: int, size: int, end: int, include_pad: int) -> Any:
+    first, stop = taps(start, dilation, kernel, size)
+    if include_pad != 0:
+        return taps(start, dilation, kernel, size + end)[1]
+    return stop - first
+
+
+counted: Any = inlined(INT, [INT] * 6, _counted)
+"""counted(start, dilation, kernel, size, end, include_pad): taps that an average's divisor counts."""
