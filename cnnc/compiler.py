@@ -23,15 +23,18 @@ from cnnc.lower.numerics import (
     Numerics,
     numerics_of_level,
 )
-from cnnc.lower.selection import Selection
+from cnnc.lower.selection import COST_MODEL, Selection
 from cnnc.ops import OPS
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
 from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.cpu_limits import available_threads
+from cnnc.runtime.cuda.device import Device
+from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.jit.target import has_bfloat_products, host_target
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.session import InferenceSession
+from cnnc.targets import parse_target
 from cnnc.tuning import KernelStopwatch, Tuning, known_machine, measure_graph, read_tuning, tuned_selection
 
 Model = str | PathLike[str] | bytes | Any
@@ -56,6 +59,7 @@ class Options:
             enough, or ``off``; at level 2 also ``on``: wherever it can be used.
         precision: ``f32``; or at level 2 ``bf16``, on a CPU with AVX512-BF16: convolutions multiply bfloat16 where that
             is faster, matrix products read weights of bfloat16; tensors and sums stay float32.
+        target: ``cpu``, this machine's; ``cuda:sm_80``, a GPU architecture; or ``cuda``, this machine's GPU.
     """
 
     level: int = 2
@@ -67,6 +71,7 @@ class Options:
     winograd: str = "auto"
     strassen: str = "auto"
     precision: str = "f32"
+    target: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.level not in (0, 1, 2, 3):
@@ -87,6 +92,10 @@ class Options:
             raise OptionError(f"precision={self.precision!r}", hint=f"use one of {', '.join(PRECISION_CHOICES)}")
         if self.precision != "f32" and self.level != 2:
             raise OptionError(f"level {self.level} takes no precision={self.precision}", hint="use level 2")
+        if self.target != "cpu" and self.level == 3:
+            raise OptionError(
+                f"level 3 measures kernels of the CPU, not of {self.target}", where="target", hint="use level 2"
+            )
 
     @property
     def numerics(self) -> Numerics:
@@ -106,13 +115,14 @@ def compile(
     winograd: str = "auto",
     strassen: str = "auto",
     precision: str = "f32",
+    target: str = "cpu",
     after_pass: passes.AfterPass | None = None,
 ) -> CompiledModel:
-    """Compile a model for this CPU.
+    """Compile a model for this CPU, or for a GPU.
 
     Args:
         model: path or bytes of an ``.onnx`` or ``.cnnc`` file, an onnx ``ModelProto``, a ``dsl.Model``, or a ``Graph``.
-        level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd, strassen, precision: see
+        level, shapes, check_passes, on_bad_pass, rewrite_limit, winograd, strassen, precision, target: see
             ``Options``.
         tuning: what ``tune`` gave or wrote, for level 3, which otherwise measures each layer once and caches the times.
         after_pass: called after every pass with the pass, the graph, and a report: time, whether it changed anything.
@@ -125,7 +135,7 @@ def compile(
     if tuning is not None and not isinstance(tuning, Tuning):
         tuning = read_tuning(tuning)
     checks = check_passes, on_bad_pass, rewrite_limit
-    options = Options(level, dict(shapes or {}), *checks, tuning, winograd, strassen, precision)
+    options = Options(level, dict(shapes or {}), *checks, tuning, winograd, strassen, precision, target)
     return compile_graph(read_graph(model, options.shapes), options, model=model, after_pass=after_pass)
 
 
@@ -179,7 +189,7 @@ def compile_graph(
     Raises:
         OptionError: this CPU does not have what the precision needs.
     """
-    target = host_target()
+    target = parse_target(options.target)
     check_precision(options.precision, target)
     notes = Notes()
     snapshot = [clone_graph(graph)] if graph.stage == "optimised" else []
@@ -215,6 +225,8 @@ def _select_kernels(
     graph: Graph, options: Options, target: Target, measuring: MeasuringProgress | None
 ) -> tuple[Selection, Options]:
     """The selection at this level, and options that repeat it without a measurement."""
+    if is_cuda(target):
+        return COST_MODEL, options
     if options.level < 3:
         return Selection(machine=known_machine()), options
     if options.tuning is not None:
@@ -302,7 +314,7 @@ def optimise_graph(
         OptionError: the pipeline has no pass ``stop_after``.
         InternalError: a pass broke the graph; a bug of cnnc.
     """
-    pipeline = passes.pipeline(options.level, block=target.lanes)
+    pipeline = passes.pipeline(options.level, block=target.lanes, for_gpu=is_cuda(target))
     reached = [index for index, item in enumerate(pipeline, 1) if item.ensures == graph.stage]
     manager = passes.PassManager(
         pipeline[max(reached, default=0) :],
@@ -375,12 +387,12 @@ class CompiledModel:
             metadata=metadata,
         )
 
-    def session(self, *, threads: int | None = None) -> InferenceSession:
-        """A session of its own on this model."""
-        return InferenceSession(self.executable, threads=threads)
+    def session(self, *, threads: int | None = None, device: Device | None = None) -> InferenceSession:
+        """A session of its own on this model; ``device``: the GPU to run on, for models compiled for one."""
+        return InferenceSession(self.executable, threads=threads, device=device)
 
     def run(self, feeds: Mapping[str, Array], *, capture: Iterable[str] = ()) -> dict[str, Array]:
-        """Results by output name.
+        """Results by output name. A model for a GPU runs on this machine's.
 
         Args:
             feeds: one array for every input.

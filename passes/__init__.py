@@ -14,6 +14,7 @@ if __name__ != "cnnc.passes":
 
 __all__ = [
     "ALL_PASSES",
+    "CPU_ONLY",
     "PIPELINE",
     "AfterPass",
     "Pass",
@@ -101,12 +102,18 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
 """(lowest level, pass with options, why here). BLOCK stands for the target's number of float32 lanes."""
 
 
-def pipeline(level: int, *, block: int = 16) -> tuple[Pass, ...]:
+CPU_ONLY = ("fuse-conv-prologue", "fuse-conv-gate")
+"""Passes for kernels that transform their input, or their weights, once for many results in a core's own memory. Thread
+blocks of a GPU would each do it again."""
+
+
+def pipeline(level: int, *, block: int = 16, for_gpu: bool = False) -> tuple[Pass, ...]:
     """The passes of an optimisation level, in order.
 
     Args:
         level: 0..3.
         block: channels in a block, the number of float32 lanes of the target.
+        for_gpu: the target is a GPU.
     """
-    rows = ",".join(row for lowest, row, _ in PIPELINE if level >= lowest)
+    rows = ",".join(row for lowest, row, _ in PIPELINE if level >= lowest and not (for_gpu and row in CPU_ONLY))
     return parse_pipeline(rows.replace("BLOCK", str(block)))

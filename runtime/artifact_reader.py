@@ -22,8 +22,11 @@ from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import Bytes, aligned_bytes
 from cnnc.runtime.artifact_sections import DAMAGED, Section, sections_from_json
+from cnnc.runtime.cuda.target import cuda_target, is_architecture
 from cnnc.runtime.executable import Executable, KernelCode
 from cnnc.runtime.jit.cache import ABI_VERSION
+from cnnc.runtime.kernel import Target
+from cnnc.runtime.kernel_table import kernel_names, kernel_table
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import HostStep, Program
 from cnnc.runtime.program_reader import program_from_json
@@ -176,15 +179,17 @@ class _Reader:
         header, start = self._header()
         sections = sections_from_json(header.get("sections"), start, self._data.size, self._where)
         program = program_from_json(header.get("program"), self._where)
-        self._check_names(program)
-        self._check_arguments(program, header.get("kernels"))
+        target = self._target(header.get("target"))
+        gpu = cuda_target(target[0]) if target is not None and is_architecture(target[0]) else None
+        self._check_names(program, gpu)
+        self._check_arguments(program, header.get("kernels"), gpu)
         self._check_constants(program, sections)
         return Artifact(
             origin=self._where,
             program=program,
             sections=sections,
             metadata=self._metadata(header.get("metadata")),
-            target=self._target(header.get("target")),
+            target=target,
             kernel_abi=self._int(header.get("kernel_abi"), 0, 2**31, "the kernel interface"),
             _data=self._data,
         )
@@ -217,12 +222,11 @@ class _Reader:
             raise self._error("the header is no object")
         return header, form.HEADER_START + form.padded(size)
 
-    def _check_names(self, program: Program) -> None:
-        """Kernels and host functions come from the runtime's tables only."""
-        from cnnc.runtime.cpu import kernel_names
+    def _check_names(self, program: Program, gpu: Target | None) -> None:
+        """Kernels and host functions come from the runtime's tables only; ``gpu`` is None for a program of the CPU."""
         from cnnc.runtime.host import has_function
 
-        known = frozenset(kernel_names()) - {"worker_loop"}
+        known = kernel_names(gpu)
         for variant in program.variants():
             if variant.kernel not in known:
                 raise self._error(f"it uses kernel {variant.kernel!r:.80}, which this runtime does not have")
@@ -230,14 +234,13 @@ class _Reader:
             if isinstance(step, HostStep) and not has_function(step.function):
                 raise self._error(f"it uses host function {step.function!r:.80}, which this runtime does not have")
 
-    def _check_arguments(self, program: Program, written: Any) -> None:
+    def _check_arguments(self, program: Program, written: Any, gpu: Target | None) -> None:
         """The file's kernels took the arguments that they take now; files of older versions do not say."""
-        from cnnc.runtime.cpu import kernel_def
-
         if written is None:
             return
         if not isinstance(written, dict):
             raise self._error("the kernels' arguments are no table")
+        kernel_def = kernel_table(gpu)
         for name in {variant.kernel for variant in program.variants()}:
             if written.get(name) != list(kernel_def(name).args):
                 raise ArtifactError(

@@ -1,10 +1,11 @@
-"""Whether this machine can run what an artifact holds for its target."""
+"""Whether this machine can run what an artifact holds for its target. Whether it has the GPU, a session finds out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cnnc.errors import ArtifactError
+from cnnc.runtime.cuda.target import cuda_target, is_architecture
 from cnnc.runtime.kernel import Target
 
 if TYPE_CHECKING:
@@ -23,9 +24,11 @@ def usable_target(artifact: Artifact) -> Target | None:
     """
     if artifact.target is None:
         return None
+    cpu, features, vector_bytes = artifact.target
+    if is_architecture(cpu):
+        return cuda_target(cpu)
     from cnnc.runtime.jit.target import host_target, x86_target
 
-    cpu, features, vector_bytes = artifact.target
     host = host_target()
     candidates = [host]
     if host.cpu.startswith("x86-64"):

@@ -17,11 +17,11 @@ import numpy as np
 from cnnc.errors import InternalError, UnsupportedError
 from cnnc.runtime import artifact_format as form
 from cnnc.runtime.aligned_memory import bytes_of
-from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.executable import Executable, KernelCode
 from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Target
+from cnnc.runtime.kernel_table import kernel_table
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import Program
 from cnnc.runtime.program_json import program_to_json, variant_to_json
@@ -79,7 +79,7 @@ def save_artifact(
         "program": described,
         "target": None if target is None else [target.cpu, target.features, target.vector_bytes],
         "kernel_abi": ABI_VERSION,
-        "kernels": _arguments(program),
+        "kernels": _arguments(program, target),
         "metadata": sorted((metadata or {}).items()),
         "sections": table,
     }
@@ -134,8 +134,9 @@ def _stored(section: _Section) -> _Section:
     return _Section({**entry, "sha256": hashlib.sha256(data).hexdigest()}, data)
 
 
-def _arguments(program: Program) -> dict[str, list[str]]:
+def _arguments(program: Program, target: Target | None) -> dict[str, list[str]]:
     """The names of each kernel's arguments, by which a reader knows kernels that have others by then."""
+    kernel_def = kernel_table(target)
     return {variant.kernel: list(kernel_def(variant.kernel).args) for variant in program.variants()}
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnc.dims import Expr, evaluate
+from cnnc.dims import evaluate
 from cnnc.errors import InternalError
 from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import Block, Bytes, address_of, aligned_block, aligned_slots, bytes_of
 from cnnc.runtime.bound_plan import BoundPlan, Workspace
+from cnnc.runtime.host_call import Deferred, bind_symbols, host_results, sizes_array
 from cnnc.runtime.plan import HostCall, HostSizes, HostTensor
 from cnnc.runtime.pool import Pool, fp_mode
 from cnnc.runtime.program import KernelStep, Tensor
-from cnnc.runtime.stages import step_name, unbound
 
 if TYPE_CHECKING:
     from cnnc.runtime.executor import Executor
@@ -28,8 +28,6 @@ SHARE_WORK = 60_000
 SHARE_SEGMENT_WORK = 20_000
 
 Array = np.ndarray[Any, Any]
-Deferred = list[tuple[Tensor, Array]]
-"""What a stage's last host step returned for buffers of the next stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Call:
                 deferred = self._execute(bound)
                 if bound.plan.is_last:
                     return self._outputs(bound)
-                self._bind_symbols(bound.plan.stop - 1, deferred)
+                bind_symbols(self._program, bound.plan.stop - 1, deferred, self._bindings)
         finally:
             if self._threads:
                 self._pool.leave(self._threads)
@@ -173,33 +171,14 @@ class Call:
 
     def _run_host(self, call: HostCall) -> Deferred:
         function = self._executor.resolvers.host_function(call.function)
-        arrays = [self._operand(operand) for operand in call.inputs]
+        operands = [self._operand(operand) for operand in call.inputs]
         start = time.perf_counter()
-        try:
-            # NaN and infinities are results like any others.
-            with np.errstate(all="ignore"):
-                returned = function(*arrays, **dict(call.attributes))
-        except Exception as error:
-            error.add_note(f"while running {step_name(self._program, call.step)}")
-            raise
-        results = returned if isinstance(returned, tuple) else (returned,)
-        if len(results) < len(call.outputs):
-            raise InternalError(f"{step_name(self._program, call.step)} returned {len(results)} arrays")
         deferred: Deferred = []
-        for output, result in zip(call.outputs, results, strict=False):
-            if output is None:
-                continue
-            array = np.asarray(result)
-            if array.dtype != output.dtype.numpy:
-                raise InternalError(f"{step_name(self._program, call.step)} returned {array.dtype}, not {output.dtype}")
+        for output, array in host_results(self._program, call, function, operands):
             if isinstance(output, Tensor):
                 deferred.append((output, array))
-                continue
-            if array.shape != output.shape:
-                raise InternalError(
-                    f"{step_name(self._program, call.step)} returned shape {array.shape}, not {output.shape}"
-                )
-            self._view(output.buffer, output.offset, output.shape, array.dtype)[...] = array
+            else:
+                self._view(output.buffer, output.offset, output.shape, array.dtype)[...] = array
         if self._timings is not None:
             self._timings.append(self._timing(call.step, (), time.perf_counter() - start))
         return deferred
@@ -208,7 +187,7 @@ class Call:
         if operand is None:
             return None
         if isinstance(operand, HostSizes):
-            return np.array(operand.values[0] if operand.scalar else operand.values, np.int64)
+            return sizes_array(operand)
         view = self._view(operand.buffer, operand.offset, operand.shape, operand.dtype.numpy)
         # Inputs belong to the caller and constants to every call.
         view.flags.writeable = False
@@ -234,22 +213,6 @@ class Call:
             if place is not None:
                 return arena.memory[place.offset : place.offset + place.bytes]
         raise InternalError(f"buffer {buffer} {record.name!r} has no memory yet")
-
-    def _bind_symbols(self, step: int, deferred: Deferred) -> None:
-        """Bind the symbols in deferred shapes to what the host step returned."""
-        name = step_name(self._program, step)
-        for tensor, array in deferred:
-            if len(tensor.shape) != array.ndim:
-                raise InternalError(f"{name} returned rank {array.ndim}, not {len(tensor.shape)}")
-            for dim, size in zip(tensor.shape, array.shape, strict=True):
-                if isinstance(dim, Expr) and dim.is_atom() and unbound((dim,), set(self._bindings)) == {str(dim)}:
-                    self._bindings[str(dim)] = size
-        for tensor, array in deferred:
-            missing = unbound(tensor.shape, set(self._bindings))
-            if missing:
-                raise InternalError(f"{name}: nothing binds {', '.join(sorted(missing))}")
-            if tuple(evaluate(dim, self._bindings) for dim in tensor.shape) != array.shape:
-                raise InternalError(f"{name} returned shape {array.shape}, not ({', '.join(map(str, tensor.shape))})")
 
     def _outputs(self, bound: BoundPlan) -> list[Array]:
         arrays = []

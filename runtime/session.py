@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,14 +18,20 @@ from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.call import RunSettings, StepTiming
 from cnnc.runtime.collection_pause import collection_paused
+from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.executor import Executor
 from cnnc.runtime.input_check import bind_shapes, gather_inputs, select_outputs
 from cnnc.runtime.program import Port
 from cnnc.runtime.repeated_call import RepeatedCalls
 
+if TYPE_CHECKING:
+    from cnnc.runtime.cuda.device import Device
+    from cnnc.runtime.cuda.executor import DeviceExecutor
+
 Array = np.ndarray[Any, Any]
 PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
 
 _TYPE_NAMES = {
     "f16": "float16",
@@ -96,10 +102,14 @@ class InferenceSession:
         model: path of a ``.cnnc`` or ``.onnx`` file, the bytes of either, an ``Executable``, or an object with an
             attribute ``executable`` (what ``cnnc.compile`` returns).
         sess_options: of cnnc, or of onnxruntime, whose thread count and profiling switch are taken.
-        providers: accepted for onnxruntime's sake; must name the CPU if it names anything.
+        providers: by onnxruntime's names, most wanted first: "CUDAExecutionProvider" for this machine's GPU,
+            "CPUExecutionProvider". The first that this machine has is taken; ``get_providers`` says which. A compiled
+            model runs on what it was compiled for.
         threads: most threads of one call; before ``sess_options.intra_op_num_threads``.
         allow_native_code: run the machine code that an ahead-of-time compiled file holds. Only for files you trust.
         profile: time every step of every run.
+        device: the GPU to run on, such as an ``EmulatedDevice``; for "CUDAExecutionProvider" and models that are
+            compiled for a GPU. This machine's first GPU by default.
 
     Raises:
         ArtifactError: the ``.cnnc`` file is damaged, of another version or for another CPU.
@@ -116,15 +126,14 @@ class InferenceSession:
         threads: int | None = None,
         allow_native_code: bool = False,
         profile: bool = False,
+        device: Device | None = None,
     ) -> None:
         options = _own_options(sess_options)
-        _check_providers(providers)
         self._settings = RunSettings(_thread_cap(threads, options), options.keep_denormals)
         with collection_paused():
-            self._executable = _load(model, options, allow_native_code)
-            self._executor = Executor(self._executable)
-            self._executor.load_kernels()
-        self._repeated = RepeatedCalls(self._executor, self._settings)
+            device = _wanted_device(providers) if device is None else device
+            self._executable = _load(model, options, allow_native_code, device)
+            self._executor, self._repeated = self._prepare(device)
         self._is_profiling = profile or options.enable_profiling
         self.last_profile: tuple[StepTiming, ...] = ()
 
@@ -146,11 +155,25 @@ class InferenceSession:
         """
         wanted = None if output_names is None else select_outputs(output_names, self._executable.program.outputs)
         outputs = None
-        if not self._is_profiling and isinstance(input_feed, dict):
+        if self._repeated is not None and not self._is_profiling and isinstance(input_feed, dict):
             outputs = self._repeated.run(input_feed)
         if outputs is None:
             outputs = self._run_any(input_feed)
         return outputs if wanted is None else [outputs[index] for index in wanted]
+
+    def _prepare(self, device: Device | None) -> tuple[Executor | DeviceExecutor, RepeatedCalls | None]:
+        """What runs the program on its target, with all kernels loaded."""
+        if not is_cuda(self._executable.target):
+            if device is not None:
+                raise OptionError("the model is compiled for the CPU", where="providers", hint="compile it for cuda")
+            executor = Executor(self._executable)
+            executor.load_kernels()
+            return executor, RepeatedCalls(executor, self._settings)
+        from cnnc.runtime.cuda.executor import DeviceExecutor
+
+        on_device = DeviceExecutor(self._executable, device or _open_device())
+        on_device.load_kernels()
+        return on_device, None
 
     def _run_any(self, input_feed: Mapping[str, Any]) -> list[Array]:
         """Run with inputs of whatever shapes, after all checks."""
@@ -163,7 +186,8 @@ class InferenceSession:
             self.last_profile = tuple(timings)
             return outputs
         outputs = self._executor.run(arrays, bindings, self._settings)
-        self._repeated.prepare(bindings)
+        if self._repeated is not None:
+            self._repeated.prepare(bindings)
         return outputs
 
     def get_inputs(self) -> list[NodeArg]:
@@ -183,8 +207,8 @@ class InferenceSession:
         return ModelMetadata(**texts, version=int(version) if version.isdigit() else 0, custom_metadata_map=known)
 
     def get_providers(self) -> list[str]:
-        """The providers in use: the CPU."""
-        return [PROVIDER]
+        """The provider in use."""
+        return [CUDA_PROVIDER if is_cuda(self._executable.target) else PROVIDER]
 
     @property
     def executable(self) -> Executable:
@@ -217,15 +241,33 @@ def _thread_cap(threads: int | None, options: SessionOptions) -> int | None:
     return cap or None
 
 
-def _check_providers(providers: Sequence[Any] | None) -> None:
+def _wanted_device(providers: Sequence[Any] | None) -> Device | None:
+    """The GPU, if the providers name it before the CPU and it can be had; None for the CPU."""
     names = [provider[0] if isinstance(provider, tuple) else provider for provider in providers or ()]
-    if names and PROVIDER not in names:
+    known = [name for name in names if name in (PROVIDER, CUDA_PROVIDER)]
+    if names and not known:
         raise OptionError(
-            f"none of the providers {', '.join(map(str, names))} exists here", where="providers", hint=f"use {PROVIDER}"
+            f"none of the providers {', '.join(map(str, names))} exists here",
+            where="providers",
+            hint=f"use {PROVIDER} or {CUDA_PROVIDER}",
         )
+    if not known or known[0] != CUDA_PROVIDER:
+        return None
+    try:
+        return _open_device()
+    except OptionError:
+        if PROVIDER in known:
+            return None
+        raise
 
 
-def _load(model: Any, options: SessionOptions, allow_native_code: bool) -> Executable:
+def _open_device() -> Device:
+    from cnnc.runtime.cuda.driver import open_device
+
+    return open_device()
+
+
+def _load(model: Any, options: SessionOptions, allow_native_code: bool, device: Device | None) -> Executable:
     if isinstance(model, Executable):
         return model
     if isinstance(model, (str, os.PathLike)):
@@ -234,12 +276,12 @@ def _load(model: Any, options: SessionOptions, allow_native_code: bool) -> Execu
             raise OptionError(f"{path} is not a file", where="model", hint="check the path")
         if _starts_with_magic(path):
             return _artifact(path, allow_native_code=allow_native_code)
-        return _compiled(path, options)
+        return _compiled(path, options, device)
     if isinstance(model, (bytes, bytearray, memoryview)):
         data = bytes(model)
         if data[: len(MAGIC)] == MAGIC:
             return _artifact(data, allow_native_code=allow_native_code)
-        return _compiled(data, options)
+        return _compiled(data, options, device)
     executable = getattr(model, "executable", None)
     if isinstance(executable, Executable):
         return executable
@@ -259,9 +301,10 @@ def _starts_with_magic(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _compiled(model: Path | bytes, options: SessionOptions) -> Executable:
+def _compiled(model: Path | bytes, options: SessionOptions, device: Device | None) -> Executable:
     # The one place where the runtime reaches up to the compiler.
     from cnnc.compiler import compile
 
-    executable: Executable = compile(model, level=options.optimization_level).executable
+    target = "cpu" if device is None else f"cuda:{device.architecture}"
+    executable: Executable = compile(model, level=options.optimization_level, target=target).executable
     return executable

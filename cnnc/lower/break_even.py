@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from cnnc.ir import Array, Graph, Node
 from cnnc.ir.clone import clone_graph
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.cpu_rules import RULES
 from cnnc.lower.density import BLOCK, BLOCK4, CHANNEL, LayerWeight, by_outputs, layer_weight, weight_density
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.rules import offers_for
-from cnnc.lower.select import RULES
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.kernel import Target
 

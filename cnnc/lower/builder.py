@@ -20,11 +20,12 @@ from cnnc.lower.channel_ranges import lanes_of, plan_channel_ranges
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import Candidate, LayerTiming
 from cnnc.ops import OPS
-from cnnc.runtime.cpu import kernel_def
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
+from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.inplace import inplace_pairs
-from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.kernel import KernelDef, Target, Variant
+from cnnc.runtime.kernel_table import kernel_table
 from cnnc.runtime.program import (
     Arg,
     Buffer,
@@ -62,7 +63,8 @@ class Place:
 class Lowered:
     """A program with its constants, and per node the kernel chosen and the ones refused.
 
-    ``numerics`` and ``machine`` are what the decisions depend on beside the graph.
+    ``numerics`` and ``machine`` are what the decisions depend on beside the graph; ``target`` is a GPU's, or None for
+    this machine's CPU.
     """
 
     program: Program
@@ -70,12 +72,13 @@ class Lowered:
     decisions: tuple[Decision, ...]
     numerics: Numerics = DEFAULT_NUMERICS
     machine: Machine = USUAL_MACHINE
+    target: Target | None = None
 
     @property
     def executable(self) -> Executable:
         """Program and constants, as the runtime takes them."""
         constants = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in self.constants]
-        return Executable(self.program, tuple(constants))
+        return Executable(self.program, tuple(constants), target=self.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class ProgramBuilder:
         self.target = target
         self.numerics = numerics
         self.machine = machine
+        self._kernel_def: Callable[[str], KernelDef] = kernel_table(target)
         self._buffers: list[Buffer] = []
         self._constants: list[Array] = []
         self._constant_buffers: dict[tuple[str, int, bytes], list[tuple[Array, int]]] = {}
@@ -261,7 +265,7 @@ class ProgramBuilder:
 
     def call(self, variant: Variant, buffers: Mapping[str, BufferArg | int], sizes: Mapping[str, Dim]) -> Call:
         """A kernel call from named arguments; items and scratch come from the kernel's own definition."""
-        kernel = kernel_def(variant.kernel)
+        kernel = self._kernel_def(variant.kernel)
         if set(buffers) != set(kernel.buffers) or set(sizes) != set(kernel.sizes):
             wrong = sorted((set(buffers) ^ set(kernel.buffers)) | (set(sizes) ^ set(kernel.sizes)))
             raise InternalError(f"{variant}: arguments {wrong} do not fit {kernel.args}")
@@ -279,8 +283,8 @@ class ProgramBuilder:
         writes: dict[int, None] = {}
         for choice in choices:
             for call in choice.calls:
-                written = set(kernel_def(call.variant.kernel).writes)
-                for name, arg in zip(kernel_def(call.variant.kernel).args, call.args):
+                written = set(self._kernel_def(call.variant.kernel).writes)
+                for name, arg in zip(self._kernel_def(call.variant.kernel).args, call.args):
                     if isinstance(arg, BufferArg):
                         (writes if name in written else reads)[arg.buffer] = None
         macs = self._macs(node)
@@ -293,7 +297,9 @@ class ProgramBuilder:
         if any(len(choice.calls) != 1 for choice in choices):
             return ()
         calls = [choice.calls[0] for choice in choices]
-        allowed = [inplace_pairs(kernel_def(call.variant.kernel), call.args, call.variant.options) for call in calls]
+        allowed = [
+            inplace_pairs(self._kernel_def(call.variant.kernel), call.args, call.variant.options) for call in calls
+        ]
         return tuple(
             pair
             for pair in allowed[0]
@@ -355,7 +361,9 @@ class ProgramBuilder:
             for value in self.graph.inputs
         )
         program = Program(inputs, tuple(ports), tuple(self._buffers), tuple(self._steps))
-        return Lowered(program, tuple(self._constants), tuple(decisions), self.numerics, self.machine)
+        target = self.target if is_cuda(self.target) else None
+        constants = tuple(self._constants)
+        return Lowered(program, constants, tuple(decisions), self.numerics, self.machine, target)
 
     def _copy_out(self, name: str, value: Value) -> int:
         index = self._buffer(name, "output", value.type.bytes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cnnc.ir import Graph
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.cpu_rules import RULES
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.rules import TiledRule, offers_for
-from cnnc.lower.select import RULES
 from cnnc.lower.selection import Candidate
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.kernel import Target

@@ -7,7 +7,7 @@ kept: ``cnnc explain`` prints it. The host rule is last and takes any op in plai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -66,6 +66,15 @@ class TiledRule(Generic[T]):
 
 
 Rule = LoweringRule | TiledRule[Any]
+
+
+def joined(*tables: Mapping[str, tuple[Rule, ...]]) -> dict[str, tuple[Rule, ...]]:
+    """One table; where several have an op, the rules of earlier tables come first."""
+    rules: dict[str, tuple[Rule, ...]] = {}
+    for table in tables:
+        for op, more in table.items():
+            rules[op] = (*rules.get(op, ()), *more)
+    return rules
 
 
 def host_supports(node: Node, builder: ProgramBuilder) -> str | None:

@@ -1,4 +1,4 @@
-"""Kernel selection: every op's rules in order of preference, and the loop that applies them."""
+"""Kernel selection: the loop that applies the target's rules to the nodes of a graph."""
 
 from __future__ import annotations
 
@@ -7,85 +7,18 @@ from dataclasses import replace
 
 from cnnc.errors import UnsupportedError
 from cnnc.ir import Graph, Node
-from cnnc.lower import (
-    conv,
-    conv_bfloat,
-    conv_grouped,
-    conv_plain_input,
-    conv_plain_winograd,
-    conv_sparse,
-    conv_strassen,
-    conv_transpose,
-    conv_window,
-    conv_winograd,
-    elementwise,
-    layouts,
-    matrix,
-    movement,
-    normalization,
-    pool,
-    quantized,
-    quantized_conv,
-    quantized_matrix,
-    quantized_plain_input,
-    quantized_pool,
-    quantized_sparse,
-    quantized_sparse_matrix,
-    quantized_winograd,
-    reduction,
-    resize,
-    sparse_matrix,
-    sparse_rows,
-    views,
-)
+from cnnc.lower import cpu_rules, cuda
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.rules import HOST, Offers, Rule, offers_for
 from cnnc.lower.selection import COST_MODEL, Candidate, LayerTiming, Selection
+from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.kernel import Target
 
 
-def _joined(*tables: Mapping[str, tuple[Rule, ...]]) -> dict[str, tuple[Rule, ...]]:
-    """One table; where several have an op, the rules of earlier tables come first."""
-    rules: dict[str, tuple[Rule, ...]] = {}
-    for table in tables:
-        for op, more in table.items():
-            rules[op] = (*rules.get(op, ()), *more)
-    return rules
-
-
-RULES: Mapping[str, tuple[Rule, ...]] = _joined(
-    views.RULES,
-    layouts.RULES,
-    movement.RULES,
-    conv_plain_input.RULES,
-    conv_window.RULES,
-    conv_grouped.RULES,
-    conv.RULES,
-    conv_winograd.RULES,
-    conv_plain_winograd.RULES,
-    conv_strassen.RULES,
-    conv_sparse.RULES,
-    conv_bfloat.RULES,
-    conv_transpose.RULES,
-    matrix.RULES,
-    sparse_matrix.RULES,
-    elementwise.RULES,
-    pool.RULES,
-    reduction.RULES,
-    quantized.RULES,
-    quantized_conv.RULES,
-    quantized_winograd.RULES,
-    quantized_sparse.RULES,
-    quantized_plain_input.RULES,
-    quantized_matrix.RULES,
-    quantized_sparse_matrix.RULES,
-    sparse_rows.RULES,
-    quantized_pool.RULES,
-    normalization.RULES,
-    resize.RULES,
-)
-"""Op -> rules in order of preference; the host rule stands behind all of them."""
+def rules_of(target: Target) -> Mapping[str, tuple[Rule, ...]]:
+    """Op -> rules in order of preference; the host rule stands behind all of them."""
+    return cuda.RULES if is_cuda(target) else cpu_rules.RULES
 
 
 def lower(
@@ -150,7 +83,7 @@ def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None)
 
 
 def _offers(node: Node, builder: ProgramBuilder) -> Offers:
-    rules = RULES.get(node.op, ())
+    rules = rules_of(builder.target).get(node.op, ())
     fresh = builder.unknown_sizes(node)
     if not fresh:
         return offers_for(node, (*rules, HOST), builder)

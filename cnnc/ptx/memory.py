@@ -65,6 +65,17 @@ class GlobalMemory:
         self._next += -(-(allocation.size + _GAP) // _ALIGNMENT) * _ALIGNMENT
         return allocation.address
 
+    def release(self, address: int) -> None:
+        """Forget what ``allocate`` gave this address to: accesses there are errors from now on.
+
+        Raises:
+            AccessError: nothing starts there.
+        """
+        number = bisect.bisect_left(self._starts, address)
+        if number == len(self._starts) or self._starts[number] != address:
+            raise AccessError(f"nothing that starts at {address:#x} is allocated")
+        del self._starts[number], self.allocations[number]
+
     def owner(self, addresses: Array, size: int) -> Allocation:
         """The allocation that holds ``size`` bytes at each of ``addresses``.
 

@@ -40,6 +40,12 @@ def cuda_target(architecture: str = DEFAULT_ARCHITECTURE) -> Target:
     return Target(CUDA_TRIPLE, architecture, "", 4 * LANES)
 
 
+def is_architecture(name: str) -> bool:
+    """Whether ``name`` is a GPU architecture that kernels can be compiled for."""
+    match = _ARCHITECTURE.fullmatch(name)
+    return match is not None and int(match.group(1)) >= OLDEST
+
+
 def is_cuda(target: Target | None) -> bool:
     """Whether programs for the target run on a GPU; None stands for this machine's CPU."""
     return target is not None and target.triple == CUDA_TRIPLE

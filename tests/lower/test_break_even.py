@@ -9,9 +9,9 @@ import cnnc
 from cnnc.ir import Graph
 from cnnc.lower import ProgramBuilder
 from cnnc.lower.break_even import STEPS, BreakEven, break_evens
+from cnnc.lower.cpu_rules import RULES
 from cnnc.lower.density import weight_density
 from cnnc.lower.rules import offers_for
-from cnnc.lower.select import RULES
 from cnnc.ops import OPS
 from cnnc.types import DType, TensorType
 

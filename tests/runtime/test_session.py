@@ -134,7 +134,7 @@ def test_unknown_output(session: InferenceSession) -> None:
     [
         ({"model": "no_such_file.cnnc"}, "no_such_file.cnnc is not a file"),
         ({"model": 17}, "a int is no model"),
-        ({"providers": ["CUDAExecutionProvider"]}, "CUDAExecutionProvider"),
+        ({"providers": ["CoreMLExecutionProvider"]}, "CoreMLExecutionProvider"),
         ({"threads": -1}, "number of threads is -1"),
         ({"sess_options": 4}, "a int is no SessionOptions"),
     ],

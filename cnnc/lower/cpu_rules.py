@@ -1,0 +1,71 @@
+"""The rules of the CPU: op -> rules in order of preference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cnnc.lower import (
+    conv,
+    conv_bfloat,
+    conv_grouped,
+    conv_plain_input,
+    conv_plain_winograd,
+    conv_sparse,
+    conv_strassen,
+    conv_transpose,
+    conv_window,
+    conv_winograd,
+    elementwise,
+    layouts,
+    matrix,
+    movement,
+    normalization,
+    pool,
+    quantized,
+    quantized_conv,
+    quantized_matrix,
+    quantized_plain_input,
+    quantized_pool,
+    quantized_sparse,
+    quantized_sparse_matrix,
+    quantized_winograd,
+    reduction,
+    resize,
+    sparse_matrix,
+    sparse_rows,
+    views,
+)
+from cnnc.lower.rules import Rule, joined
+
+RULES: Mapping[str, tuple[Rule, ...]] = joined(
+    views.RULES,
+    layouts.RULES,
+    movement.RULES,
+    conv_plain_input.RULES,
+    conv_window.RULES,
+    conv_grouped.RULES,
+    conv.RULES,
+    conv_winograd.RULES,
+    conv_plain_winograd.RULES,
+    conv_strassen.RULES,
+    conv_sparse.RULES,
+    conv_bfloat.RULES,
+    conv_transpose.RULES,
+    matrix.RULES,
+    sparse_matrix.RULES,
+    elementwise.RULES,
+    pool.RULES,
+    reduction.RULES,
+    quantized.RULES,
+    quantized_conv.RULES,
+    quantized_winograd.RULES,
+    quantized_sparse.RULES,
+    quantized_plain_input.RULES,
+    quantized_matrix.RULES,
+    quantized_sparse_matrix.RULES,
+    sparse_rows.RULES,
+    quantized_pool.RULES,
+    normalization.RULES,
+    resize.RULES,
+)
+"""Op -> rules in order of preference; the host rule stands behind all of them."""

@@ -1,0 +1,18 @@
+"""Lowering for GPUs. Kernels that have a CPU kernel's name and contract are reached by the CPU's rules; convolutions,
+matrix products and chains have rules of their own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cnnc.lower import layouts, movement, pool, views
+from cnnc.lower.rules import Rule, joined
+
+RULES: Mapping[str, tuple[Rule, ...]] = joined(
+    views.RULES,
+    layouts.RULES,
+    movement.RULES,
+    pool.RULES,
+)
+"""Op -> rules in order of preference."""

@@ -1,0 +1,28 @@
+"""What ``target`` options mean: this machine's CPU, or a GPU architecture."""
+
+from __future__ import annotations
+
+from cnnc.errors import OptionError
+from cnnc.runtime.cuda.target import cuda_target
+from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.kernel import Target
+
+CPU = "cpu"
+
+
+def parse_target(name: str) -> Target:
+    """The target called ``cpu``, ``cuda:sm_80``, or ``cuda`` for the GPU of this machine.
+
+    Raises:
+        OptionError: there is no such target, or ``cuda`` is asked for where no GPU is found.
+    """
+    kind, colon, architecture = name.partition(":")
+    if name == CPU:
+        return host_target()
+    if kind == "cuda" and colon:
+        return cuda_target(architecture)
+    if name == "cuda":
+        from cnnc.runtime.cuda.driver import open_device
+
+        return cuda_target(open_device().architecture)
+    raise OptionError(f"target {name!r} does not exist", where="target", hint="use cpu, cuda, or cuda:sm_80")

@@ -1,0 +1,64 @@
+"""What the runtime asks of a GPU: memory, copies, kernels. A real one (``driver``) or an emulated one offers it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from cnnc.runtime.aligned_memory import Bytes
+from cnnc.runtime.kernel import Variant
+
+
+class Device(Protocol):
+    """A GPU with one stream: copies and launches happen in the order in which they are asked for.
+
+    ``upload`` may return before it is done, but the caller may change ``data`` at once. ``download`` returns when the
+    bytes are there. Addresses are multiples of 256.
+    """
+
+    @property
+    def name(self) -> str:
+        """For people: "NVIDIA A100-SXM4-40GB"."""
+
+    @property
+    def architecture(self) -> str:
+        """``sm_80``: what kernels are compiled for."""
+
+    def allocate(self, size: int) -> int:
+        """The address of ``size`` bytes, 1 at least.
+
+        Raises:
+            InputError: there is not so much free memory.
+        """
+
+    def release(self, address: int) -> None:
+        """Give back what ``allocate`` gave."""
+
+    def free_bytes(self) -> int:
+        """Memory that can be allocated."""
+
+    def upload(self, address: int, data: Bytes) -> None:
+        """Copy bytes of the host to ``address``."""
+
+    def download(self, data: Bytes, address: int) -> None:
+        """Fill ``data`` with the bytes at ``address``."""
+
+    def fill(self, address: int, size: int, value: int) -> None:
+        """Set ``size`` bytes to ``value``."""
+
+    def load(self, variant: Variant) -> Any:
+        """A compiled kernel, to be launched; compiled, found in the cache, or loaded before.
+
+        Raises:
+            OptionError: it is not compiled yet, and what compiles it is not installed.
+        """
+
+    def launch(self, kernel: Any, blocks: int, threads: int, arguments: Sequence[int]) -> None:
+        """Run ``blocks`` thread blocks of ``threads`` threads with 64-bit arguments, after all that came before."""
+
+    def synchronize(self) -> None:
+        """Wait until everything is done.
+
+        Raises:
+            InputError: a kernel failed.
+        """

@@ -1,0 +1,46 @@
+"""Device memory between calls: arenas, inputs and outputs are taken and given back without asking the driver again."""
+
+from __future__ import annotations
+
+from cnnc.runtime.cuda.device import Device
+
+
+class DeviceMemory:
+    """Blocks of a device that are not in use, by size. For one caller at a time."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._sizes: dict[int, int] = {}
+        self._free: list[int] = []
+
+    def take(self, size: int) -> int:
+        """The address of at least ``size`` bytes, of undefined content: the smallest block that fits, or a new one.
+
+        Raises:
+            InputError: the device has not so much free memory.
+        """
+        fitting = [address for address in self._free if size <= self._sizes[address] <= 2 * size]
+        if fitting:
+            address = min(fitting, key=self._sizes.__getitem__)
+            self._free.remove(address)
+            return address
+        if size > self._device.free_bytes():
+            self.clear()
+        address = self._device.allocate(size)
+        self._sizes[address] = size
+        return address
+
+    def give(self, address: int) -> None:
+        """A block is in use no more."""
+        self._free.append(address)
+
+    def free_bytes(self) -> int:
+        """Bytes that can be had, kept blocks included."""
+        return self._device.free_bytes() + sum(self._sizes[address] for address in self._free)
+
+    def clear(self) -> None:
+        """Give the device all blocks back that are not in use."""
+        for address in self._free:
+            self._device.release(address)
+            del self._sizes[address]
+        self._free.clear()
