@@ -14,14 +14,22 @@ from cnnc.errors import InternalError
 from cnnc.runtime.kernel import KernelDef
 
 _MODULES = {
+    "arg_reduce": "cnnc.runtime.cuda.arg_reduce",
     "conv.f32.depthwise": "cnnc.runtime.cuda.conv_depthwise",
     "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
     "copy.fill": "cnnc.runtime.cuda.copy_fill",
     "copy.strided": "cnnc.runtime.cuda.copy_strided",
     "layout.blocked_to_plain": "cnnc.runtime.cuda.layout_blocked_to_plain",
     "layout.plain_to_blocked": "cnnc.runtime.cuda.layout_plain_to_blocked",
+    "lrn.blocked": "cnnc.runtime.cuda.lrn_blocked",
+    "lrn.plain": "cnnc.runtime.cuda.lrn_plain",
+    "norm.group": "cnnc.runtime.cuda.norm_group",
+    "norm.instance_blocked": "cnnc.runtime.cuda.norm_instance_blocked",
+    "norm.layer": "cnnc.runtime.cuda.norm_layer",
     "pool.blocked": "cnnc.runtime.cuda.pool_blocked",
     "pool.plain": "cnnc.runtime.cuda.pool_plain",
+    "reduce": "cnnc.runtime.cuda.reduce",
+    "softmax": "cnnc.runtime.cuda.softmax",
 }
 
 

@@ -1,6 +1,7 @@
 """Loads and stores of global and shared memory for Numba CUDA code. All addresses are int64.
 
-Loads of global memory take the read-only path: no kernel reads through them what it writes. Imported only while a
+Loads of global memory take the read-only path, but for ``load_mutable``: no kernel reads through them what it writes.
+Imported only while a
 kernel is compiled.
 """
 
@@ -85,6 +86,14 @@ def _load(builder: Any, address: Any) -> Any:
     return assembly(builder, F32, "ld.global.nc.f32 $0, [$1];", "=f,l", [address])
 
 
+def _load_mutable(builder: Any, address: Any) -> Any:
+    return assembly(builder, F32, "ld.global.f32 $0, [$1];", "=f,l", [address], has_effect=True)
+
+
+def _store_i64(builder: Any, address: Any, value: Any) -> None:
+    assembly(builder, ir.VoidType(), "st.global.s64 [$0], $1;", "l,l", [address, value], has_effect=True)
+
+
 def _load_shared(builder: Any, address: Any) -> Any:
     return assembly(builder, F32, "ld.shared.f32 $0, [$1];", "=f,l", [address], has_effect=True)
 
@@ -95,10 +104,13 @@ def _load_i32(builder: Any, address: Any) -> Any:
 
 load = device_function(FLOAT, [INT], _load)
 """load(address): one float32 of global memory."""
+load_mutable = device_function(FLOAT, [INT], _load_mutable)
+"""load_mutable(address): it, where the kernel may write too."""
 load_if = device_function(FLOAT, [INT, BOOL], _load_if)
 """load_if(address, condition): it, or 0 without touching memory."""
 load_i32 = device_function(INT, [INT], _load_i32)
 store = device_function(types.void, [INT, FLOAT], _store("global"))
+store_i64 = device_function(types.void, [INT, INT], _store_i64)
 load_quad = device_function(QUAD, [INT], emit_load_quad)
 """load_quad(address): four float32 from a multiple of 16 bytes."""
 load_quad_if = device_function(QUAD, [INT, BOOL], emit_load_quad_if)
