@@ -17,6 +17,7 @@ _MODULES = {
     "arg_reduce": "cnnc.runtime.cuda.arg_reduce",
     "conv.f32.depthwise": "cnnc.runtime.cuda.conv_depthwise",
     "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
+    "conv.mma.implicit_gemm": "cnnc.runtime.cuda.conv_mma",
     "copy.fill": "cnnc.runtime.cuda.copy_fill",
     "copy.strided": "cnnc.runtime.cuda.copy_strided",
     "layout.blocked_to_plain": "cnnc.runtime.cuda.layout_blocked_to_plain",
