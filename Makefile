@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[test,bench,dev]"
+	$(BIN)/python -m pip install --quiet -e ".[test,bench,dev,cuda13]"
 	touch $@
 
 demo: $(VENV)/.installed

@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cnnc.errors import InternalError, OptionError
+from cnnc.errors import InternalError
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.target import capability
+from cnnc.runtime.cuda.toolkit import missing_package
 from cnnc.runtime.kernel import Target, Variant
 
 ENTRY = "kernel"
@@ -41,11 +42,7 @@ def _numba_cuda() -> tuple[Any, Any]:
         import numba_cuda  # noqa: F401
         from numba import cuda, types
     except ImportError as error:
-        raise OptionError(
-            "GPU kernels are compiled by the package numba-cuda, which is not installed",
-            where="target cuda",
-            hint="pip install 'cnnc[cuda13]', or 'cnnc[cuda12]' for drivers of CUDA 12",
-        ) from error
+        raise missing_package("GPU kernels are compiled by the package numba-cuda, which is not installed") from error
     return cuda, types
 
 

@@ -1,0 +1,131 @@
+"""PTX -> machine code of one architecture (a *cubin*), by NVIDIA's ptxas, and what the assembler says of it.
+
+nvJitLink would do too, but it compiles for linking: 154 registers where ptxas needs 133 (implicit GEMM, sm_80).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tempfile
+from pathlib import Path
+
+from cnnc.errors import InternalError, OptionError
+from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cuda import toolkit
+from cnnc.runtime.cuda.compile import ENTRY
+from cnnc.runtime.cuda.device_facts import DeviceFacts
+from cnnc.runtime.kernel import Target
+
+_FRAME = re.compile(
+    rf"Function properties for {ENTRY}\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
+)
+_USED = re.compile(r"Used (\d+) registers")
+_BARRIERS = re.compile(r"used (\d+) barriers")
+_SHARED = re.compile(r"(\d+) bytes smem")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceUse:
+    """What a compiled kernel takes of a multiprocessor.
+
+    Attributes:
+        registers: of a thread.
+        shared_bytes: static shared memory of a block.
+        stack_bytes: local memory of a thread, spilled registers included.
+        spill_store_bytes, spill_load_bytes: moved by instructions that spill registers and load them again.
+        barriers: of a block.
+    """
+
+    registers: int
+    shared_bytes: int
+    stack_bytes: int
+    spill_store_bytes: int
+    spill_load_bytes: int
+    barriers: int
+
+    @property
+    def spills(self) -> bool:
+        return self.spill_store_bytes + self.spill_load_bytes > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cubin:
+    """Machine code of a kernel, an ELF image for the driver, and what the kernel takes."""
+
+    image: bytes
+    resources: ResourceUse
+
+
+def assemble(ptx: str, target: Target) -> Cubin:
+    """Machine code of PTX whose entry is ``kernel``.
+
+    Raises:
+        OptionError: ptxas is not installed, older than what wrote the PTX, or does not know the architecture.
+        InternalError: the PTX is malformed.
+    """
+    with tempfile.TemporaryDirectory(prefix="cnnc-ptx-") as folder:
+        source, output = Path(folder) / "kernel.ptx", Path(folder) / "kernel.cubin"
+        source.write_text(ptx)
+        done = toolkit.run("ptxas", [f"-arch={target.cpu}", "--verbose", "-o", str(output), str(source)])
+        if done.returncode != 0:
+            raise _refusal(done.stderr, target)
+        return Cubin(output.read_bytes(), resource_use(done.stderr))
+
+
+def _refusal(report: str, target: Target) -> OptionError | InternalError:
+    if "gpu-name" in report:
+        known = ", ".join(architectures())
+        return OptionError(
+            f"ptxas compiles for {known}, not for {target.cpu}",
+            where="target cuda",
+            hint="name one of these architectures",
+        )
+    if "Unsupported .version" in report:
+        return OptionError(
+            f"{toolkit.program('ptxas')} is older than the compiler that wrote its input",
+            where="target cuda",
+            hint=toolkit.INSTALL,
+        )
+    return InternalError(f"ptxas refuses a kernel: {report.strip()}")
+
+
+def resource_use(report: str) -> ResourceUse:
+    """What ``ptxas --verbose`` says of the entry ``kernel``.
+
+    Raises:
+        InternalError: the report has another form.
+    """
+    frame, used = _FRAME.search(report), _USED.search(report)
+    if frame is None or used is None:
+        raise InternalError(f"ptxas reports in an unknown form: {report.strip()}")
+    stack, stores, loads = map(int, frame.groups())
+    return ResourceUse(
+        registers=int(used[1]),
+        shared_bytes=_number(_SHARED, report),
+        stack_bytes=stack,
+        spill_store_bytes=stores,
+        spill_load_bytes=loads,
+        barriers=_number(_BARRIERS, report),
+    )
+
+
+def _number(pattern: re.Pattern[str], report: str) -> int:
+    found = pattern.search(report)
+    return int(found[1]) if found else 0
+
+
+@functools.cache
+def architectures() -> tuple[str, ...]:
+    """Architectures that the installed ptxas compiles for, oldest first: ("sm_75", "sm_80", ...).
+
+    Raises:
+        OptionError: ptxas is not installed.
+    """
+    numbers = {word.removeprefix("sm_") for word in toolkit.run("ptxas", ["--list-arch"]).stdout.split()}
+    return tuple(f"sm_{number}" for number in sorted(int(number) for number in numbers if number.isdecimal()))
+
+
+def occupancy(use: ResourceUse, threads: int, device: DeviceFacts) -> float:
+    """Share of the threads that a multiprocessor can hold which blocks of ``threads`` threads fill, 0 to 1."""
+    return device.resident_blocks(threads, use.registers, use.shared_bytes) * threads / device.threads

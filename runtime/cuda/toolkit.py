@@ -1,0 +1,49 @@
+"""Programs of NVIDIA's toolkit, as the extras ``cuda12`` and ``cuda13`` bring them. They need no GPU and no driver."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from collections.abc import Sequence
+
+from cnnc.errors import OptionError
+
+INSTALL = "pip install 'cnnc[cuda13]', or 'cnnc[cuda12]' for drivers of CUDA 12"
+"""The next step where a package is missing."""
+
+
+def missing_package(what: str) -> OptionError:
+    """The error for a package that the extras bring and that is not there; ``what`` is a sentence."""
+    return OptionError(what, where="target cuda", hint=INSTALL)
+
+
+@functools.cache
+def find_program(name: str) -> str | None:
+    """Path of ``ptxas`` or ``nvdisasm``: of an installed package, of Conda, or in ``$CUDA_PATH``; None if absent."""
+    try:
+        from cuda.pathfinder import find_nvidia_binary_utility
+    except ImportError:
+        return None
+    found: str | None = find_nvidia_binary_utility(name)
+    return found
+
+
+def program(name: str) -> str:
+    """Path of a program.
+
+    Raises:
+        OptionError: it is not installed.
+    """
+    path = find_program(name)
+    if path is None:
+        raise missing_package(f"NVIDIA's program {name}, which machine code takes, is not installed")
+    return path
+
+
+def run(name: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, whatever its exit status.
+
+    Raises:
+        OptionError: it is not installed.
+    """
+    return subprocess.run([program(name), *arguments], capture_output=True, text=True, check=False)
