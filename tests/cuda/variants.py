@@ -15,12 +15,13 @@ class Case:
     """A variant and its design.
 
     Attributes:
-        blocks: that a multiprocessor of an A100 holds at a time, at least.
+        occupancy: share of the threads which a multiprocessor of an A100 can hold that it holds, at least. Kernels
+            that wait for memory need half of them or more; register tiles make do with an eighth.
         oldest: number of the oldest architecture that has its instructions.
     """
 
     variant: Variant
-    blocks: int
+    occupancy: float
     oldest: int = 75
 
     def __str__(self) -> str:
@@ -34,8 +35,22 @@ def conv_implicit_gemm(rows: int, columns: int, threads: int, **options: int | s
     return Variant.of("conv.f32.implicit_gemm", **{**defaults, **tile, **options})
 
 
+def conv_depthwise(window: int, stride: int) -> Variant:
+    """The depthwise convolution of a square window, or of any (0)."""
+    options = {"window": window, "window_columns": window, "stride": stride}
+    return Variant.of("conv.f32.depthwise", rows=4, lanes=8, activation="relu", residual=0, **options)
+
+
 CASES = (
-    Case(conv_implicit_gemm(8, 8, 8), 5),
-    Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1),
-    Case(conv_implicit_gemm(4, 4, 8, window=0, residual=1), 8),
+    Case(conv_implicit_gemm(8, 8, 8), 5 * 64 / 2048),
+    Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1 / 8),
+    Case(conv_implicit_gemm(4, 4, 8, window=0, residual=1), 1 / 4),
+    Case(conv_depthwise(3, 1), 1 / 4),
+    Case(conv_depthwise(0, 0), 1 / 4),
+    Case(Variant.of("copy.fill", size=4), 1 / 2),
+    Case(Variant.of("copy.strided", size=4), 1 / 2),
+    Case(Variant.of("layout.blocked_to_plain", lanes=8), 1 / 2),
+    Case(Variant.of("layout.plain_to_blocked", lanes=8), 1 / 2),
+    Case(Variant.of("pool.blocked", kind="max", lanes=8), 3 / 8),
+    Case(Variant.of("pool.plain", kind="average"), 1 / 2),
 )
