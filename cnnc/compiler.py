@@ -335,6 +335,7 @@ class CompiledModel:
         optimised: the graph before placement, good for any CPU.
         lowered: program, constants and kernel decisions.
         notes: what passes did and refused.
+        device: what ``run`` runs on, for a model compiled for a GPU; None for this machine's.
     """
 
     def __init__(
@@ -353,6 +354,7 @@ class CompiledModel:
         self.notes = notes
         self.options = options
         self.target = target
+        self.device: Device | None = None
         self._model = model
         self._session: InferenceSession | None = None
         self._captures: dict[tuple[str, ...], CompiledModel] = {}
@@ -389,7 +391,7 @@ class CompiledModel:
 
     def session(self, *, threads: int | None = None, device: Device | None = None) -> InferenceSession:
         """A session of its own on this model; ``device``: the GPU to run on, for models compiled for one."""
-        return InferenceSession(self.executable, threads=threads, device=device)
+        return InferenceSession(self.executable, threads=threads, device=device or self.device)
 
     def run(self, feeds: Mapping[str, Array], *, capture: Iterable[str] = ()) -> dict[str, Array]:
         """Results by output name. A model for a GPU runs on this machine's.
@@ -428,4 +430,5 @@ class CompiledModel:
         values = [*graph.outputs, *(graph.value(name) for name in extra)]
         graph.set_outputs(values, [*graph.output_names, *extra])
         self._captures[names] = compile_graph(graph, self.options)
+        self._captures[names].device = self.device
         return self._captures[names]

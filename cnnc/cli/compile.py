@@ -15,6 +15,7 @@ from cnnc.cli.model_options import (
     PRECISION,
     SHAPES,
     STRASSEN,
+    TARGET,
     TUNING,
     WINOGRAD,
     CompileRequest,
@@ -27,7 +28,7 @@ from cnnc.cli.outputs import check_writable, replacing
 from cnnc.cli.pass_output import known_pass, printer_after
 from cnnc.errors import OptionError
 
-_HELP = """Compile MODEL for this CPU.
+_HELP = """Compile MODEL for this CPU, or for a GPU.
 
 The result is one file of plain data: packed weights, the program, and the optimised graph with its weights, from which
 the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.InferenceSession` load it without the compiler.
@@ -38,6 +39,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
   cnnc compile model.onnx --shape input=1,3,224,224    fixes an open size
   cnnc compile model.onnx --print-after fold-batch-norm --stop-after fold-batch-norm
   cnnc compile model.onnx --emit program               shows the kernels, compiles none
+  cnnc compile model.onnx --target cuda:sm_80          for GPUs of NVIDIA's architecture sm_80 and newer
 """
 
 
@@ -48,6 +50,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @WINOGRAD
 @STRASSEN
 @PRECISION
+@TARGET
 @TUNING
 @SHAPES
 @check_options
@@ -66,6 +69,7 @@ def command(
     winograd: str,
     strassen: str,
     precision: str,
+    target: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -78,7 +82,7 @@ def command(
 ) -> None:
     """See ``_HELP``."""
     request = CompileRequest(
-        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision
+        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision, target
     )
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
@@ -116,13 +120,13 @@ def _show_stopped(request: CompileRequest, evidence: Evidence, stop_after: str, 
     from cnnc.compiler import optimise_graph
     from cnnc.ir import Notes
     from cnnc.ir.text import print_graph
-    from cnnc.runtime.jit.target import host_target
+    from cnnc.targets import parse_target
 
     optimise_graph(
         graph,
         request.options(),
         Notes(),
-        target=host_target(),
+        target=parse_target(request.target),
         after_pass=printer_after(print_after),
         stop_after=stop_after,
     )

@@ -19,6 +19,7 @@ from cnnc.cli.model_options import (
     PRECISION,
     SHAPES,
     STRASSEN,
+    TARGET,
     TUNING,
     WINOGRAD,
     CompileRequest,
@@ -51,6 +52,7 @@ what runs on the host in NumPy.
 @WINOGRAD
 @STRASSEN
 @PRECISION
+@TARGET
 @TUNING
 @SHAPES
 @check_options
@@ -64,6 +66,7 @@ def command(
     winograd: str,
     strassen: str,
     precision: str,
+    target: str,
     tuning: Path | None,
     shapes: tuple[str, ...],
     check_passes: bool,
@@ -74,7 +77,7 @@ def command(
 ) -> None:
     """See ``_HELP``."""
     request = CompileRequest(
-        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision
+        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision, target
     )
     report = _report(compile_model(request, evidence, kernels=False), wanted or "")
     if as_json:

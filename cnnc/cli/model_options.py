@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel, Options
     from cnnc.ir import Graph
     from cnnc.passes import AfterPass, Pass, PassReport
+    from cnnc.runtime.cuda.device import Device
     from cnnc.runtime.program import Port, Program
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,6 +68,20 @@ PRECISION = click.option(
     show_default=True,
     help="bf16, at -O2 on a CPU with AVX512-BF16: convolutions multiply bfloat16 where that is faster, matrix products "
     "read weights of bfloat16. Sums and tensors stay float32.",
+)
+
+TARGET = click.option(
+    "--target",
+    default="cpu",
+    show_default=True,
+    metavar="cpu|cuda|cuda:sm_80",
+    help="What to compile for: this CPU, this machine's GPU, or a GPU architecture; the last needs no GPU and no driver.",
+)
+
+EMULATE = click.option(
+    "--emulate",
+    is_flag=True,
+    help="Run the program of a GPU on the emulator, which needs no GPU and checks every access; slow.",
 )
 
 SHAPES = click.option(
@@ -160,6 +175,8 @@ class CompileRequest:
     winograd: str = "auto"
     strassen: str = "auto"
     precision: str = "f32"
+    target: str = "cpu"
+    emulate: bool = False
 
     def options(self) -> Options:
         """The compiler's own form."""
@@ -168,7 +185,24 @@ class CompileRequest:
 
         shapes, tuning = parse_shapes(self.shapes), None if self.tuning is None else read_tuning(self.tuning)
         checks = self.check_passes, self.on_bad_pass, self.rewrite_limit
-        return Options(self.level, shapes, *checks, tuning, self.winograd, self.strassen, self.precision)
+        methods = self.winograd, self.strassen, self.precision
+        return Options(self.level, shapes, *checks, tuning, *methods, self.target)
+
+    def device(self) -> Device | None:
+        """The emulated device, if it is asked for.
+
+        Raises:
+            OptionError: the target is no architecture of a GPU.
+        """
+        if not self.emulate:
+            return None
+        from cnnc.emulation import EmulatedDevice
+        from cnnc.runtime.cuda.target import DEFAULT_ARCHITECTURE
+
+        kind, _, architecture = self.target.partition(":")
+        if kind != "cuda":
+            raise OptionError("programs of the CPU are not emulated", where="--emulate", hint="add --target cuda:sm_80")
+        return EmulatedDevice(architecture or DEFAULT_ARCHITECTURE)
 
 
 def compile_model(
@@ -179,8 +213,10 @@ def compile_model(
     Raises:
         UserError: see ``cnnc.compile``.
     """
+    device = request.device()
     graph = load_graph(request.source, request.shapes, evidence)
     from cnnc.compiler import compile_graph
+    from cnnc.runtime.cuda.target import is_cuda
 
     with working(f"optimising {request.source.name}") as tell:
 
@@ -195,7 +231,8 @@ def compile_model(
         origin = graph if request.source.suffix == ".ir" else request.source.load()
         model = compile_graph(graph, request.options(), model=origin, after_pass=report, measuring=measuring)
     evidence.graph = model.graph
-    if kernels:
+    model.device = device
+    if kernels and not is_cuda(model.target):
         build_kernels(model.lowered.program)
     return model
 

@@ -10,7 +10,18 @@ import click
 from cnnc.cli.console import print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, PRECISION, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model
+from cnnc.cli.model_options import (
+    EMULATE,
+    LEVEL,
+    MODEL,
+    PRECISION,
+    SHAPES,
+    STRASSEN,
+    TARGET,
+    WINOGRAD,
+    CompileRequest,
+    compile_model,
+)
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.errors import OptionError
@@ -47,6 +58,8 @@ _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 @WINOGRAD
 @STRASSEN
 @PRECISION
+@TARGET
+@EMULATE
 @SHAPES
 @click.pass_obj
 def command(
@@ -66,6 +79,8 @@ def command(
     winograd: str,
     strassen: str,
     precision: str,
+    target: str,
+    emulate: bool,
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
@@ -78,7 +93,16 @@ def command(
         check_writable(output, "--output")
     names = read_labels(labels) if labels is not None else ()
     session = _session(
-        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision),
+        CompileRequest(
+            model,
+            level,
+            shapes,
+            winograd=winograd,
+            strassen=strassen,
+            precision=precision,
+            target=target,
+            emulate=emulate,
+        ),
         evidence,
         capture,
         threads,
@@ -120,7 +144,8 @@ def _session(
         if request.shapes:
             raise OptionError("the shapes of a .cnnc file are settled", where="--shape", hint="compile it with them")
         with working(f"loading {request.source.name}"):
-            return InferenceSession(artifact, threads=threads, allow_native_code=allow_native_code)
+            device = request.device()
+            return InferenceSession(artifact, threads=threads, allow_native_code=allow_native_code, device=device)
     compiled = compile_model(request, evidence)
     if capture:
         compiled = compiled.with_outputs(capture)

@@ -13,11 +13,13 @@ from cnnc.cli.console import note, print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
 from cnnc.cli.model_options import (
+    EMULATE,
     LEVEL,
     MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
+    TARGET,
     WINOGRAD,
     CompileRequest,
     compile_model,
@@ -61,6 +63,8 @@ float64 evaluation makes when it rounds the factors of all products to bfloat16.
 @WINOGRAD
 @STRASSEN
 @PRECISION
+@TARGET
+@EMULATE
 @SHAPES
 @click.pass_obj
 def command(
@@ -78,6 +82,8 @@ def command(
     winograd: str,
     strassen: str,
     precision: str,
+    target: str,
+    emulate: bool,
     shapes: tuple[str, ...],
 ) -> int:
     """See ``_HELP``."""
@@ -92,7 +98,16 @@ def command(
         from cnnc.cli.onnxruntime_reference import import_onnxruntime
 
         import_onnxruntime()
-    request = CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision)
+    request = CompileRequest(
+        model,
+        level,
+        shapes,
+        winograd=winograd,
+        strassen=strassen,
+        precision=precision,
+        target=target,
+        emulate=emulate,
+    )
     compiled = compile_model(request, evidence)
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)
