@@ -75,7 +75,7 @@ TARGET = click.option(
     default="cpu",
     show_default=True,
     metavar="cpu|cuda|cuda:sm_80",
-    help="What to compile for: this CPU, this machine's GPU, or a GPU architecture; the last needs no GPU and no driver.",
+    help="What to compile for: this CPU, this machine's GPU, or a GPU architecture; this needs no GPU.",
 )
 
 EMULATE = click.option(

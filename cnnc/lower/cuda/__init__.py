@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cnnc.lower import layouts, movement, pool, views
+from cnnc.lower import layouts, movement, normalization, pool, reduction, views
 from cnnc.lower.rules import Rule, joined
 
 RULES: Mapping[str, tuple[Rule, ...]] = joined(
@@ -14,5 +14,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = joined(
     layouts.RULES,
     movement.RULES,
     pool.RULES,
+    reduction.RULES,
+    normalization.RULES,
 )
 """Op -> rules in order of preference."""
