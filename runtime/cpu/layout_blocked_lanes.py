@@ -18,7 +18,8 @@ from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 _POSITIONS = 256
-_KEEP = -2
+KEEP = -2
+"""In a map: the lane stays as it is."""
 
 
 def arguments(batch: Dim, x_blocks: Dim, y_blocks: Dim, positions: Dim) -> dict[str, Dim]:
@@ -73,7 +74,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 write(owners + 4 * lane, np.int32(wanted // lanes if wanted >= 0 else wanted))
             for lane in range(lanes):
                 owner = read(owners + 4 * lane)
-                fresh = owner != _KEEP
+                fresh = owner != KEEP
                 for earlier in range(lane):
                     fresh = fresh and read(owners + 4 * earlier) != owner
                 if not fresh:

@@ -20,6 +20,8 @@ _MODULES = {
     "conv.mma.implicit_gemm": "cnnc.runtime.cuda.conv_mma",
     "copy.fill": "cnnc.runtime.cuda.copy_fill",
     "copy.strided": "cnnc.runtime.cuda.copy_strided",
+    "gather": "cnnc.runtime.cuda.gather",
+    "layout.blocked_lanes": "cnnc.runtime.cuda.layout_blocked_lanes",
     "layout.blocked_to_plain": "cnnc.runtime.cuda.layout_blocked_to_plain",
     "layout.plain_to_blocked": "cnnc.runtime.cuda.layout_plain_to_blocked",
     "lrn.blocked": "cnnc.runtime.cuda.lrn_blocked",
@@ -29,7 +31,11 @@ _MODULES = {
     "norm.layer": "cnnc.runtime.cuda.norm_layer",
     "pool.blocked": "cnnc.runtime.cuda.pool_blocked",
     "pool.plain": "cnnc.runtime.cuda.pool_plain",
+    "pool.plain_indices": "cnnc.runtime.cuda.pool_plain_indices",
     "reduce": "cnnc.runtime.cuda.reduce",
+    "resize.blocked": "cnnc.runtime.cuda.resize_blocked",
+    "resize.plain": "cnnc.runtime.cuda.resize_plain",
+    "resize.table": "cnnc.runtime.cuda.resize_table",
     "softmax": "cnnc.runtime.cuda.softmax",
 }
 

@@ -43,23 +43,30 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         rest, row = divide(rest, out_h)
         plane, slab = divide(rest, out_d)
         front, top, left = slab * stride_d - begin_d, row * stride_h - begin_h, column * stride_w - begin_w
-        d0, d1 = taps(front, dilation_d, kernel_d, depth)
-        h0, h1 = taps(top, dilation_h, kernel_h, height)
-        w0, w1 = taps(left, dilation_w, kernel_w, width)
+        span_d = taps(front, dilation_d, kernel_d, depth)
+        span_h = taps(top, dilation_h, kernel_h, height)
+        span_w = taps(left, dilation_w, kernel_w, width)
+        if not is_max:
+            count = counted(span_d, front, dilation_d, kernel_d, depth + end_d, include_pad)
+            count *= counted(span_h, top, dilation_h, kernel_h, height + end_h, include_pad)
+            count *= counted(span_w, left, dilation_w, kernel_w, width + end_w, include_pad)
+            divisor = np.float32(count)
         base = x + 4 * plane * depth * height * width
         value = start_value
-        for tap_d in range(d0, d1):
-            for tap_h in range(h0, h1):
-                line = ((front + tap_d * dilation_d) * height + top + tap_h * dilation_h) * width
-                at = base + 4 * (line + left + w0 * dilation_w)
-                for _ in range(w0, w1):
+        first_d, first_h = front + span_d[0] * dilation_d, top + span_h[0] * dilation_h
+        slab_at = base + ((first_d * height + first_h) * width + left + span_w[0] * dilation_w) * 4
+        step_d, step_h, step_w = dilation_d * height * width * 4, dilation_h * width * 4, dilation_w * 4
+        for _ in range(span_d[0], span_d[1]):
+            row_at = slab_at
+            for _ in range(span_h[0], span_h[1]):
+                at = row_at
+                for _ in range(span_w[0], span_w[1]):
                     value = combined(value, load(at))
-                    at += 4 * dilation_w
+                    at += step_w
+                row_at += step_h
+            slab_at += step_d
         if not is_max:
-            count = counted(front, dilation_d, kernel_d, depth, end_d, include_pad)
-            count *= counted(top, dilation_h, kernel_h, height, end_h, include_pad)
-            count *= counted(left, dilation_w, kernel_w, width, end_w, include_pad)
-            value = value / np.float32(count)
+            value = value / divisor
         store(y + 4 * number, value)
 
     return pool_plain

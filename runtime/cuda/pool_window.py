@@ -29,12 +29,11 @@ taps: Any = inlined(types.UniTuple(INT, 2), [INT] * 4, _taps)
 taps from first to stop - 1 lie inside of [0, size)."""
 
 
-def _counted(start: int, dilation: int, kernel: int, size: int, end: int, include_pad: int) -> Any:
-    first, stop = taps(start, dilation, kernel, size)
-    if include_pad != 0:
-        return taps(start, dilation, kernel, size + end)[1]
-    return stop - first
+def _counted(span: Any, start: int, dilation: int, kernel: int, padded_size: int, include_pad: int) -> Any:
+    if include_pad == 0:
+        return span[1] - span[0]
+    return taps(start, dilation, kernel, padded_size)[1]
 
 
-counted: Any = inlined(INT, [INT] * 6, _counted)
-"""counted(start, dilation, kernel, size, end, include_pad): taps that an average's divisor counts."""
+counted: Any = inlined(INT, [types.UniTuple(INT, 2), *[INT] * 5], _counted)
+"""counted(taps, start, dilation, kernel, padded size, include_pad): taps that an average's divisor counts."""

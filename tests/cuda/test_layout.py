@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnc.runtime.cpu import layout_conversion
+from cnnc.runtime.cpu import layout_blocked_lanes, layout_conversion
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Variant
 from cnnc.types import Layout
-from tests.cuda.emulated import blocked, launch
+from tests.cuda.emulated import blocked, launch, plain
 from tests.kernels.harness import poison
 
 
@@ -78,3 +78,30 @@ def test_memory_moves_in_whole_sectors(direction, size):
     counters = launch(_variant(direction, size), {"y": y, "x": x, "map": None}, sizes)
     assert counters.sectors == 2 * plain.nbytes // 32
     assert counters.divergent_branches == 0
+
+
+@pytest.mark.parametrize("positions", [1, 49, 300])
+def test_channel_shuffle(positions):
+    source = _random((2, 38, positions))
+    order = np.arange(38).reshape(2, -1).T.reshape(-1)
+    x, y = blocked(source), poison((2, 5, positions, LANES))
+    lane_map = np.full(5 * LANES, -1, np.int32)
+    lane_map[:38] = order
+    sizes = layout_blocked_lanes.arguments(2, 5, 5, positions)
+    launch(Variant.of("layout.blocked_lanes", lanes=LANES), {"y": y, "x": x, "map": lane_map}, sizes)
+    np.testing.assert_array_equal(y, blocked(source[:, order], pad=0))
+
+
+def test_concat_of_ranges_at_an_unaligned_offset():
+    """Channels 0..6 come from one tensor, 7..25 from another; both calls leave each other's lanes and gaps alone."""
+    first, second = _random((2, 7, 70)), -_random((2, 19, 70))
+    y = poison((2, 5, 70, LANES))
+    for source, start in ((first, 0), (second, 7)):
+        lane_map = np.full(4 * LANES, -2, np.int32)
+        lane_map[start : start + source.shape[1]] = np.arange(source.shape[1])
+        lane_map[26:] = -1
+        x = np.concatenate([blocked(source), np.full((2, 1, 70, LANES), np.nan, np.float32)], 1)
+        sizes = layout_blocked_lanes.arguments(2, x.shape[1] - 1, 4, 70) | {"x_gap": 70 * LANES, "y_gap": 70 * LANES}
+        launch(Variant.of("layout.blocked_lanes", lanes=LANES), {"y": y, "x": x, "map": lane_map}, sizes)
+    np.testing.assert_array_equal(plain(y[:, :4], 32)[:, :26], np.concatenate([first, second], 1))
+    assert (plain(y[:, :4], 32)[:, 26:] == 0).all() and np.isnan(y[:, 4]).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnnc.runtime import host
+from cnnc.runtime.cpu import pool_plain_indices
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Variant
 from tests.cuda.emulated import blocked, launch, plain
@@ -36,6 +37,20 @@ def test_max(name):
     expected = host.function("max_pool")(x, **attributes)[0]
     np.testing.assert_array_equal(_blocked(x, window, "max"), expected)
     np.testing.assert_array_equal(_plain(x, window, "max"), expected)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("name", CASES)
+def test_max_with_indices(name, order):
+    x, attributes, window = pool_case(name)
+    x.reshape(-1)[::7] = -np.inf
+    x.reshape(-1)[3::41] = np.nan
+    expected, expected_indices = host.function("max_pool")(x, storage_order=order, **attributes)
+    y, indices = poison(expected.shape), poison(expected.shape, np.int64)
+    sizes = pool_plain_indices.arguments(pool_sizes(x.shape[0] * x.shape[1], x, window), bool(order))
+    launch(Variant.of("pool.plain_indices"), {"y": y, "indices": indices, "x": x}, sizes)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(indices, expected_indices)
 
 
 @pytest.mark.parametrize("include_pad", [False, True])

@@ -7,12 +7,12 @@ import struct
 import numpy as np
 import pytest
 
-from cnnc.runtime import host
 from cnnc.runtime.cpu import resize_axes, resize_table
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Variant
 from tests.kernels.guarded import from_blocked, to_blocked
 from tests.kernels.harness import poison, run
+from tests.kernels.resize_cases import CASES, resize_reference
 
 pytestmark = pytest.mark.jit
 L = host_target().lanes
@@ -62,31 +62,12 @@ def _resize_bytes(x, out, scales, coordinates, interpolation, gap=0):
     return plain, from_blocked(y, c)
 
 
-def _expect(x, out, scales, **attributes):
-    spatial = list(range(2, x.ndim))
-    if None in scales:
-        return host.function("resize")(x, None, None, np.array(out), axes=spatial, **attributes)
-    return host.function("resize")(x, None, np.array(scales, np.float32), None, axes=spatial, **attributes)
-
-
-CASES = {
-    "up 2": ((2, 3, 5, 7), (10, 14), (2.0, 2.0)),
-    "to sizes": ((1, 19, 5, 7), (8, 3), (None, None)),
-    "down": ((1, 2, 12, 9), (6, 3), (0.5, float(np.float32(1 / 3)))),
-    "one axis": ((1, 3, 6, 5), (6, 13), (None, None)),
-    "1-D": ((2, 3, 11), (25,), (None,)),
-    "3-D": ((1, 17, 3, 4, 5), (5, 4, 9), (None, None, None)),
-    "to one": ((1, 2, 4, 4), (1, 1), (None, None)),
-    "fractional": ((1, 2, 5, 6), (7, 9), (1.5, float(np.float32(1.6)))),
-}
-
-
 @pytest.mark.parametrize("coordinates", resize_table.COORDINATES)
 @pytest.mark.parametrize("name", CASES)
 def test_linear(name, coordinates):
     shape, out, scales = CASES[name]
     x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    expected = _expect(x, out, scales, mode="linear", coordinate_transformation_mode=coordinates)
+    expected = resize_reference(x, out, scales, mode="linear", coordinate_transformation_mode=coordinates)
     for got in _resize(x, out, scales, coordinates, "linear"):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
@@ -97,7 +78,7 @@ def test_linear(name, coordinates):
 def test_nearest(name, coordinates, nearest):
     shape, out, scales = CASES[name]
     x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    expected = _expect(x, out, scales, nearest_mode=nearest, coordinate_transformation_mode=coordinates)
+    expected = resize_reference(x, out, scales, nearest_mode=nearest, coordinate_transformation_mode=coordinates)
     for got in _resize(x, out, scales, coordinates, nearest):
         np.testing.assert_array_equal(got, expected)
 
@@ -107,7 +88,7 @@ def test_nearest(name, coordinates, nearest):
 def test_bytes(case, gap):
     shape, out, scales = CASES[case]
     x = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
-    expected = _expect(
+    expected = resize_reference(
         x, out, scales, mode="nearest", nearest_mode="floor", coordinate_transformation_mode="asymmetric"
     )
     for got in _resize_bytes(x, out, scales, "asymmetric", "floor", gap):
