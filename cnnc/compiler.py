@@ -30,6 +30,7 @@ from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.cuda.device import Device
 from cnnc.runtime.cuda.target import is_cuda
+from cnnc.runtime.cuda.tensor_precision import precision_refusal
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.jit.target import has_bfloat_products, host_target
 from cnnc.runtime.kernel import Target
@@ -58,7 +59,8 @@ class Options:
         strassen: from level 2 on, 1x1 convolutions by Strassen's method: ``auto`` where it is faster and accurate
             enough, or ``off``; at level 2 also ``on``: wherever it can be used.
         precision: ``f32``; or at level 2 ``bf16``, on a CPU with AVX512-BF16: convolutions multiply bfloat16 where that
-            is faster, matrix products read weights of bfloat16; tensors and sums stay float32.
+            is faster, matrix products read weights of bfloat16; tensors and sums stay float32. On a GPU also ``tf32``
+            and ``f16``: both multiply such factors on tensor cores.
         target: ``cpu``, this machine's; ``cuda:sm_80``, a GPU architecture; or ``cuda``, this machine's GPU.
     """
 
@@ -187,7 +189,7 @@ def compile_graph(
         measuring: at level 3, told of what is done: "kernels" or "layers", how many, of how many.
 
     Raises:
-        OptionError: this CPU does not have what the precision needs.
+        OptionError: the target does not have what the precision needs.
     """
     target = parse_target(options.target)
     check_precision(options.precision, target)
@@ -207,12 +209,25 @@ def compile_graph(
 
 
 def check_precision(precision: str, target: Target) -> None:
-    """Refuse a precision that the CPU does not compute in.
+    """Refuse a precision that the target does not compute in.
 
     Raises:
-        OptionError: it is bf16, and the target has no products of bfloat16.
+        OptionError: the CPU, or the GPU's tensor cores, have no products of this type.
     """
-    if precision == "bf16" and not has_bfloat_products(target):
+    if precision == "f32":
+        return
+    if is_cuda(target):
+        reason = precision_refusal(precision, target)
+        if reason is not None:
+            raise OptionError(reason, where="precision", hint="use f16, or a newer target")
+        return
+    if precision != "bf16":
+        raise OptionError(
+            f"precision {precision} is for GPUs; CPUs compute in f32, and some in bf16",
+            where="precision",
+            hint="name a GPU as the target, such as cuda:sm_80, or leave the option out",
+        )
+    if not has_bfloat_products(target):
         raise OptionError(
             f"precision bf16 needs a CPU with AVX512-BF16; this one is {target.cpu} "
             f"({target.features or 'no extensions'})",

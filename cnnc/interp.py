@@ -18,6 +18,7 @@ from cnnc.errors import InputError, InternalError, ModelError
 from cnnc.ir.fact import Array
 from cnnc.ir.graph import Graph
 from cnnc.ir.node import Node, Value
+from cnnc.runtime.cuda.tensor_precision import rounded
 from cnnc.types import DType
 
 
@@ -35,7 +36,7 @@ def run(
         graph: any graph, in any stage.
         feeds: one array for every graph input, of its dtype and shape.
         float64: compute floats in float64 throughout.
-        precision: ``bf16`` rounds the factors of convolutions and matrix products to bfloat16, to nearest even.
+        precision: ``tf32``, ``f16`` or ``bf16`` rounds the factors of convolutions and matrix products to this type.
         capture: names of intermediate values to return as well.
 
     Raises:
@@ -97,8 +98,8 @@ class _Run:
         if self.float64:
             keywords = {key: _wider(value) for key, value in keywords.items()}
         with np.errstate(all="ignore"):
-            if self.precision == "bf16" and node.op in _PRODUCTS:
-                arrays = [*map(_rounded_to_bfloat, arrays[:2]), *arrays[2:]]
+            if self.precision != "f32" and node.op in _PRODUCTS:
+                arrays = [*(_rounded_factor(array, self.precision) for array in arrays[:2]), *arrays[2:]]
             result = host.function(node.op)(*arrays, **keywords)
         outputs = result if isinstance(result, tuple) else (result,)
         # Row-major, so that results depend on values alone: BLAS adds in another order for a transposed view.
@@ -141,8 +142,8 @@ class _Run:
         return InternalError(f"the reference of {value.producer!r} returned {got}; sizes {self.sizes}")
 
 
-def _rounded_to_bfloat(array: Array | None) -> Array | None:
-    return None if array is None else array.astype(np.float32).astype(DType.BF16.numpy).astype(array.dtype)
+def _rounded_factor(array: Array | None, precision: str) -> Array | None:
+    return None if array is None else rounded(array, precision).astype(array.dtype)
 
 
 def _wider(keyword: Any) -> Any:

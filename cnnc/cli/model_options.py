@@ -63,11 +63,12 @@ STRASSEN = click.option(
 
 PRECISION = click.option(
     "--precision",
-    type=click.Choice(["f32", "bf16"]),
+    type=click.Choice(["f32", "tf32", "f16", "bf16"]),
     default="f32",
     show_default=True,
     help="bf16, at -O2 on a CPU with AVX512-BF16: convolutions multiply bfloat16 where that is faster, matrix products "
-    "read weights of bfloat16. Sums and tensors stay float32.",
+    "read weights of bfloat16. On a GPU, tf32, f16 or bf16: both multiply this type on tensor cores. Sums and tensors "
+    "stay float32.",
 )
 
 TARGET = click.option(

@@ -39,8 +39,9 @@ _HELP = """Run MODEL in cnnc and in onnxruntime on the same inputs and compare t
 onnxruntime runs with its graph optimisations disabled. The error of an output is its largest absolute difference over
 the standard deviation of the reference; it may be 1e-4 at -O0 and -O1, 1e-3 at -O2 and -O3. Integers must be equal.
 If an output is further from onnxruntime, a float64 evaluation of the graph decides between the two, and the limit grows
-with onnxruntime's own error; --exact asks it at once. With --precision bf16 it also grows with the error that a
-float64 evaluation makes when it rounds the factors of all products to bfloat16. The exit code is 1 if an output is off.
+with onnxruntime's own error; --exact asks it at once. With --precision bf16, tf32 or f16 it also grows with the error
+that a float64 evaluation makes when it rounds the factors of all products to this type. The exit code is 1 if an output
+is off.
 
 \b
   cnnc verify model.onnx                            seeded random inputs

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 WINOGRAD_CHOICES = ("auto", "off", "f2", "f4")
 STRASSEN_CHOICES = ("auto", "off", "on")
-PRECISION_CHOICES = ("f32", "bf16")
+PRECISION_CHOICES = ("f32", "tf32", "f16", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Numerics:
             bound allows.
         strassen: ``off``; ``on``: wherever it can be; ``auto``: where it is faster and its error bound allows.
         precision: ``f32``; ``bf16``: operands of convolutions may be rounded to bfloat16 where that is faster, and
-            weights of matrix products are stored so; sums and tensors are float32.
+            weights of matrix products are stored so; sums and tensors are float32. On GPUs also ``tf32`` and ``f16``,
+            and operands of matrix products are rounded too.
     """
 
     wide_sums: bool = False

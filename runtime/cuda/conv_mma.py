@@ -60,7 +60,7 @@ def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda
 
-    from cnnc.runtime.cuda.conv_epilogue import quad_epilogue
+    from cnnc.runtime.cuda.epilogue import output_epilogue
     from cnnc.runtime.cuda.integers import divide
     from cnnc.runtime.cuda.intrinsics import for_each_quad
     from cnnc.runtime.cuda.memory_access import shared_memory
@@ -71,7 +71,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     zero_tile, multiply = warp_tile_arithmetic(tile, target)
     load_weights, store_weights = weight_copy(tile)
     load_pixel, keep_lanes, store_pixel = pixel_copy(tile, target)
-    finish_quad = quad_epilogue(params)
+    epilogue = output_epilogue(params)
     shared = shared_memory(2 * tile.stage_bytes)
     threads, channels, pixels = tile.threads, tile.block_channels, tile.block_pixels
     warp_channels, warp_pixels, channel_warps = tile.channels, tile.pixels, tile.channel_warps
@@ -82,7 +82,17 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     has_window, has_tail = bool(params["window"]), bool(params["tail"])
 
     def finish(sums: Any, row: int, column: int, facts: Any) -> None:
-        finish_quad(sums, facts[0] + 4 * row, facts[1] + 8 * column, facts[2:])
+        """What becomes of four channels of a pixel."""
+        y, bias, slopes, residual, first_channel, first_pixel, group_block, y_blocks, last_pixel = facts[:9]
+        outputs, y_image, residual_image, alpha, beta = facts[9:]
+        channel, pixel = first_channel + 4 * row, first_pixel + 8 * column
+        if pixel >= last_pixel or channel >= y_blocks * LANES:
+            return
+        image, place = divide(pixel, outputs)
+        offset = ((group_block + channel // LANES) * outputs + place) * LANES + channel % LANES
+        lane = 4 * (group_block * LANES + channel)
+        other = residual + 4 * (image * residual_image + offset)
+        epilogue(sums, y + 4 * (image * y_image + offset), bias + lane, slopes + lane, other, (alpha, beta))
 
     finish_tile = for_each_quad(tile.rows, tile.columns, finish)
 
@@ -166,8 +176,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
         first_channel = tile_number * channels + channel_warp * warp_channels + 4 * (lane % 4)
         first_row = first_pixel + pixel_warp * warp_pixels + lane // 4
-        facts = (y, bias, slopes, residual, group * y_blocks, y_blocks, last_pixel, outputs)
-        finish_tile(sums, (first_channel, first_row, *facts, y_image, residual_image, alpha, beta))
+        places = (first_channel, first_row, group * y_blocks, y_blocks, last_pixel, outputs)
+        finish_tile(sums, (y, bias, slopes, residual, *places, y_image, residual_image, alpha, beta))
 
     return conv_mma
 

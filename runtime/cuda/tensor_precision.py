@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cuda.target import capability
+from cnnc.runtime.kernel import Target
 from cnnc.types import DType
 
 WORD_BYTES = 4
@@ -61,8 +63,8 @@ TENSOR_PRECISIONS = {
 
 
 def rounded_bits(values: NDArray[Any], precision: str) -> NDArray[Any]:
-    """float32 rounded to a type, as the bits of its elements: uint32 of tf32, uint16 of the others."""
-    floats = np.ascontiguousarray(values, np.float32)
+    """Floats rounded to a type, by way of float32, as bits: uint32 of tf32, uint16 of the others."""
+    floats = np.asarray(values, np.float32)
     if precision == "tf32":
         bits = floats.view(np.uint32)
         nearest = (bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
@@ -74,8 +76,17 @@ def rounded_bits(values: NDArray[Any], precision: str) -> NDArray[Any]:
 
 
 def rounded(values: NDArray[Any], precision: str) -> NDArray[np.float32]:
-    """float32 rounded to a type and back."""
+    """Floats rounded to a type, by way of float32, as float32."""
     bits = rounded_bits(values, precision)
     if precision == "tf32":
         return bits.view(np.float32)
     return bits.view(DType.BF16.numpy if precision == "bf16" else np.float16).astype(np.float32)
+
+
+def precision_refusal(precision: str, target: Target) -> str | None:
+    """Why a GPU's tensor cores do not multiply this type; None if they do."""
+    oldest = TENSOR_PRECISIONS[precision].oldest
+    major, minor = capability(target)
+    if 10 * major + minor >= oldest:
+        return None
+    return f"tensor cores multiply {precision} from sm_{oldest} on, this is {target.cpu}"

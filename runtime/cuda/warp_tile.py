@@ -154,15 +154,6 @@ def tile_params(tile: WarpTile) -> dict[str, int | str]:
     }
 
 
-def precision_refusal(precision: str, target: Target) -> str | None:
-    """Why a GPU's tensor cores do not multiply this type; None if they do."""
-    oldest = TENSOR_PRECISIONS[precision].oldest
-    major, minor = capability(target)
-    if 10 * major + minor >= oldest:
-        return None
-    return f"tensor cores multiply {precision} from sm_{oldest} on, this is {target.cpu}"
-
-
 def pack_fragments(weights: NDArray[Any], groups: int, tile: WarpTile) -> NDArray[np.uint32]:
     """Weights [OC, IC/groups, *K], rounded, in the order of their use; absent channels weigh 0.
 

@@ -35,6 +35,13 @@ def test_precision_is_refused_without_the_cpu_for_it(monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "lenet.cnnc").exists()
 
 
+def test_precision_of_gpus_is_refused_for_a_cpu(tmp_path: Path) -> None:
+    result = cnnc("compile", LENET, "-o", tmp_path / "lenet.cnnc", "--precision", "f16")
+    assert result.exit_code == 2
+    assert "precision f16 is for GPUs" in result.output and "cuda:sm_80" in result.output
+    assert not (tmp_path / "lenet.cnnc").exists()
+
+
 def images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, 1, 28, 28)).astype(np.float32)
 

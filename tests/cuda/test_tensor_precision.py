@@ -7,8 +7,8 @@ import pytest
 
 from cnnc.errors import InternalError
 from cnnc.runtime.cuda.target import cuda_target
-from cnnc.runtime.cuda.tensor_precision import TENSOR_PRECISIONS, rounded, rounded_bits
-from cnnc.runtime.cuda.warp_tile import WarpTile, pack_fragments, packed_words, precision_refusal
+from cnnc.runtime.cuda.tensor_precision import TENSOR_PRECISIONS, precision_refusal, rounded, rounded_bits
+from cnnc.runtime.cuda.warp_tile import WarpTile, pack_fragments, packed_words
 from tests.ptx.snippets import run_snippet
 
 RNG = np.random.default_rng(11)

@@ -8,7 +8,8 @@ import pytest
 from cnnc import interp
 from cnnc.compiler import compile
 from cnnc.ir.clone import clone_graph
-from tests.kernels.bfloat import needs_bfloat_products, rounded
+from cnnc.runtime.cuda.tensor_precision import rounded
+from tests.kernels.bfloat import needs_bfloat_products
 from tests.numeric.network import Network
 
 pytestmark = pytest.mark.jit
@@ -39,10 +40,12 @@ def test_errs_no_more_than_the_precision_does():
     assert 1e-4 < error <= 4 * inherent < 0.1
 
 
-def test_the_interpreter_rounds_the_factors_of_products():
+@pytest.mark.parametrize("precision", ["tf32", "f16", "bf16"])
+def test_the_interpreter_rounds_the_factors_of_products(precision):
     net = Network()
     net.returns(net.op("matmul", net.input(3, 5), net.normal(5, 7)))
     x = np.random.default_rng(0).standard_normal((3, 5), np.float32)
     [weights] = [value.array for value in net.graph.constants]
-    [got] = interp.run(net.graph, {net.graph.inputs[0].name: x}, float64=True, precision="bf16").values()
-    np.testing.assert_allclose(got, rounded(x).astype(np.float64) @ rounded(weights), rtol=1e-12)
+    [got] = interp.run(net.graph, {net.graph.inputs[0].name: x}, float64=True, precision=precision).values()
+    expected = rounded(x, precision).astype(np.float64) @ rounded(weights, precision)
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
