@@ -133,8 +133,21 @@ def _report(compiled: CompiledModel, wanted: str) -> dict[str, Any]:
             for conversion in remaining_conversions(compiled.graph, notes)
             if wanted in conversion.node or wanted in conversion.op
         ],
+        "host_copies": _host_copies(compiled),
         "undone_passes": [{"pass": name, "reason": reason} for name, reason in notes.undone],
     }
+
+
+def _host_copies(compiled: CompiledModel) -> list[dict[str, Any]]:
+    """What the host steps of a program of a GPU copy, at typical sizes."""
+    from cnnc.cli.host_copies import host_copies
+    from cnnc.cli.layer_facts import open_sizes
+    from cnnc.runtime.cuda.target import is_cuda
+
+    if not is_cuda(compiled.target):
+        return []
+    copies = host_copies(compiled.lowered.program, open_sizes(compiled.graph))
+    return [dataclasses.asdict(item) for item in copies]
 
 
 def _plan(compiled: CompiledModel) -> dict[str, Any]:
@@ -160,6 +173,10 @@ def _show_plan(plan: dict[str, Any]) -> None:
         f"plan{where}: {plan['instructions']} kernel calls, {plan['layout_conversions']} of them layout conversions, "
         f"{plan['copies']} copies; {plan['host_steps']} steps on the host; arena {byte_count(plan['arena_bytes'])}"
     )
+
+
+def _bytes_or_open(size: int | None) -> str:
+    return "depends on values" if size is None else byte_count(size)
 
 
 def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) -> list[dict[str, Any]]:
@@ -240,6 +257,13 @@ def _show(report: dict[str, Any]) -> None:
         counts = Counter(item["op"] for item in report["conversions"])
         total = sum(counts.values())
         say(f"integers and floats meet {total} times: " + ", ".join(f"{counts[op]} {op}" for op in sorted(counts)))
+    if report["host_copies"]:
+        moved = [
+            (item["node"], item["op"], *(_bytes_or_open(item[way]) for way in ("to_host", "to_device")))
+            for item in report["host_copies"]
+        ]
+        title = "steps on the host, and what they copy from the GPU and back"
+        print_table(["node", "op", "to the host>", "to the GPU>"], moved, title=title)
     hosts = [f"{node['op']} {node['node']!r}" for node in report["nodes"] if node["kernel"] == "host"]
     if hosts:
         say("on the host, in NumPy: " + ", ".join(hosts))
