@@ -7,6 +7,7 @@ for Efficient GPU Control Flow, 2007, section 2: immediate post-dominator reconv
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import networkx as nx
@@ -33,26 +34,34 @@ def branch_targets(entry: Entry, instruction: Instruction) -> tuple[int, ...]:
     return tuple(entry.labels[name] for name in names)
 
 
+@functools.lru_cache(maxsize=256)
+def successors(entry: Entry) -> tuple[tuple[int, ...], ...]:
+    """For every instruction the indices of those that may follow; the length of the body is the end."""
+    end = len(entry.body)
+    found = []
+    for index, instruction in enumerate(entry.body):
+        after: tuple[int, ...] = ()
+        if instruction.opcode in ("bra", "brx"):
+            after = branch_targets(entry, instruction)
+        elif instruction.opcode in LEAVES:
+            after = (end,)
+        is_last = instruction.guard is None and (instruction.opcode in LEAVES or bool(after))
+        found.append(after if is_last else (*after, index + 1))
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=256)
 def meeting_points(entry: Entry) -> Mapping[int, int]:
     """For every branch, by its index, the index of the instruction at which its paths meet again.
 
     It is the length of the body where they only meet at the end.
     """
     end = len(entry.body)
-    graph = nx.DiGraph()
-    graph.add_nodes_from(range(end + 1))
-    branches = []
-    for index, instruction in enumerate(entry.body):
-        goes_on = True
-        if instruction.opcode in ("bra", "brx"):
-            branches.append(index)
-            graph.add_edges_from((target, index) for target in branch_targets(entry, instruction))
-            goes_on = instruction.guard is not None
-        elif instruction.opcode in LEAVES:
-            graph.add_edge(end, index)
-            goes_on = instruction.guard is not None
-        if goes_on:
-            graph.add_edge(index + 1, index)
+    backwards = nx.DiGraph()
+    backwards.add_nodes_from(range(end + 1))
+    for index, after in enumerate(successors(entry)):
+        backwards.add_edges_from((following, index) for following in after)
     # Dominators of the reversed graph, from the end. What never ends (an endless loop) has none: it meets at the end.
-    immediate = nx.immediate_dominators(graph, end)
+    immediate = nx.immediate_dominators(backwards, end)
+    branches = [index for index, instruction in enumerate(entry.body) if instruction.opcode in ("bra", "brx")]
     return {index: immediate.get(index, end) for index in branches}

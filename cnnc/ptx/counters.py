@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.ptx.module import Instruction
+
 Array = np.ndarray[Any, Any]
 
 WARP = 32
@@ -100,6 +102,20 @@ class Counters:
             *("branches", "divergent_branches", "barriers"),
         ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_FLOPS = {"add": 1, "sub": 1, "mul": 1, "fma": 2, "mad": 2, "min": 1, "max": 1, "div": 1, "rcp": 1, "sqrt": 1}
+
+
+def charge(counters: Counters, instruction: Instruction, warps: int, threads: int) -> None:
+    """Charge an instruction that was issued for ``warps`` warps and executed by ``threads`` threads."""
+    kind = instruction_class(instruction.opcode, instruction.modifiers)
+    counters.issued[kind] += warps
+    counters.by_line[instruction.line] += warps
+    flops = _FLOPS.get(instruction.opcode, 0)
+    if flops and kind in ("float", "fma", "special"):
+        pair = 2 if any(word.endswith("x2") for word in instruction.modifiers) else 1
+        counters.flops += flops * pair * threads
 
 
 def sectors(addresses: Array, size: int, warps: Array) -> tuple[int, int]:

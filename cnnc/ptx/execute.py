@@ -17,11 +17,12 @@ from cnnc.errors import InputError, ModelError, UnsupportedError
 from cnnc.ptx import arithmetic, bits, comparison, conversion, matrix, transfer, warp
 from cnnc.ptx.arithmetic import Operation
 from cnnc.ptx.control_flow import LEAVES, branch_targets, meeting_points
-from cnnc.ptx.counters import WARP, Counters, instruction_class
+from cnnc.ptx.counters import WARP, Counters, charge
 from cnnc.ptx.machine import Array, Launch, Machine, place
 from cnnc.ptx.memory import GlobalMemory
 from cnnc.ptx.module import Entry, Instruction, Module
 from cnnc.ptx.types import DTYPES
+from cnnc.ptx.undefined import undefined_reads
 
 OPERATIONS: Mapping[str, Operation] = {
     **arithmetic.OPERATIONS,
@@ -43,8 +44,6 @@ DEFAULT_LANES = 1 << 15
 DEFAULT_STEPS = 1 << 24
 """Instructions of a batch of blocks before it counts as endless."""
 
-_FLOPS = {"add": 1, "sub": 1, "mul": 1, "fma": 2, "mad": 2, "min": 1, "max": 1, "div": 1, "rcp": 1, "sqrt": 1}
-
 
 @dataclass
 class _Path:
@@ -61,7 +60,8 @@ class Emulator:
     Args:
         memory: where the launches' arrays lie; one of its own if None.
         lanes: about how many threads run together.
-        steps: most instructions of a batch of blocks.
+        steps: most instructions of a batch of blocks, or of a warp where machine code runs.
+        native: machine code does what it can (``cnnc.ptx.native``); False to run all on the NumPy meaning.
     """
 
     def __init__(
@@ -71,8 +71,9 @@ class Emulator:
         *,
         lanes: int = DEFAULT_LANES,
         steps: int = DEFAULT_STEPS,
+        native: bool = True,
     ) -> None:
-        self.module, self.lanes, self.steps = module, lanes, steps
+        self.module, self.lanes, self.steps, self.native = module, lanes, steps, native
         self.memory = GlobalMemory() if memory is None else memory
         self.constants: dict[str, int] = {}
         for variable in module.variables.values():
@@ -116,15 +117,25 @@ class Emulator:
             raise InputError(f"the grid has {shape.blocks} blocks", where=name)
         padded = -(-shape.threads // WARP) * WARP
         batch = max(1, self.lanes // padded)
-        meets = meeting_points(entry)
         counters = Counters()
         for first in range(0, len(chosen), batch):
-            machine = Machine(
-                self.module, entry, shape, chosen[first : first + batch], self.memory, params, self.constants
-            )
-            _Run(machine, meets, self.steps).run()
-            counters.add(machine.counters)
+            some = chosen[first : first + batch]
+            counters.add(self._run(entry, shape, some, params))
         return counters
+
+    def _run(self, entry: Entry, shape: Launch, blocks: Sequence[int], params: bytes) -> Counters:
+        """Run some blocks together."""
+        if not self.native or entry.tables:  # branch tables are left to the NumPy meaning
+            machine = Machine(self.module, entry, shape, blocks, self.memory, params, self.constants)
+            _Run(machine, meeting_points(entry), self.steps).run()
+            return machine.counters
+        from cnnc.ptx.native import scheduler
+
+        program = scheduler.encoded(entry)
+        machine = Machine(self.module, entry, shape, blocks, self.memory, params, self.constants, program.extra)
+        with np.errstate(all="ignore"):
+            scheduler.run(machine, program, _perform, self.steps)
+        return machine.counters
 
 
 def _dimensions(sizes: Sequence[int]) -> tuple[int, int, int]:
@@ -153,10 +164,23 @@ def packed_params(entry: Entry, arguments: Sequence[Any]) -> bytes:
     return bytes(data)
 
 
+def _perform(machine: Machine, instruction: Instruction, active: Array) -> None:
+    """What an instruction does that is neither control flow nor a barrier."""
+    if instruction.opcode == "trap":
+        raise ModelError("a thread trapped", where=place(instruction))
+    if instruction.opcode in OPERATIONS:
+        # What padding lanes hold does not matter: with all threads active no mask is needed.
+        whole = bool((active == machine.live).all())
+        OPERATIONS[instruction.opcode](machine, instruction, None if whole else active)
+    elif instruction.opcode not in ("nop", "nanosleep", "pmevent"):
+        raise UnsupportedError(f"there is no {instruction.name}", where=place(instruction))
+
+
 class _Run:
     def __init__(self, machine: Machine, meets: Mapping[int, int], steps: int) -> None:
         self.machine, self.meets, self.steps = machine, meets, steps
         self.body = machine.entry.body
+        self.undefined = undefined_reads(machine.entry)
         self.paths = [_Path(0, len(self.body), machine.live.copy())]
 
     def run(self) -> None:
@@ -177,40 +201,31 @@ class _Run:
     def _step(self, path: _Path) -> None:
         machine, instruction = self.machine, self.body[path.next]
         active = path.active
+        if path.next in self.undefined:
+            raise ModelError(f"{self.undefined[path.next]} is read before it is written", where=place(instruction))
         if instruction.guard is not None:
             active = active & machine.read(instruction.guard, "pred", instruction)
         if instruction.opcode in ("bra", "brx"):
             self._branch(path, instruction, active)
             return
         path.next += 1
+        self._charge(instruction, path.active, active)
         if instruction.guard is not None and not active.any():
-            self._charge(instruction, path.active)
             return
-        self._charge(instruction, active)
         if instruction.opcode in LEAVES:
             self._leave(instruction, active)
         elif instruction.opcode in ("bar", "barrier"):
             self._barrier(instruction, active)
-        elif instruction.opcode in OPERATIONS:
-            # What padding lanes hold does not matter: with all threads active no mask is needed.
-            whole = bool((active == machine.live).all())
-            OPERATIONS[instruction.opcode](machine, instruction, None if whole else active)
-        elif instruction.opcode not in ("nop", "nanosleep", "pmevent"):
-            raise UnsupportedError(f"there is no {instruction.name}", where=place(instruction))
+        else:
+            _perform(machine, instruction, active)
 
-    def _charge(self, instruction: Instruction, active: Array) -> None:
-        counters = self.machine.counters
-        warps = int(active.reshape(-1, WARP).any(axis=1).sum())
-        kind = instruction_class(instruction.opcode, instruction.modifiers)
-        counters.issued[kind] += warps
-        counters.by_line[instruction.line] += warps
-        flops = _FLOPS.get(instruction.opcode, 0)
-        if flops and kind in ("float", "fma", "special"):
-            pair = 2 if any(word.endswith("x2") for word in instruction.modifiers) else 1
-            counters.flops += flops * pair * int(active.sum())
+    def _charge(self, instruction: Instruction, issued: Array, active: Array) -> None:
+        """A warp is charged with an instruction also if none of its threads passes the guard."""
+        warps = int(issued.reshape(-1, WARP).any(axis=1).sum())
+        charge(self.machine.counters, instruction, warps, int(active.sum()))
 
     def _branch(self, path: _Path, instruction: Instruction, taken: Array) -> None:
-        self._charge(instruction, path.active)
+        self._charge(instruction, path.active, taken)
         machine, entry = self.machine, self.machine.entry
         counters = machine.counters
         here = path.next

@@ -2,7 +2,6 @@
 
 All threads of all blocks are lanes of NumPy arrays, block by block, each block padded to whole warps: an instruction is
 a few array operations for all of them. Lanes are what the hardware has as threads; padding lanes never become active.
-A register that has the same value in all lanes may be held as a single one.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from cnnc.ptx.counters import WARP, Counters
 from cnnc.ptx.memory import LOCAL_WINDOW, SHARED_WINDOW, GlobalMemory
 from cnnc.ptx.module import Address, Entry, Float, Instruction, Integer, Module, Operand, Register, Symbol
 from cnnc.ptx.races import SharedRaces
+from cnnc.ptx.registers import RegisterFile, register_layout
 from cnnc.ptx.types import DTYPES, is_float, unsigned
 
 Array = np.ndarray[Any, Any]
@@ -53,6 +53,7 @@ class Machine:
         blocks: their numbers in the grid, x fastest.
         params: the launch's arguments as bytes, laid out as the entry declares them.
         constants: addresses of the module's global and constant variables.
+        extra: bytes of a warp behind its registers.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Machine:
         memory: GlobalMemory,
         params: bytes,
         constants: Mapping[str, int],
+        extra: int = 0,
     ) -> None:
         self.module, self.entry, self.launch, self.memory = module, entry, launch, memory
         self.counters = Counters()
@@ -76,7 +78,7 @@ class Machine:
         self.thread_of = thread
         self.warp_of = np.arange(self.lanes) // WARP
         self.live = thread < launch.threads
-        self.registers: dict[str, Array] = {}
+        self.registers = RegisterFile(register_layout(entry), self.lanes // WARP, extra)
         self.params = np.frombuffer(params, np.uint8)
         self.symbols = dict(constants)
         self._place_variables()
@@ -151,9 +153,7 @@ class Machine:
         """The operand's values as ``kind``, in every lane or one for all."""
         dtype = DTYPES[kind]
         if isinstance(operand, Register):
-            value = self.registers.get(operand.name)
-            if value is None:
-                raise ModelError(f"{operand.name} is read before it is written", where=place(where))
+            value = self.registers.read(operand.name)
             return ~value if operand.negated else as_kind(value, kind)
         if isinstance(operand, Integer):
             if is_float(kind):
@@ -186,14 +186,9 @@ class Machine:
         """Set a register in the active lanes; ``active`` None stands for all of them."""
         if isinstance(operand, Symbol) and operand.name == "_":
             return
-        if not isinstance(operand, Register) or operand.name not in self.entry.registers:
+        if not isinstance(operand, Register) or operand.name not in self.registers.slots:
             raise ModelError(f"{where.name} writes to no register", where=place(where))
-        kind = self.entry.registers[operand.name]
-        value = as_kind(value, kind)
-        if active is not None:
-            old = self.registers.get(operand.name)
-            value = np.where(active, value, np.zeros((), value.dtype) if old is None else old)
-        self.registers[operand.name] = value
+        self.registers.write(operand.name, as_kind(value, self.entry.registers[operand.name]), active)
 
     def spread(self, value: Array) -> Array:
         """The values in every lane."""

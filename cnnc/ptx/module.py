@@ -100,9 +100,9 @@ class Variable:
     content: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A kernel.
+    """A kernel, which is equal to itself alone.
 
     Attributes:
         params: in the order of the launch's arguments.

@@ -1,8 +1,8 @@
 """Finds races on shared memory: two threads of a block touch a word, one of them writes, and nothing orders them.
 
 A barrier of the block orders everything before it and everything behind; a barrier of a warp orders its threads. For
-every word the last writer and the last reader are kept, with the numbers of the block's and the warp's barrier period
-in which they did it. Of several readers one is kept, or that they were several.
+every word the last writer and the last reader are kept, each with a *stamp*: the number of barriers that the block and
+the warp had met until then. Of several readers it is kept that they were several, and whether they were of one warp.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ Array = np.ndarray[Any, Any]
 
 WORD_BYTES = 4
 
-_NOBODY, _SEVERAL = -1, -2
+SEVERAL = -1
+"""The reader of a word that threads of several warps read; threads of warp w alone are ``SEVERAL - 1 - w``."""
+
+NEVER = -1
+"""Stamp of what did not happen."""
+
+STAMP_BITS = 32
+"""A stamp is the block's barriers, shifted by as many bits, and the warp's."""
 
 
 class SharedRaces:
@@ -24,24 +31,26 @@ class SharedRaces:
     Args:
         blocks, size: number of blocks, bytes of shared memory of each.
         warp_of, thread_of, block_of: of every lane.
+
+    Attributes:
+        writer, reader: of every word of every block, a thread's number in its block.
+        written, read_at: their stamps.
+        block_period, warp_period: barriers that every block and every warp has met.
     """
 
     def __init__(self, blocks: int, size: int, warp_of: Array, thread_of: Array, block_of: Array) -> None:
         words = -(-size // WORD_BYTES)
         self.warp_of, self.thread_of, self.block_of = warp_of, thread_of, block_of
-        self.writer = np.full((blocks, words), _NOBODY, np.int32)
-        self.reader = np.full((blocks, words), _NOBODY, np.int32)
-        self.reader_warp = np.full((blocks, words), _NOBODY, np.int32)
-        self.write_time = np.zeros((blocks, words), np.int64)
-        self.read_time = np.zeros((blocks, words), np.int64)
+        self.writer = np.zeros((blocks, words), np.int32)
+        self.reader = np.zeros((blocks, words), np.int32)
+        self.written = np.full((blocks, words), NEVER, np.int64)
+        self.read_at = np.full((blocks, words), NEVER, np.int64)
         self.block_period = np.zeros(blocks, np.int64)
         self.warp_period = np.zeros(int(warp_of.max()) + 1 if warp_of.size else 0, np.int64)
 
     def barrier(self, blocks: Array) -> None:
         """All threads of these blocks have met."""
         self.block_period[blocks] += 1
-        self.writer[blocks] = _NOBODY
-        self.reader[blocks] = _NOBODY
 
     def warp_barrier(self, warps: Array) -> None:
         """The threads of these warps have met."""
@@ -50,16 +59,16 @@ class SharedRaces:
     def read(self, lanes: Array, offsets: Array, size: int) -> int | None:
         """Threads of ``lanes`` read ``size`` bytes at byte ``offsets``; the offset of a race, if there is one."""
         for block, word, lane in self._words(lanes, offsets, size):
-            race = self._conflicts(self.writer[block, word], self.write_time[block, word], lane)
+            race = self._write_conflicts(block, word, lane)
             if race.any():
                 return int(word[np.flatnonzero(race)[0]]) * WORD_BYTES
-            warp = self.warp_of[lane]
-            before, before_warp = self.reader[block, word], self.reader_warp[block, word]
             thread = self.thread_of[lane]
-            others = (before != _NOBODY) & (before != thread)
-            self.reader[block, word] = np.where(others, _SEVERAL, thread)
-            self.reader_warp[block, word] = np.where((before != _NOBODY) & (before_warp != warp), _SEVERAL, warp)
-            self.read_time[block, word] = self.warp_period[warp]
+            before = self.reader[block, word]
+            others = self._is_current(self.read_at[block, word], block) & (before != thread)
+            same_warp = self._warp_of_reader(before) == thread // 32
+            several = np.where(same_warp, SEVERAL - 1 - thread // 32, SEVERAL)
+            self.reader[block, word] = np.where(others, several, thread)
+            self.read_at[block, word] = self._stamp(lane)
             # Several readers of one word in one instruction: all but the last were overwritten.
             self._note_several(block, word, lane)
         return None
@@ -67,8 +76,7 @@ class SharedRaces:
     def write(self, lanes: Array, offsets: Array, size: int) -> int | None:
         """As ``read``, for writes; threads that write one word in one instruction race too."""
         for block, word, lane in self._words(lanes, offsets, size):
-            race = self._conflicts(self.writer[block, word], self.write_time[block, word], lane)
-            race |= self._read_conflicts(block, word, lane)
+            race = self._write_conflicts(block, word, lane) | self._read_conflicts(block, word, lane)
             key = block * self.writer.shape[1] + word
             order = np.argsort(key, kind="stable")
             same = key[order][1:] == key[order][:-1]
@@ -78,34 +86,49 @@ class SharedRaces:
             if race.any() and size >= WORD_BYTES:
                 return int(word[np.flatnonzero(race)[0]]) * WORD_BYTES
             self.writer[block, word] = self.thread_of[lane]
-            self.write_time[block, word] = self.warp_period[self.warp_of[lane]]
+            self.written[block, word] = self._stamp(lane)
         return None
 
     def _words(self, lanes: Array, offsets: Array, size: int) -> list[tuple[Array, Array, Array]]:
         block = self.block_of[lanes]
         return [(block, (offsets + part) // WORD_BYTES, lanes) for part in range(0, size, WORD_BYTES)]
 
-    def _conflicts(self, other: Array, time: Array, lane: Array) -> Array:
-        """Whether the thread ``other`` touched the word without a barrier in between."""
-        is_other = (other != _NOBODY) & (other != self.thread_of[lane])
-        same_warp = other // 32 == self.thread_of[lane] // 32
-        return np.asarray(is_other & ~(same_warp & (time < self.warp_period[self.warp_of[lane]])))
+    def _stamp(self, lane: Array) -> Array:
+        return np.asarray(self.block_period[self.block_of[lane]] << STAMP_BITS | self.warp_period[self.warp_of[lane]])
+
+    def _is_current(self, stamp: Array, block: Array) -> Array:
+        """Whether no barrier of the block lies between the stamp and now."""
+        return np.asarray(stamp >> STAMP_BITS == self.block_period[block])
+
+    def _is_before_warp_barrier(self, stamp: Array, lane: Array) -> Array:
+        return np.asarray((stamp & ((1 << STAMP_BITS) - 1)) < self.warp_period[self.warp_of[lane]])
+
+    @staticmethod
+    def _warp_of_reader(reader: Array) -> Array:
+        """A warp's number in its block; -1 for threads of several."""
+        return np.where(reader >= 0, reader // 32, SEVERAL - 1 - reader)
+
+    def _write_conflicts(self, block: Array, word: Array, lane: Array) -> Array:
+        """Whether another thread wrote the word without a barrier in between."""
+        other, stamp, thread = self.writer[block, word], self.written[block, word], self.thread_of[lane]
+        ordered = (other // 32 == thread // 32) & self._is_before_warp_barrier(stamp, lane)
+        return np.asarray(self._is_current(stamp, block) & (other != thread) & ~ordered)
 
     def _read_conflicts(self, block: Array, word: Array, lane: Array) -> Array:
-        reader, warp = self.reader[block, word], self.reader_warp[block, word]
-        is_other = (reader != _NOBODY) & (reader != self.thread_of[lane])
-        own_warp = warp == self.warp_of[lane]
-        ordered = own_warp & (self.read_time[block, word] < self.warp_period[self.warp_of[lane]])
-        return np.asarray(is_other & ~ordered)
+        """The same, of reads."""
+        other, stamp, thread = self.reader[block, word], self.read_at[block, word], self.thread_of[lane]
+        ordered = (self._warp_of_reader(other) == thread // 32) & self._is_before_warp_barrier(stamp, lane)
+        return np.asarray(self._is_current(stamp, block) & (other != thread) & ~ordered)
 
     def _note_several(self, block: Array, word: Array, lane: Array) -> None:
         key = block * self.reader.shape[1] + word
         order = np.argsort(key, kind="stable")
+        thread = self.thread_of[lane[order]]
         same = key[order][1:] == key[order][:-1]
-        if not same.any():
-            return
-        for mine, field in ((self.thread_of, self.reader), (self.warp_of, self.reader_warp)):
-            values = mine[lane[order]]
-            apart = same & (values[1:] != values[:-1])
-            places = order[1:][apart]
-            field[block[places], word[places]] = _SEVERAL
+        for apart, value in (
+            (thread[1:] != thread[:-1], SEVERAL - 1 - thread[1:] // 32),
+            (thread[1:] // 32 != thread[:-1] // 32, np.full(len(same), SEVERAL)),
+        ):
+            chosen = same & apart
+            places = order[1:][chosen]
+            self.reader[block[places], word[places]] = value[chosen]

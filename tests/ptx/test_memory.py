@@ -5,7 +5,7 @@ import pytest
 
 from cnnc.errors import ModelError, UserError
 from cnnc.ptx import AccessError, Emulator, parse_ptx
-from tests.ptx.snippets import entry, run_snippet
+from tests.ptx.snippets import entry, launch_both, run_snippet
 
 RNG = np.random.default_rng(17)
 
@@ -18,9 +18,9 @@ def launch(body, arrays, threads=32, blocks=1, shared=0, before="", numbers=()):
     lines += [f"ld.param.u64 %p{number}, [p{number}];" for number in range(len(arrays))]
     lines += [f"ld.param.u32 %n{number}, [n{number}];" for number in range(len(numbers))]
     lines += ["mov.u32 %t, %tid.x;", body, "ret;"]
-    emulator = Emulator(parse_ptx(entry("\n".join(lines), ", ".join(params), before=before)))
-    addresses = [emulator.memory.allocate(array, f"array {number}") for number, array in enumerate(arrays)]
-    return emulator.launch("kernel", (blocks,), (threads,), [*addresses, *numbers], dynamic_shared=shared)
+    text = entry("\n".join(lines), ", ".join(params), before=before)
+    names = [f"array {number}" for number in range(len(arrays))]
+    return launch_both(text, arrays, names, blocks, threads, numbers, shared)
 
 
 OWN = "mul.wide.u32 %a0, %t, {0}; add.u64 %a1, %p0, %a0; add.u64 %a2, %p1, %a0;"
