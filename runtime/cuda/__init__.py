@@ -21,6 +21,7 @@ _MODULES = {
     "copy.fill": "cnnc.runtime.cuda.copy_fill",
     "copy.strided": "cnnc.runtime.cuda.copy_strided",
     "gather": "cnnc.runtime.cuda.gather",
+    "gemm.mma": "cnnc.runtime.cuda.gemm_mma",
     "layout.blocked_lanes": "cnnc.runtime.cuda.layout_blocked_lanes",
     "layout.blocked_to_plain": "cnnc.runtime.cuda.layout_blocked_to_plain",
     "layout.plain_to_blocked": "cnnc.runtime.cuda.layout_plain_to_blocked",

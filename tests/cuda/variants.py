@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cnnc.runtime.cuda.warp_tile import WarpTile, tile_params
 from cnnc.runtime.kernel import Variant
 
 
@@ -41,12 +42,28 @@ def conv_depthwise(window: int, stride: int) -> Variant:
     return Variant.of("conv.f32.depthwise", rows=4, lanes=8, activation="relu", residual=0, **options)
 
 
+def on_tensor_cores(
+    kernel: str, shape: tuple[int, int, int, int, int], precision: str, **options: int | str
+) -> Variant:
+    """A kernel with a tile of warps."""
+    return Variant.of(kernel, **tile_params(WarpTile(*shape, precision)), **options)
+
+
+_TENSOR_CONV = {"window": 1, "tail": 0, "activation": "relu", "residual": 0}
+_TENSOR_GEMM = {"quads": 1, "partial": 0, "activation": "none"}
+
+
 CASES = (
     Case(conv_implicit_gemm(8, 8, 8), 5 * 64 / 2048),
     Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1 / 8),
     Case(conv_implicit_gemm(4, 4, 8, window=0, residual=1), 1 / 4),
     Case(conv_depthwise(3, 1), 1 / 4),
     Case(conv_depthwise(0, 0), 1 / 4),
+    Case(on_tensor_cores("conv.mma.implicit_gemm", (64, 64, 2, 2, 2), "f16", **_TENSOR_CONV), 1 / 8),
+    Case(on_tensor_cores("conv.mma.implicit_gemm", (64, 64, 2, 2, 2), "tf32", **_TENSOR_CONV), 1 / 8, 80),
+    Case(on_tensor_cores("conv.mma.implicit_gemm", (32, 32, 2, 2, 4), "bf16", **_TENSOR_CONV), 1 / 8, 80),
+    Case(on_tensor_cores("gemm.mma", (64, 64, 2, 2, 2), "f16", **_TENSOR_GEMM), 1 / 8),
+    Case(on_tensor_cores("gemm.mma", (32, 32, 2, 2, 4), "tf32", **_TENSOR_GEMM), 1 / 8, 80),
     Case(Variant.of("copy.fill", size=4), 1 / 2),
     Case(Variant.of("copy.strided", size=4), 1 / 2),
     Case(Variant.of("layout.blocked_to_plain", lanes=8), 1 / 2),
