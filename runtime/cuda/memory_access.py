@@ -25,7 +25,7 @@ from cnnc.runtime.cuda.intrinsics import (
     device_function,
 )
 
-_QUAD = ir.LiteralStructType([F32] * 4)
+_PAIR, _QUAD = ir.LiteralStructType([F32] * 2), ir.LiteralStructType([F32] * 4)
 _OUT = "=f,=f,=f,=f"
 # Written before the predicate is read for the last time.
 _EARLY = "=&f,=&f,=&f,=&f"
@@ -46,6 +46,21 @@ def emit_load_quad_if(builder: Any, address: Any, condition: Any) -> Any:
     text = f"{{ .reg .pred p; setp.ne.s32 p, $5, 0; {zeros} @p ld.global.nc.v4.f32 {{$0,$1,$2,$3}}, [$4]; }}"
     wanted = builder.zext(condition, I32)
     return _packed(builder, assembly(builder, _QUAD, text, f"{_EARLY},l,r", [address, wanted]))
+
+
+def emit_load_pair_if(builder: Any, address: Any, condition: Any) -> Any:
+    """Two float32 from a multiple of 8 bytes, or zeros without touching memory."""
+    text = "{ .reg .pred p; setp.ne.s32 p, $3, 0; mov.f32 $0, 0f00000000; mov.f32 $1, 0f00000000; "
+    text += "@p ld.global.nc.v2.f32 {$0,$1}, [$2]; }"
+    found = assembly(builder, _PAIR, text, "=&f,=&f,l,r", [address, builder.zext(condition, I32)])
+    return cgutils.pack_array(builder, [builder.extract_value(found, index) for index in range(2)])
+
+
+def emit_store_if(builder: Any, address: Any, value: Any, condition: Any) -> None:
+    """One float32, or nothing."""
+    text = "{ .reg .pred p; setp.ne.s32 p, $2, 0; @p st.global.f32 [$0], $1; }"
+    values = [address, value, builder.zext(condition, I32)]
+    assembly(builder, ir.VoidType(), text, "l,f,r", values, has_effect=True)
 
 
 def _store_quad(space: str) -> Any:

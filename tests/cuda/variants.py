@@ -53,6 +53,18 @@ _TENSOR_CONV = {"window": 1, "tail": 0, "activation": "relu", "residual": 0}
 _TENSOR_GEMM = {"quads": 1, "partial": 0, "activation": "none"}
 
 
+def conv_winograd(launch: str, outputs: int = 4, **options: int | str) -> Variant:
+    """A launch of Winograd's method for 3x3 windows."""
+    shape = {"out_rows": outputs, "out_columns": outputs, "window_rows": 3, "window_columns": 3}
+    return Variant.of(f"conv.f32.winograd.{launch}", **shape, **options)
+
+
+def winograd_products(rows: int, columns: int, threads: int, depth: int, tail: int) -> Variant:
+    """Its products with a square block of ``threads`` x ``threads`` threads."""
+    tile = {"rows": rows, "columns": columns, "row_threads": threads, "column_threads": threads}
+    return conv_winograd("products", depth=depth, tail=tail, **tile)
+
+
 CASES = (
     Case(conv_implicit_gemm(8, 8, 8), 5 * 64 / 2048),
     Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1 / 8),
@@ -64,6 +76,14 @@ CASES = (
     Case(on_tensor_cores("conv.mma.implicit_gemm", (32, 32, 2, 2, 4), "bf16", **_TENSOR_CONV), 1 / 8, 80),
     Case(on_tensor_cores("gemm.mma", (64, 64, 2, 2, 2), "f16", **_TENSOR_GEMM), 1 / 8),
     Case(on_tensor_cores("gemm.mma", (32, 32, 2, 2, 4), "tf32", **_TENSOR_GEMM), 1 / 8, 80),
+    # The transforms of a tile hold it in registers, and so many loads are under way that few threads suffice.
+    Case(conv_winograd("input"), 1 / 4),
+    Case(conv_winograd("input", 2), 1 / 4),
+    Case(conv_winograd("output", activation="relu", residual=1, lanes=8), 1 / 8),
+    Case(conv_winograd("output", 2, activation="silu", residual=0, lanes=8), 1 / 4),
+    Case(winograd_products(8, 8, 8, 0, 0), 1 / 8),
+    Case(winograd_products(8, 8, 16, 1, 1), 1 / 8),
+    Case(winograd_products(4, 4, 8, 0, 1), 3 / 8),
     Case(Variant.of("copy.fill", size=4), 1 / 2),
     Case(Variant.of("copy.strided", size=4), 1 / 2),
     Case(Variant.of("layout.blocked_to_plain", lanes=8), 1 / 2),
