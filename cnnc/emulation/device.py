@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,6 +107,14 @@ class EmulatedDevice:
         """
         found = kernel.emulator.launch(ENTRY, (blocks,), (threads,), list(arguments))
         self.counters.setdefault(kernel.variant.kernel, Counters()).add(found)
+
+    def mark(self) -> float:
+        """The time: launches run at once."""
+        return time.perf_counter()
+
+    def seconds_between(self, first: float, second: float) -> float:
+        """Seconds of the emulation, which say nothing about a device."""
+        return second - first
 
     def synchronize(self) -> None:
         """Launches run at once: there is nothing to wait for."""

@@ -56,6 +56,12 @@ class Device(Protocol):
     def launch(self, kernel: Any, blocks: int, threads: int, arguments: Sequence[int]) -> None:
         """Run ``blocks`` thread blocks of ``threads`` threads with 64-bit arguments, after all that came before."""
 
+    def mark(self) -> Any:
+        """A point between what was asked before and what will be: see ``seconds_between``."""
+
+    def seconds_between(self, first: Any, second: Any) -> float:
+        """The device's time between two marks; waits for the second."""
+
     def synchronize(self) -> None:
         """Wait until everything is done.
 

@@ -223,7 +223,7 @@ class _DeviceCall:
         return deferred
 
     def _launch(self, instruction: Instruction) -> None:
-        start = time.perf_counter()
+        first = self._device.mark() if self._timings is not None else None
         arguments = [
             self._address(arg.buffer) + arg.offset if isinstance(arg, Address) else arg for arg in instruction.args
         ]
@@ -232,8 +232,8 @@ class _DeviceCall:
         if self._executor.launched is not None:
             self._executor.launched(instruction.step, instruction)
         if self._timings is not None:
-            self._device.synchronize()
-            self._note(instruction.step, (str(instruction.variant),), time.perf_counter() - start)
+            seconds = self._device.seconds_between(first, self._device.mark())
+            self._note(instruction.step, (str(instruction.variant),), seconds)
 
     def _note(self, step: int, kernels: tuple[str, ...], seconds: float) -> None:
         """Add to the timing of a step, whose launches follow each other."""
