@@ -77,7 +77,7 @@ def _load_shared_quad(builder: Any, address: Any) -> Any:
     return _packed(builder, assembly(builder, _QUAD, text, f"{_OUT},l", [address], has_effect=True))
 
 
-def _load_if(builder: Any, address: Any, condition: Any) -> Any:
+def emit_load_if(builder: Any, address: Any, condition: Any) -> Any:
     text = "{ .reg .pred p; setp.ne.s32 p, $2, 0; mov.f32 $0, 0f00000000; @p ld.global.nc.f32 $0, [$1]; }"
     return assembly(builder, F32, text, "=&f,l,r", [address, builder.zext(condition, I32)])
 
@@ -121,7 +121,7 @@ load = device_function(FLOAT, [INT], _load)
 """load(address): one float32 of global memory."""
 load_mutable = device_function(FLOAT, [INT], _load_mutable)
 """load_mutable(address): it, where the kernel may write too."""
-load_if = device_function(FLOAT, [INT, BOOL], _load_if)
+load_if = device_function(FLOAT, [INT, BOOL], emit_load_if)
 """load_if(address, condition): it, or 0 without touching memory."""
 load_i32 = device_function(INT, [INT], _load_i32)
 store = device_function(types.void, [INT, FLOAT], _store("global"))

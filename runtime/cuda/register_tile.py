@@ -30,12 +30,14 @@ class BlockTile:
     Attributes:
         rows, columns: output channels and pixels of a thread, multiples of 4.
         row_threads, column_threads: threads of a block along channels and pixels.
+        channel_padding: floats between two rows of A beyond its channels; a multiple of 4.
     """
 
     rows: int
     columns: int
     row_threads: int
     column_threads: int
+    channel_padding: int = 0
 
     @property
     def channels(self) -> int:
@@ -67,9 +69,14 @@ class BlockTile:
         return self.pixels + PADDING
 
     @property
+    def channel_pitch(self) -> int:
+        """Floats from one row of A to the next."""
+        return self.channels + self.channel_padding
+
+    @property
     def stage_bytes(self) -> int:
         """Of A and B together; two stages are in use."""
-        return 4 * DEPTH * (self.channels + self.pixel_pitch)
+        return 4 * DEPTH * (self.channel_pitch + self.pixel_pitch)
 
 
 def tile_of(params: Params) -> BlockTile:
@@ -111,7 +118,7 @@ def register_tile(tile: BlockTile) -> tuple[Callable[[], Any], Callable[[Any, in
         registers = cgutils.unpack_tuple(builder, sums)
         fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(F32, [F32] * 3), "llvm.fma.f32")
         for step in range(DEPTH):
-            left = fragment(builder, a, step * tile.channels, tile.rows, 4 * tile.row_threads)
+            left = fragment(builder, a, step * tile.channel_pitch, tile.rows, 4 * tile.row_threads)
             right = fragment(builder, b, step * tile.pixel_pitch, tile.columns, 4 * tile.column_threads)
             for row in range(tile.rows):
                 for column in range(tile.columns):
