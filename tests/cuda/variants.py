@@ -65,7 +65,21 @@ def winograd_products(rows: int, columns: int, threads: int, depth: int, tail: i
     return conv_winograd("products", depth=depth, tail=tail, **tile)
 
 
+def gemm_few_rows(rows: int, columns: int, **options: int | str) -> Variant:
+    """The product of a few rows with constant weights."""
+    defaults = {"parts": 2, "quads": 1, "partial": 0, "activation": "none"}
+    return Variant.of("gemm.f32.few_rows", rows=rows, columns=columns, **{**defaults, **options})
+
+
+def matmul(rows: int, threads: int, along_depth: int, **options: int | str) -> Variant:
+    """The product of two matrices with a square block of ``threads`` x ``threads`` threads."""
+    tile = {"rows": rows, "columns": rows, "row_threads": threads, "column_threads": threads}
+    defaults = {"a_depth": along_depth, "b_depth": along_depth, "quads": 1, "activation": "none", "bias": 1}
+    return Variant.of("matmul.f32", **{**defaults, **tile, **options})
+
+
 CASES = (
+    Case(Variant.of("arg_reduce", kind="max", last=0), 1 / 2),
     Case(conv_implicit_gemm(8, 8, 8), 5 * 64 / 2048),
     Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1 / 8),
     Case(conv_implicit_gemm(4, 4, 8, window=0, residual=1), 1 / 4),
@@ -86,8 +100,22 @@ CASES = (
     Case(winograd_products(4, 4, 8, 0, 1), 3 / 8),
     Case(Variant.of("copy.fill", size=4), 1 / 2),
     Case(Variant.of("copy.strided", size=4), 1 / 2),
+    Case(gemm_few_rows(1, 2), 1 / 2),
+    Case(gemm_few_rows(8, 2, activation="relu"), 1 / 4),
+    Case(gemm_few_rows(4, 1, quads=0, partial=1), 3 / 8),
+    Case(Variant.of("gemm.f32.sum_splits", activation="relu"), 1 / 2),
     Case(Variant.of("layout.blocked_to_plain", lanes=8), 1 / 2),
     Case(Variant.of("layout.plain_to_blocked", lanes=8), 1 / 2),
+    Case(Variant.of("lrn.blocked", lanes=8), 1 / 2),
+    Case(Variant.of("lrn.plain"), 1 / 2),
+    Case(matmul(8, 8, 1), 1 / 8),
+    Case(matmul(8, 16, 0, quads=0), 1 / 8),
+    Case(matmul(4, 8, 1), 1 / 4),
+    Case(Variant.of("norm.group"), 1 / 2),
+    Case(Variant.of("norm.instance_blocked", lanes=8), 1 / 2),
+    Case(Variant.of("norm.layer", kind="layer"), 1 / 2),
     Case(Variant.of("pool.blocked", kind="max", lanes=8), 3 / 8),
     Case(Variant.of("pool.plain", kind="average"), 1 / 2),
+    Case(Variant.of("reduce", kind="log_sum_exp"), 1 / 2),
+    Case(Variant.of("softmax", log=1), 1 / 2),
 )
