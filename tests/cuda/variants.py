@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cnnc.runtime.cuda.warp_tile import WarpTile, tile_params
 from cnnc.runtime.kernel import Variant
+from tests.cuda.byte_variants import BYTE_VARIANTS
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def matmul(rows: int, threads: int, along_depth: int, **options: int | str) -> V
 
 
 CASES = (
+    *(Case(variant, occupancy) for variant, occupancy in BYTE_VARIANTS),
     Case(Variant.of("arg_reduce", kind="max", last=0), 1 / 2),
     Case(conv_implicit_gemm(8, 8, 8), 5 * 64 / 2048),
     Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1 / 8),

@@ -1,0 +1,102 @@
+"""The end of tiles of bytes: int32 sums plus biases, times a factor a channel, to bytes of y. Imports numba."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+from numba.core.typing import signature
+from numba.cuda import types
+from numba.cuda.extending import intrinsic
+
+from cnnc.runtime.cuda.byte_access import WORD, join_words, words_type
+from cnnc.runtime.cuda.byte_words import BYTES, emit_float, emit_word
+from cnnc.runtime.cuda.intrinsics import F32, FLOAT, I32, I64, INT, assembly, device_function
+from cnnc.runtime.cuda.requantization import emit_stored
+
+
+def load_tuple(kind: Any, count: int) -> Any:
+    """load(address): ``count`` int32 or float32, a multiple of 4, by the read-only path; Numba's type ``kind``."""
+    element, letter, suffix = (F32, "f", "f32") if kind is FLOAT else (I32, "r", "u32")
+    four = ir.LiteralStructType([element] * 4)
+
+    def emit(builder: Any, address: Any) -> Any:
+        found = []
+        for offset in range(0, 4 * count, 16):
+            text = f"ld.global.nc.v4.{suffix} {{$0,$1,$2,$3}}, [$4+{offset}];"
+            quad = assembly(builder, four, text, ",".join([f"={letter}"] * 4) + ",l", [address])
+            found += [builder.extract_value(quad, index) for index in range(4)]
+        return cgutils.pack_array(builder, found)
+
+    return device_function(types.UniTuple(kind, count), [INT], emit)
+
+
+def requantized(rows: int) -> Any:
+    """requantized(sums, bias, factors, zero, least): the bytes of ``rows`` channels, 4 or 8, as words."""
+
+    def emit(builder: Any, sums: Any, bias: Any, factors: Any, zero: Any, least: Any) -> Any:
+        bytes = []
+        for row in range(rows):
+            total, added, factor = (builder.extract_value(value, row) for value in (sums, bias, factors))
+            real = builder.fmul(emit_float(builder, builder.add(total, added)), factor)
+            bytes.append(emit_stored(builder, real, zero, least))
+        words = [emit_word(builder, bytes[first : first + BYTES]) for first in range(0, rows, BYTES)]
+        return join_words(builder, words)
+
+    channels = types.UniTuple(WORD, rows)
+    return device_function(
+        words_type(rows // BYTES), [channels, channels, types.UniTuple(FLOAT, rows), WORD, WORD], emit
+    )
+
+
+def for_each_column(rows: int, columns: int, body: Callable[..., Any]) -> Any:
+    """Unrolled loop over a tile: ``loop(tile, facts)`` calls ``body(sums, column, facts)`` for each pixel."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def loop(typing: Any, tile: Any, facts: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            registers = cgutils.unpack_tuple(builder, values[0])
+            step = signature(types.void, types.UniTuple(WORD, rows), types.int64, sig.args[1])
+            for column in range(columns):
+                sums = cgutils.pack_array(builder, registers[column * rows : (column + 1) * rows])
+                context.compile_internal(builder, body, step, [sums, ir.Constant(I64, column), values[1]])
+            return context.get_dummy_value()
+
+        return signature(types.void, tile, facts), generate
+
+    return loop
+
+
+def gathered(count: int, width: int, body: Callable[..., Any]) -> Any:
+    """``gather(facts)``: the words that ``body(index, facts)``, a tuple of ``width``, gives for each index, one tuple.
+
+    ``index`` is a constant in each copy of the body.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def gather(typing: Any, facts: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            step = signature(words_type(width), types.int64, sig.args[0])
+            found: list[Any] = []
+            for index in range(count):
+                words = context.compile_internal(builder, body, step, [ir.Constant(I64, index), values[0]])
+                found += cgutils.unpack_tuple(builder, words)
+            return cgutils.pack_array(builder, found)
+
+        return signature(types.UniTuple(WORD, count * width), facts), generate
+
+    return gather
+
+
+def store_pairs(count: int, distance: int) -> Any:
+    """store(address, words): ``count`` pairs of words to shared memory, ``distance`` bytes apart."""
+
+    def emit(builder: Any, address: Any, words: Any) -> None:
+        for index in range(count):
+            pair = [builder.extract_value(words, 2 * index), builder.extract_value(words, 2 * index + 1)]
+            text = f"st.shared.v2.u32 [$0+{index * distance}], {{$1,$2}};"
+            assembly(builder, ir.VoidType(), text, "l,r,r", [address, *pair], has_effect=True)
+
+    return device_function(types.void, [INT, types.UniTuple(WORD, 2 * count)], emit)
