@@ -18,7 +18,8 @@ from cnnc.errors import InputError
 from cnnc.frozen_dataclass import dataclass
 from cnnc.ptx import Counters, Emulator, GlobalMemory, parse_ptx
 from cnnc.runtime.aligned_memory import Bytes
-from cnnc.runtime.cuda.compile import ENTRY, compile_ptx
+from cnnc.runtime.cuda.compile import ENTRY
+from cnnc.runtime.cuda.kernel_library import compiled_ptx
 from cnnc.runtime.cuda.target import DEFAULT_ARCHITECTURE, cuda_target
 from cnnc.runtime.kernel import Variant
 
@@ -95,7 +96,7 @@ class EmulatedDevice:
             OptionError: numba-cuda is not installed.
         """
         if variant not in self._kernels:
-            module = parse_ptx(compile_ptx(variant, self._target))
+            module = parse_ptx(compiled_ptx(variant, self._target))
             self._kernels[variant] = EmulatedKernel(variant, Emulator(module, self._memory))
         return self._kernels[variant]
 

@@ -11,10 +11,9 @@ import tempfile
 from pathlib import Path
 
 from cnnc.errors import InternalError, OptionError
-from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.cuda import toolkit
 from cnnc.runtime.cuda.compile import ENTRY
-from cnnc.runtime.cuda.device_facts import DeviceFacts
+from cnnc.runtime.cuda.cubin import Cubin, ResourceUse
 from cnnc.runtime.kernel import Target
 
 _FRAME = re.compile(
@@ -27,38 +26,6 @@ _SHARED = re.compile(r"(\d+) bytes smem")
 _ATTEMPTS = ((), ("--register-usage-level", "0"), ("--override-directive-values", "--minnctapersm", "1"))
 """Options of ptxas until nothing is spilled. It spills a few registers now and then so that more blocks find room,
 though others are left: 8 bytes of ``pool.blocked`` for sm_121, with 48 registers of 255."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceUse:
-    """What a compiled kernel takes of a multiprocessor.
-
-    Attributes:
-        registers: of a thread.
-        shared_bytes: static shared memory of a block.
-        stack_bytes: local memory of a thread, spilled registers included.
-        spill_store_bytes, spill_load_bytes: moved by instructions that spill registers and load them again.
-        barriers: of a block.
-    """
-
-    registers: int
-    shared_bytes: int
-    stack_bytes: int
-    spill_store_bytes: int
-    spill_load_bytes: int
-    barriers: int
-
-    @property
-    def spilled_bytes(self) -> int:
-        return self.spill_store_bytes + self.spill_load_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Cubin:
-    """Machine code of a kernel, an ELF image for the driver, and what the kernel takes."""
-
-    image: bytes
-    resources: ResourceUse
 
 
 def assemble(ptx: str, target: Target) -> Cubin:
@@ -134,8 +101,3 @@ def architectures() -> tuple[str, ...]:
     """
     numbers = {word.removeprefix("sm_") for word in toolkit.run("ptxas", ["--list-arch"]).stdout.split()}
     return tuple(f"sm_{number}" for number in sorted(int(number) for number in numbers if number.isdecimal()))
-
-
-def occupancy(use: ResourceUse, threads: int, device: DeviceFacts) -> float:
-    """Share of the threads that a multiprocessor can hold which blocks of ``threads`` threads fill, 0 to 1."""
-    return device.resident_blocks(threads, use.registers, use.shared_bytes) * threads / device.threads

@@ -10,7 +10,7 @@ from typing import Any
 from cnnc.errors import InternalError
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.target import capability
-from cnnc.runtime.cuda.toolkit import missing_package
+from cnnc.runtime.cuda.toolkit import NO_COMPILER, missing_package
 from cnnc.runtime.kernel import Target, Variant
 
 ENTRY = "kernel"
@@ -42,7 +42,7 @@ def _numba_cuda() -> tuple[Any, Any]:
         import numba_cuda  # noqa: F401
         from numba import cuda, types
     except ImportError as error:
-        raise missing_package("GPU kernels are compiled by the package numba-cuda, which is not installed") from error
+        raise missing_package(NO_COMPILER) from error
     return cuda, types
 
 

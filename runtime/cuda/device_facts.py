@@ -91,6 +91,10 @@ class DeviceFacts:
             self.shared_bytes // max(1, shared_bytes + reserved),
         )
 
+    def occupancy(self, threads: int, registers: int, shared_bytes: int) -> float:
+        """Share of the threads that a multiprocessor can hold which blocks of a kernel fill, 0 to 1."""
+        return self.resident_blocks(threads, registers, shared_bytes) * threads / self.threads
+
 
 T4 = DeviceFacts(
     name="T4",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import subprocess
 from collections.abc import Sequence
 
@@ -10,11 +11,23 @@ from cnnc.errors import OptionError
 
 INSTALL = "pip install 'cnnc[cuda13]', or 'cnnc[cuda12]' for drivers of CUDA 12"
 """The next step where a package is missing."""
+NO_COMPILER = "GPU kernels are compiled by the package numba-cuda, which is not installed"
 
 
 def missing_package(what: str) -> OptionError:
     """The error for a package that the extras bring and that is not there; ``what`` is a sentence."""
     return OptionError(what, where="target cuda", hint=INSTALL)
+
+
+def require_compiler() -> None:
+    """Look whether everything is there that makes machine code of kernels.
+
+    Raises:
+        OptionError: something is not installed.
+    """
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise missing_package(NO_COMPILER)
+    program("ptxas")
 
 
 @functools.cache

@@ -15,8 +15,8 @@ from cnnc.runtime.jit.blob import Blob
 ABI_VERSION = 1
 """Raised when the argument block or the calling convention of kernels changes."""
 
-_MAGIC = b"CNNCBLOB"
-_HEADER = struct.Struct("<8sIIQ32s")  # magic, ABI version, zero, entry, SHA-256 of the code
+_BLOB = b"CNNCBLOB"
+_HEADER = struct.Struct("<8sIIQ32s")  # kind, ABI version, zero, number, SHA-256 of the data
 _LARGEST = 1 << 24
 
 
@@ -50,22 +50,34 @@ def _warn_without_cache(reason: str) -> None:
 
 def load(key: str) -> Blob | None:
     """The cached blob, or None: absent, damaged, or of another ABI."""
-    data = load_file(f"{key}.blob")
-    if data is None:
+    found = load_record(f"{key}.blob", _BLOB)
+    if found is None or found[0] >= len(found[1]):
         return None
-    if not _HEADER.size < len(data) < _LARGEST:
-        return None
-    magic, abi, _, entry, digest = _HEADER.unpack_from(data)
-    code = data[_HEADER.size :]
-    if magic != _MAGIC or abi != ABI_VERSION or entry >= len(code) or hashlib.sha256(code).digest() != digest:
-        return None
-    return Blob(code, entry)
+    return Blob(found[1], found[0])
 
 
 def store(key: str, blob: Blob) -> None:
     """Keep ``blob``."""
-    header = _HEADER.pack(_MAGIC, ABI_VERSION, 0, blob.entry, hashlib.sha256(blob.code).digest())
-    store_file(f"{key}.blob", header + blob.code)
+    store_record(f"{key}.blob", _BLOB, blob.entry, blob.code)
+
+
+def load_record(name: str, kind: bytes) -> tuple[int, bytes] | None:
+    """Number and data of a file that ``store_record`` wrote, or None: absent, damaged, or of another kind or ABI."""
+    content = load_file(name)
+    if content is None:
+        return None
+    if not _HEADER.size < len(content) < _LARGEST:
+        return None
+    found, abi, _, number, digest = _HEADER.unpack_from(content)
+    data = content[_HEADER.size :]
+    if found != kind or abi != ABI_VERSION or hashlib.sha256(data).digest() != digest:
+        return None
+    return number, data
+
+
+def store_record(name: str, kind: bytes, number: int, data: bytes) -> None:
+    """Keep a number and data, with what it takes to notice damage. ``kind`` has 8 bytes."""
+    store_file(name, _HEADER.pack(kind, ABI_VERSION, 0, number, hashlib.sha256(data).digest()) + data)
 
 
 def load_file(name: str) -> bytes | None:

@@ -16,57 +16,74 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.jit.cache import ABI_VERSION, load_file, store_file
 from cnnc.runtime.kernel import Target, Variant
 
 _MODULE = rb"cnnc\.runtime[\w.]*(?: import [\w, ()]+)?"
 """A pattern that begins with plain text is searched ten times as fast; what stands before it is looked at then."""
-_TOOLS = ("numba", "llvmlite")
+_TABLES = ("cnnc.runtime.cpu", "cnnc.runtime.cuda")
+"""They name every kernel, and hold no code."""
 _RUNTIME = Path(__file__).resolve().parents[1]
 """Folder of the package ``cnnc.runtime``."""
 _SETTLED_NANOSECONDS = 2_000_000_000
 """A file that changed more recently could change again within the resolution of its times."""
 
 
-def cache_key(variant: Variant, module: str, target: Target) -> str:
-    """Hex SHA-256 over the variant, the sources of kernel module ``module``, the target, tool versions and the ABI."""
-    parts = (repr(variant), repr(target), _tool_versions(), str(ABI_VERSION), source_digest(module))
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """What makes code of kernels: the module that does, and the packages whose versions count.
+
+    Packages are written as in the names of their folders in site-packages: ``numba_cuda``.
+    """
+
+    module: str
+    packages: tuple[str, ...]
+
+
+CPU_COMPILER = Compiler("cnnc.runtime.jit.compile", ("numba", "llvmlite"))
+
+
+def cache_key(variant: Variant, module: str, target: Target, compiler: Compiler = CPU_COMPILER) -> str:
+    """Hex SHA-256 over the variant, the sources of kernel module ``module``, the target, the compiler and the ABI."""
+    versions = _versions(compiler.packages)
+    parts = (repr(variant), repr(target), versions, str(ABI_VERSION), source_digest(module, compiler.module))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 @cache
-def source_digest(module: str) -> str:
-    """Hex SHA-256 over the sources of ``module`` and of all that it imports of cnnc.runtime."""
+def source_digest(module: str, compiler: str = CPU_COMPILER.module) -> str:
+    """Hex SHA-256 over the sources of ``module``, of its compiler, and of all that they import of cnnc.runtime."""
     known = _known_digests()
     if module not in known:
-        known[module] = hashed_sources(module)
+        known[module] = hashed_sources(module, compiler)
         stamp = _source_stamp()
         if stamp is not None:
             store_file(_digests_file(), json.dumps({"stamp": stamp, "digests": known}).encode())
     return known[module]
 
 
-def hashed_sources(module: str) -> str:
+def hashed_sources(module: str, compiler: str = CPU_COMPILER.module) -> str:
     """The same, from the sources themselves."""
     digest = hashlib.sha256()
-    for name in source_modules(module):
+    for name in source_modules(module, compiler):
         digest.update(_source(name) or b"")
     return digest.hexdigest()
 
 
 @cache
-def source_modules(module: str) -> tuple[str, ...]:
-    """``module`` and the modules of cnnc.runtime that it imports, directly or not, sorted."""
+def source_modules(module: str, compiler: str = CPU_COMPILER.module) -> tuple[str, ...]:
+    """The two modules and the modules of cnnc.runtime that they import, directly or not, sorted."""
     seen: set[str] = set()
-    pending = [module, "cnnc.runtime.jit.compile"]
+    pending = [module, compiler]
     while pending:
         name = pending.pop()
         source = None if name in seen else _source(name)
         if source is None:
             continue
         seen.add(name)
-        if name == "cnnc.runtime.cpu":
-            continue  # the table names every kernel; it holds no code
+        if name in _TABLES:
+            continue
         for found in re.finditer(_MODULE, source):
             if not source.endswith((b"from ", b"import "), 0, found.start()):
                 continue
@@ -130,16 +147,16 @@ def _source_facts(folder: str) -> Iterator[tuple[str, int, int, int]]:
 
 
 @cache
-def _tool_versions() -> str:
+def _versions(packages: tuple[str, ...]) -> str:
     # By the names that importlib.metadata reads too, which takes 15 ms to import.
-    found = dict.fromkeys(_TOOLS, "absent")
+    found = dict.fromkeys(packages, "absent")
     for folder in reversed(sys.path):
         try:
             names = os.listdir(folder or ".")
         except OSError:
             continue
         for name in names:
-            tool, dash, version = name.partition("-")
-            if dash and tool in found and version.endswith((".dist-info", ".egg-info")):
-                found[tool] = version.rpartition(".")[0].partition("-")[0]
+            package, dash, version = name.partition("-")
+            if dash and package in found and version.endswith((".dist-info", ".egg-info")):
+                found[package] = version.rpartition(".")[0].partition("-")[0]
     return " ".join(found.values())

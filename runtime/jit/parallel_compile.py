@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import Queue
 
 from cnnc.errors import InternalError
-from cnnc.runtime.jit import cache
-from cnnc.runtime.jit.kernel_library import compiled_blob, is_cached
-from cnnc.runtime.jit.target import host_target, maps_blobs
+from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.jit.worker import Worker
 from cnnc.runtime.kernel import Target, Variant
+from cnnc.runtime.kernel_cache import can_cache, compile_into_cache, is_cached, require_compiler
 
 
 def compile_many(
@@ -25,15 +24,20 @@ def compile_many(
 
     ``progress(done, total)`` is called as variants become ready. Without a usable cache folder there is nothing to
     fill, and kernels are compiled when they are loaded.
+
+    Raises:
+        OptionError: what compiles for a GPU is not installed.
+        InternalError: a kernel does not compile.
     """
     target = target or host_target()
     missing = [variant for variant in dict.fromkeys(variants) if not is_cached(variant, target)]
-    if not missing or not maps_blobs() or cache.cache_folder() is None:
+    if not missing or not can_cache(target):
         return
+    require_compiler(target)
     if jobs <= 1 or len(missing) == 1 or not sys.executable:
         for done, variant in enumerate(missing, 1):
             try:
-                compiled_blob(variant, target)
+                compile_into_cache(variant, target)
             except Exception as error:  # as a child process would answer
                 raise InternalError(f"kernel {variant} did not compile: {error}") from error
             if progress:

@@ -53,7 +53,7 @@ class Worker:
 
 
 def main() -> None:
-    from cnnc.runtime.jit.kernel_library import compiled_blob
+    from cnnc.runtime.kernel_cache import compile_into_cache
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints must not look like an answer
@@ -61,7 +61,7 @@ def main() -> None:
         request = json.loads(line)
         variant = Variant(request["kernel"], tuple((key, value) for key, value in request["params"]))
         try:
-            compiled_blob(variant, Target(**request["target"]))
+            compile_into_cache(variant, Target(**request["target"]))
             answer = "ready"
         except Exception as error:
             answer = f"{type(error).__name__}: {error}".replace("\n", " ")

@@ -11,7 +11,8 @@ import pytest
 
 from cnnc.ptx import Counters, Emulator, Module, parse_ptx
 from cnnc.runtime.cuda import kernel_def
-from cnnc.runtime.cuda.compile import ENTRY, compile_ptx
+from cnnc.runtime.cuda.compile import ENTRY
+from cnnc.runtime.cuda.kernel_library import compiled_ptx
 from cnnc.runtime.cuda.target import cuda_target
 from cnnc.runtime.kernel import Variant
 
@@ -65,7 +66,7 @@ def launch(
 @functools.cache
 def _module(variant: Variant, architecture: str) -> Module:
     pytest.importorskip("numba_cuda")
-    return parse_ptx(compile_ptx(variant, cuda_target(architecture)))
+    return parse_ptx(compiled_ptx(variant, cuda_target(architecture)))
 
 
 def blocked(x: Array, *, pad: float = np.nan) -> Array:

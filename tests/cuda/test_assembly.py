@@ -11,8 +11,9 @@ import pytest
 
 from cnnc.errors import InternalError, OptionError
 from cnnc.runtime.cuda import kernel_def, kernel_names, toolkit
-from cnnc.runtime.cuda.assemble import Cubin, ResourceUse, architectures, assemble, occupancy, resource_use
+from cnnc.runtime.cuda.assemble import architectures, assemble, resource_use
 from cnnc.runtime.cuda.compile import compile_ptx
+from cnnc.runtime.cuda.cubin import Cubin, ResourceUse
 from cnnc.runtime.cuda.device_facts import A100, facts_of
 from cnnc.runtime.cuda.machine_code import hottest_loop, listing, whole_kernel
 from cnnc.runtime.cuda.target import capability, cuda_target
@@ -50,7 +51,7 @@ def test_no_spills_and_occupancy_as_designed(case, architecture):
     device = facts_of(target)
     # The table's numbers are for an A100: older devices hold half as many threads, and fewer blocks in shared memory.
     least = case.occupancy if device.threads >= A100.threads else threads / device.threads
-    assert occupancy(use, threads, device) >= least, use
+    assert device.occupancy(threads, use.registers, use.shared_bytes) >= least, use
 
 
 @needs_assembler
@@ -83,9 +84,9 @@ def test_report_is_read():
 
 
 def test_occupancy_counts_threads():
-    assert occupancy(ResourceUse(32, 0, 0, 0, 0, 0), 256, A100) == 1.0
-    assert occupancy(ResourceUse(128, 16640, 0, 0, 0, 1), 256, A100) == 0.25
-    assert occupancy(ResourceUse(255, 0, 0, 0, 0, 0), 512, A100) == 0.0
+    assert A100.occupancy(256, registers=32, shared_bytes=0) == 1.0
+    assert A100.occupancy(256, registers=128, shared_bytes=16640) == 0.25
+    assert A100.occupancy(512, registers=255, shared_bytes=0) == 0.0
 
 
 @needs_assembler

@@ -111,7 +111,9 @@ def sources(folder, tmp_path, monkeypatch):
     now = time.time_ns() + 3600 * 10**9
     monkeypatch.setattr(cache_key, "_RUNTIME", root)
     monkeypatch.setattr(cache_key.time, "time_ns", lambda: now)
-    monkeypatch.setattr(cache_key, "hashed_sources", lambda module: hashed.append(module) or f"digest {len(hashed)}")
+    monkeypatch.setattr(
+        cache_key, "hashed_sources", lambda module, compiler: hashed.append(module) or f"digest {len(hashed)}"
+    )
     yield root, hashed
     forget_digests()
 
