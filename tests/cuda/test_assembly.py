@@ -5,16 +5,14 @@ No GPU is needed. What the assembler's and the disassembler's texts look like is
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
 from cnnc.errors import InternalError, OptionError
 from cnnc.runtime.cuda import kernel_def, kernel_names, toolkit
 from cnnc.runtime.cuda.assemble import architectures, assemble, resource_use
-from cnnc.runtime.cuda.compile import compile_ptx
 from cnnc.runtime.cuda.cubin import Cubin, ResourceUse
 from cnnc.runtime.cuda.device_facts import A100, facts_of
+from cnnc.runtime.cuda.kernel_library import compiled_cubin
 from cnnc.runtime.cuda.machine_code import hottest_loop, listing, whole_kernel
 from cnnc.runtime.cuda.target import capability, cuda_target
 from tests.cuda.variants import CASES, Case, conv_implicit_gemm
@@ -25,11 +23,9 @@ needs_listing = pytest.mark.skipif(
 )
 
 
-@functools.cache
 def machine_code(case: Case, architecture: str) -> Cubin:
     pytest.importorskip("numba_cuda")
-    target = cuda_target(architecture)
-    return assemble(compile_ptx(case.variant, target), target)
+    return compiled_cubin(case.variant, cuda_target(architecture))
 
 
 def test_every_kernel_has_a_case():
