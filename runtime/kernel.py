@@ -84,8 +84,9 @@ class KernelDef:
     their bytes, from the given addresses on, what would lead elsewhere; None if nothing. ``build`` imports numba, and
     returns the Python function to be compiled with the signature above.
 
-    A GPU kernel (``cnnc.runtime.cuda``) has one more fact, ``threads`` of a block: its work items are thread blocks.
-    Its function takes a tuple of the slots of the argument block. GPU kernels of the same name as CPU kernels compute
+    A GPU kernel (``cnnc.runtime.cuda``) has two more facts: ``threads`` of a block, its work items being thread blocks,
+    and ``resident``, how many blocks a multiprocessor shall hold, which bounds their registers; 0 sets no bound. Its
+    function takes a tuple of the slots of the argument block. GPU kernels of the same name as CPU kernels compute
     the same from the same buffers and sizes.
     """
 
@@ -101,6 +102,7 @@ class KernelDef:
     tables: tuple[str, ...] = ()
     table_refusal: TableRefusal = lambda sizes, params, tables: None
     threads: Callable[[Params], int] = lambda params: 0
+    resident: Callable[[Params], int] = lambda params: 0
 
     @property
     def args(self) -> tuple[str, ...]:

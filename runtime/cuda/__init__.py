@@ -53,6 +53,7 @@ _MODULES = {
     "resize.plain": "cnnc.runtime.cuda.resize_plain",
     "resize.table": "cnnc.runtime.cuda.resize_table",
     "softmax": "cnnc.runtime.cuda.softmax",
+    "sum.f32.splits": "cnnc.runtime.cuda.sum_splits",
 }
 
 

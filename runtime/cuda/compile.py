@@ -32,8 +32,10 @@ def compile_ptx(variant: Variant, target: Target) -> str:
     cuda, types = _numba_cuda()
     function = definition.build(target, variant.options)
     arguments = types.UniTuple(types.int64, len(definition.args))
+    resident = definition.resident(variant.options)
     threads = definition.threads(variant.options)
-    text, _ = cuda.compile_ptx(function, (arguments,), cc=capability(target), device=False, launch_bounds=threads)
+    bounds = (threads, resident) if resident else threads
+    text, _ = cuda.compile_ptx(function, (arguments,), cc=capability(target), device=False, launch_bounds=bounds)
     return _plain_names(text, str(variant))
 
 

@@ -7,10 +7,12 @@ computes ``BlockTile.channels`` x ``pixels`` results; its pixels run over all im
 and one block of channels. While the threads multiply the panels of a step, which lie in shared memory, they load the
 next step's to registers: weights, packed in the order of their use, and pixels, 16 bytes a load, two threads to a
 sector, with zeros where a tap hangs over the border. They store them to the other half of the shared memory, pixels
-transposed, and meet at one barrier a step.
+transposed, and meet at one barrier a step. All pixels move alike from step to step: one offset is added to the places
+of their first taps. (Chetlur et al., cuDNN: Efficient primitives for deep learning, 2014.)
 
-Any window, stride, dilation and padding. Groups of whole blocks of channels are separate products. (Chetlur et al.,
-cuDNN: Efficient primitives for deep learning, 2014.)
+Any window, stride, dilation and padding. Groups of whole blocks of channels are separate products. Where there are few
+tiles, ``splits`` blocks of threads share the steps of one, and ``sum.f32.splits`` adds what they found. Transposed
+convolutions are several such products, one for each *phase* of their outputs (``conv_phases``).
 """
 
 from __future__ import annotations
@@ -18,80 +20,73 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cnnc.dims import Dim, ceil_div
+from cnnc.dims import Dim, ceil_div, floor_div
+from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_access, residual_inplace
+from cnnc.runtime.cpu.prologue import GATED, PROLOGUE_BUFFERS, PROLOGUE_SIZES, prologue_accesses
+from cnnc.runtime.cuda.conv_phases import PHASE_BYTES
 from cnnc.runtime.cuda.register_tile import DEPTH, tile_of
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
+NAME = "conv.f32.implicit_gemm"
+BUFFERS = ("y", "x", "weights", "counts", "phases", "bias", "slopes", "residual", *PROLOGUE_BUFFERS)
 SIZES = (
-    *("images", "groups", "x_blocks", "last_lanes", "y_blocks"),
-    *("D", "H", "W", "OD", "OH", "OW", "KD", "KH", "KW"),
-    *("stride_d", "stride_h", "stride_w", "dilation_d", "dilation_h", "dilation_w"),
-    *("begin_d", "begin_h", "begin_w"),
-    *("x_image", "y_image", "residual_image", "alpha", "beta"),
+    *("N", "XB", "D", "H", "W", "YB", "OD", "OH", "OW", "KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW"),
+    *("PD", "PH", "PW", "groups", "splits", "phase_count", "weight_floats", *GAPS, "alpha", "beta", *PROLOGUE_SIZES),
 )
-"""``x_blocks``, ``y_blocks``: blocks of channels of a group. ``last_lanes``: channels of the last of x. ``x_image``,
-``y_image``, ``residual_image``: elements from one image to the next."""
+"""XB, YB: channel blocks of x and y, those of all groups. P*: ONNX's pads at the beginning. ``weight_floats``: of the
+packed weights. Gaps are those of ranges of channels; with ``partial``, y is a workspace of ``splits`` times all images.
+
+Compile-time parameters: those of ``tile_of``; ``axes``, how many of the last spatial axes have taps or padding (0, 2 or
+3); ``tail``, whether some block has fewer channels than lanes (then ``counts`` holds their number for every block,
+int32); ``prologue`` as on the CPU, if there is one; ``phased``, whether y is that of a transposed convolution with
+strides S*, whose windows, begins and places are those of a table of ``phase_count`` phases; ``partial``, whether sums
+go to a workspace as they are; ``activation`` and ``residual``.
+"""
+MOST_THREADS = 384
+"""Threads that a multiprocessor shall hold: 256 times two, or 64 times six. They get 128 registers, or 168."""
 
 
-def pack(weights: NDArray[np.float32], groups: int, channels: int) -> NDArray[np.float32]:
-    """Weights [OC, IC/groups, *K] in the order of their use: [group][tile][tap][block][8][channels of a tile].
-
-    ``channels``: of a block tile. Absent channels weigh 0.
-    """
-    oc, ic = weights.shape[0] // groups, weights.shape[1]
-    tiles, blocks = -(-oc // channels), -(-ic // LANES)
-    taps = int(np.prod(weights.shape[2:]))
-    padded = np.zeros((groups, tiles * channels, blocks * LANES, taps), np.float32)
-    padded[:, :oc, :ic] = weights.reshape(groups, oc, ic, taps)
-    ordered = padded.reshape(groups, tiles, channels, blocks, LANES, taps).transpose(0, 1, 5, 3, 4, 2)
-    return np.ascontiguousarray(ordered)
-
-
-def _outputs(sizes: Mapping[str, Dim]) -> Dim:
-    return sizes["OD"] * sizes["OH"] * sizes["OW"]
-
-
-def _items(sizes: Mapping[str, Dim], params: Params) -> Dim:
+def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     tile = tile_of(params)
-    tiles = ceil_div(sizes["y_blocks"] * LANES, tile.channels)
-    return sizes["groups"] * tiles * ceil_div(sizes["images"] * _outputs(sizes), tile.pixels)
+    tiles = ceil_div(floor_div(s["YB"], s["groups"]) * LANES, tile.channels)
+    outputs = s["N"]
+    for axis in "DHW":
+        outputs = outputs * ceil_div(s["O" + axis], s["S" + axis] if params["phased"] else 1)
+    return s["splits"] * s["phase_count"] * s["groups"] * tiles * ceil_div(outputs, tile.pixels)
 
 
-def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    tile = tile_of(params)
-    images, groups = sizes["images"], sizes["groups"]
-    volume, outputs = sizes["D"] * sizes["H"] * sizes["W"], sizes["OD"] * sizes["OH"] * sizes["OW"]
-    x_own = groups * sizes["x_blocks"] * volume * LANES
-    y_own = groups * sizes["y_blocks"] * outputs * LANES
-    tiles = -(-sizes["y_blocks"] * LANES // tile.channels)
-    taps = sizes["KD"] * sizes["KH"] * sizes["KW"]
-    packed = groups * tiles * taps * sizes["x_blocks"] * LANES * tile.channels
-    channels = groups * sizes["y_blocks"] * LANES
+def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     found = [
-        Access("y", 0, 4 * ((images - 1) * sizes["y_image"] + y_own), True),
-        Access("x", 0, 4 * ((images - 1) * sizes["x_image"] + x_own), False),
-        Access("weights", 0, 4 * packed, False),
-        Access("bias", 0, 4 * channels, False),
+        images_access("x", s, s["XB"] * s["D"] * s["H"] * s["W"] * LANES * 4, False),
+        Access("weights", 0, 4 * s["weight_floats"], False),
     ]
-    if params["activation"] == "prelu":
-        found.append(Access("slopes", 0, 4 * channels, False))
-    if params["residual"]:
-        found.append(Access("residual", 0, 4 * ((images - 1) * sizes["residual_image"] + y_own), False))
-    return tuple(found)
+    if params["tail"]:
+        found.append(Access("counts", 0, 4 * s["XB"], False))
+    if params["phased"]:
+        found.append(Access("phases", 0, PHASE_BYTES * s["phase_count"], False))
+    pixels = s["OD"] * s["OH"] * s["OW"]
+    if params["partial"]:
+        outputs: tuple[Access, ...] = (Access("y", 0, s["splits"] * s["N"] * s["YB"] * pixels * LANES * 4, True),)
+    else:
+        outputs = epilogue_footprint(s, {**params, "lanes": LANES}, pixels)
+    return (*found, *prologue_accesses(s, {**params, "lanes": LANES}), *outputs)
+
+
+def _inplace(s: Mapping[str, Dim], params: Params) -> tuple[tuple[str, str], ...]:
+    return () if params["partial"] else residual_inplace(s, params)
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda, types
 
     from cnnc.runtime.cuda.activation import scalar_activation
-    from cnnc.runtime.cuda.integers import divide, float_of_bits
-    from cnnc.runtime.cuda.intrinsics import INT, QUAD, for_each_quad, inlined
+    from cnnc.runtime.cuda.epilogue import output_epilogue
+    from cnnc.runtime.cuda.integers import add, below, divide, float_of_bits, narrow, opaque
+    from cnnc.runtime.cuda.intrinsics import BOOL, INT, QUAD, for_each_quad, inlined
     from cnnc.runtime.cuda.memory_access import (
         first_lanes,
+        load_i32,
         load_quad,
         load_quad_if,
         shared_memory,
@@ -103,37 +98,42 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     tile = tile_of(params)
     zero_tile, multiply = register_tile(tile)
-    activation = scalar_activation(str(params["activation"]))
+    epilogue = output_epilogue(params)
     shared = shared_memory(2 * tile.stage_bytes)
     threads, channels, pixels = tile.threads, tile.channels, tile.pixels
     row_threads, column_threads = tile.row_threads, tile.column_threads
     second_weights, second_pixels = tile.weight_loads == 2, tile.pixel_loads == 2
     weight_bytes, pitch, stage_bytes = 4 * DEPTH * channels, 4 * tile.pixel_pitch, tile.stage_bytes
-    has_window, has_tail = bool(params["window"]), bool(params["tail"])
-    has_residual, has_slopes = bool(params["residual"]), params["activation"] == "prelu"
+    has_window, has_depth = int(params["axes"]) > 0, int(params["axes"]) == 3
+    has_tail, is_partial, is_phased = bool(params["tail"]), bool(params["partial"]), bool(params["phased"])
+    has_prologue, is_gated = "prologue" in params, params.get("prologue") == GATED
+    input_activation = scalar_activation("none" if is_gated else str(params.get("prologue", "none")))
 
     def finish(sums: Any, row: int, column: int, facts: Any) -> None:
-        """Bias, residual and activation of four channels of a pixel."""
+        """What becomes of four channels of a pixel."""
         y, bias, slopes, residual, first_row, first_pixel, group_block, last_pixel, y_blocks = facts[:9]
-        outputs, y_image, residual_image, alpha_bits, beta_bits = facts[9:]
+        y_image, residual_image, alpha, beta, volume, outputs = facts[9:15]
         channel = first_row + row // 4 * 4 * row_threads
         pixel = first_pixel + column // 4 * 4 * column_threads + column % 4
         if pixel >= last_pixel or channel >= y_blocks * LANES:
             return
         image, place = divide(pixel, outputs)
-        lane = channel % LANES
-        offset = ((group_block + channel // LANES) * outputs + place) * LANES + lane
-        at = 4 * (group_block * LANES + channel)
-        alpha, beta = float_of_bits(alpha_bits), float_of_bits(beta_bits)
-        b = load_quad(bias + at)
-        s = load_quad(slopes + at) if has_slopes else (alpha, alpha, alpha, alpha)
-        v0, v1, v2, v3 = sums[0] + b[0], sums[1] + b[1], sums[2] + b[2], sums[3] + b[3]
-        if has_residual:
-            r = load_quad(residual + 4 * (image * residual_image + offset))
-            v0, v1, v2, v3 = v0 + r[0], v1 + r[1], v2 + r[2], v3 + r[3]
-        v0, v1 = activation(v0, s[0], beta), activation(v1, s[1], beta)
-        v2, v3 = activation(v2, s[2], beta), activation(v3, s[3], beta)
-        store_quad(y + 4 * (image * y_image + offset), (v0, v1, v2, v3))
+        if is_phased:
+            phase_h, phase_w, step_d, step_h, step_w, first_d, first_h, first_w, out_d, out_h, out_w = facts[15:]
+            row_number, w = divide(place, phase_w)
+            d, h = divide(row_number, phase_h)
+            d, h, w = d * step_d + first_d, h * step_h + first_h, w * step_w + first_w
+            if d >= out_d or h >= out_h or w >= out_w:
+                return
+            place = (d * out_h + h) * out_w + w
+        offset = ((group_block + channel // LANES) * volume + place) * LANES + channel % LANES
+        at = y + 4 * (image * y_image + offset)
+        if is_partial:
+            store_quad(at, sums)
+        else:
+            lane = 4 * (group_block * LANES + channel)
+            other = residual + 4 * (image * residual_image + offset)
+            epilogue(sums, at, bias + lane, slopes + lane, other, (alpha, beta))
 
     finish_tile = for_each_quad(tile.rows, tile.columns, finish)
 
@@ -146,109 +146,197 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     store_pixel = inlined(types.void, [INT, QUAD], store_rows)
 
-    def conv_implicit_gemm(args: Any) -> None:
-        y, x, weights, bias, slopes, residual = args[:6]
-        images, groups, x_blocks, last_lanes, y_blocks = args[6:11]
-        depth, height, width, out_d, out_h, out_w, kernel_d, kernel_h, kernel_w = args[11:20]
-        stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, begin_d, begin_h, begin_w = args[20:29]
-        x_image, y_image, residual_image, alpha, beta = args[29:]
+    def find_corner(pixel: int, last_pixel: int, facts: Any) -> Any:
+        """(image, z, y, x) of the first tap of a pixel; of pixels that do not exist a place far outside."""
+        outputs, out_h, out_w, stride_d, stride_h, stride_w, begin_d, begin_h, begin_w = facts
+        if pixel >= last_pixel:
+            return 0, -(1 << 30), 0, -(1 << 30)
+        image, place = divide(pixel, outputs)
+        row, x = divide(place, out_w)
+        z, y = divide(row, out_h)
+        return image, z * stride_d - begin_d, y * stride_h - begin_h, x * stride_w - begin_w
 
-        volume, outputs = depth * height * width, out_d * out_h * out_w
+    corner = inlined(types.UniTuple(INT, 4), [INT, INT, types.UniTuple(INT, 9)], find_corner)
+    int3 = types.UniTuple(types.int32, 3)
+
+    def check_inside(place: Any, bounds: Any) -> bool:
+        inside = below(place[2], bounds[2])
+        if has_window:
+            inside = inside and below(place[1], bounds[1])
+        if has_depth:
+            inside = inside and below(place[0], bounds[0])
+        return inside
+
+    is_inside = inlined(BOOL, [int3, int3], check_inside)
+
+    def add_moves(place: Any, move: Any) -> Any:
+        return add(place[0], move[0]), add(place[1], move[1]), add(place[2], move[2])
+
+    moved = inlined(int3, [int3, int3], add_moves)
+
+    def transform(quad: Any, lane: int, inside: bool, facts: Any) -> Any:
+        """The prologue of four channels, from byte ``lane`` of the scales on; padding stays 0."""
+        scale, shift, alpha_bits, beta_bits = facts
+        alpha, beta = float_of_bits(alpha_bits), float_of_bits(beta_bits)
+        s = load_quad(scale + lane)
+        v0, v1, v2, v3 = quad[0] * s[0], quad[1] * s[1], quad[2] * s[2], quad[3] * s[3]
+        if not is_gated:
+            t = load_quad(shift + lane)
+            v0, v1 = input_activation(v0 + t[0], alpha, beta), input_activation(v1 + t[1], alpha, beta)
+            v2, v3 = input_activation(v2 + t[2], alpha, beta), input_activation(v3 + t[3], alpha, beta)
+        return first_lanes((v0, v1, v2, v3), 4 if inside else 0)
+
+    transformed = inlined(QUAD, [QUAD, INT, BOOL, types.UniTuple(INT, 4)], transform)
+
+    def conv_implicit_gemm(args: Any) -> None:
+        y, x, weights, counts, phases, bias, slopes, residual, input_scale, input_shift = args[:10]
+        images, all_x_blocks, depth, height, width, all_y_blocks, out_d, out_h, out_w = args[10:19]
+        kernel_d, kernel_h, kernel_w = args[19:22]
+        strides, dilations, begins = args[22:25], args[25:28], args[28:31]
+        groups, splits, phase_count, _, x_gap, y_gap, residual_gap, alpha, beta = args[31:40]
+        input_alpha, input_beta, input_image = args[40:]
+
+        x_blocks, y_blocks = divide(all_x_blocks, groups)[0], divide(all_y_blocks, groups)[0]
+        block_bytes = 4 * LANES * depth * height * width
+        x_image = all_x_blocks * block_bytes + 4 * x_gap
+        volume = out_d * out_h * out_w
+        y_own = LANES * all_y_blocks * volume
+        y_image, residual_image = y_own + y_gap, y_own + residual_gap
         tiles = (y_blocks * LANES + channels - 1) // channels
         rest, tile_number = divide(cuda.blockIdx.x, tiles)
-        pixel_tile, group = divide(rest, groups)
+        rest, group = divide(rest, groups)
+        taps, weights_first, grid_h, grid_w = kernel_d * kernel_h * kernel_w, 0, out_h, out_w
+        outputs, steps, firsts = volume, strides, (0, 0, 0)
+        if is_phased:
+            rest, phase = divide(rest, phase_count)
+            row = phases + PHASE_BYTES * phase
+            weights_first, taps = load_i32(row), load_i32(row + 4)
+            kernel_d, kernel_h, kernel_w = load_i32(row + 8), load_i32(row + 12), load_i32(row + 16)
+            begins = load_i32(row + 20), load_i32(row + 24), load_i32(row + 28)
+            firsts = load_i32(row + 32), load_i32(row + 36), load_i32(row + 40)
+            grid_h = divide(out_h + strides[1] - 1, strides[1])[0]
+            grid_w = divide(out_w + strides[2] - 1, strides[2])[0]
+            outputs = divide(out_d + strides[0] - 1, strides[0])[0] * grid_h * grid_w
+            strides = 1, 1, 1
+        pixel_tile, split = divide(rest, splits)
         first_pixel, last_pixel = pixel_tile * pixels, images * outputs
         thread = cuda.threadIdx.x
-        steps = kernel_d * kernel_h * kernel_w * x_blocks
+        all_steps = taps * x_blocks
+        first_step, after_step = divide(split * all_steps, splits)[0], divide((split + 1) * all_steps, splits)[0]
+        tap, first_block = divide(first_step, x_blocks)
+        tap_row, tap_x = divide(tap, kernel_w)
+        tap_z, tap_y = divide(tap_row, kernel_h)
 
         # What this thread copies: quads of weights, and half a sector of a pixel, or of two.
-        weights_at = weights + ((group * tiles + tile_number) * steps * DEPTH * channels + 4 * thread) * 4
+        first_row_of_weights = weights_first + (group * tiles + tile_number) * all_steps + first_step
+        weights_at = weights + first_row_of_weights * weight_bytes + 16 * thread
         half = thread % 2
-        pixel0 = thread // 2
-        pixel1 = pixel0 + threads // 2
-        exists0, exists1 = first_pixel + pixel0 < last_pixel, first_pixel + pixel1 < last_pixel
-        image0, place0 = divide(first_pixel + pixel0 if exists0 else 0, outputs)
-        row0, x0 = divide(place0, out_w)
-        z0, y0 = divide(row0, out_h)
-        z0, y0, x0 = z0 * stride_d - begin_d, y0 * stride_h - begin_h, x0 * stride_w - begin_w
-        image1, place1 = divide(first_pixel + pixel1 if exists1 else 0, outputs)
-        row1, x1 = divide(place1, out_w)
-        z1, y1 = divide(row1, out_h)
-        z1, y1, x1 = z1 * stride_d - begin_d, y1 * stride_h - begin_h, x1 * stride_w - begin_w
-        group_at = x + 4 * (group * x_blocks * volume * LANES + 4 * half)
-        base0, base1 = group_at + 4 * image0 * x_image, group_at + 4 * image1 * x_image
-        block_bytes = 4 * volume * LANES
+        pixel = first_pixel + thread // 2
+        facts = (outputs, grid_h, grid_w, *strides, *begins)
+        image0, z0, y0, x0 = corner(pixel, last_pixel, facts)
+        image1, z1, y1, x1 = corner(pixel + threads // 2, last_pixel, facts)
+        tap_place = tap_z * dilations[0], tap_y * dilations[1], tap_x * dilations[2]
+        group_at = x + group * x_blocks * block_bytes + 16 * half
+        at0 = group_at + image0 * x_image + 32 * ((z0 * height + y0) * width + x0)
+        at1 = group_at + image1 * x_image + 32 * ((z1 * height + y1) * width + x1)
+        offset = first_block * block_bytes + 32 * ((tap_place[0] * height + tap_place[1]) * width + tap_place[2])
+        place0 = narrow(z0 + tap_place[0]), narrow(y0 + tap_place[1]), narrow(x0 + tap_place[2])
+        place1 = narrow(z1 + tap_place[0]), narrow(y1 + tap_place[1]), narrow(x1 + tap_place[2])
+        bounds = narrow(depth), narrow(height), narrow(width)
+        inside0, inside1 = is_inside(place0, bounds), is_inside(place1, bounds)
+        lane0, lane1 = 4 * image0 * input_image + 16 * half, 4 * image1 * input_image + 16 * half
+        input_facts = (input_scale, input_shift, input_alpha, input_beta)
+
+        # From the last block of a tap to the first of the next: along x, or to the next row or plane of the window.
+        back_x, back_y = (1 - kernel_w) * dilations[2], (1 - kernel_h) * dilations[1]
+        zero = narrow(0)
+        move_x = zero, zero, narrow(dilations[2])
+        move_y = zero, narrow(dilations[1]), narrow(back_x)
+        move_z = narrow(dilations[0]), narrow(back_y), narrow(back_x)
+        blocks_back = x_blocks * block_bytes
+        jump_x = opaque(32 * dilations[2] - blocks_back)
+        jump_y = opaque(32 * (dilations[1] * width + back_x) - blocks_back)
+        jump_z = opaque(32 * ((dilations[0] * height + back_y) * width + back_x) - blocks_back)
 
         base = shared()
         a_copy = base + 16 * thread
-        b_copy = base + weight_bytes + 4 * half * pitch + 4 * pixel0
+        b_copy = base + weight_bytes + 4 * half * pitch + 4 * (thread // 2)
         a_tile = base + 16 * (thread // column_threads)
         b_tile = base + weight_bytes + 16 * (thread % column_threads)
 
         sums = zero_tile()
-        stage, block, tap_z, tap_y, tap_x = 0, 0, 0, 0, 0
-        at0 = base0 + 4 * LANES * ((z0 * height + y0) * width + x0)
-        at1 = base1 + 4 * LANES * ((z1 * height + y1) * width + x1)
-        inside0 = exists0 and 0 <= z0 < depth and 0 <= y0 < height and 0 <= x0 < width
-        inside1 = exists1 and 0 <= z1 < depth and 0 <= y1 < height and 0 <= x1 < width
-        for step in range(steps + 1):
-            if step < steps:
+        stage = 0
+        block, tap_y, tap_x = narrow(first_block), narrow(tap_y), narrow(tap_x)
+        last_block, last_y, last_x = narrow(x_blocks), narrow(kernel_h), narrow(kernel_w)
+        left, one = narrow(after_step - first_step), narrow(1)
+        is_loaded = False
+        while True:
+            if left != zero:
                 w0 = load_quad(weights_at)
                 w1 = load_quad(weights_at + 16 * threads) if second_weights else w0
-                v0 = load_quad_if(at0, inside0)
-                v1 = load_quad_if(at1, inside1) if second_pixels else v0
-                if has_tail and block == x_blocks - 1:
-                    v0 = first_lanes(v0, last_lanes - 4 * half)
-                    v1 = first_lanes(v1, last_lanes - 4 * half)
+                v0 = load_quad_if(at0 + offset, inside0)
+                v1 = load_quad_if(at1 + offset, inside1) if second_pixels else v0
+                if has_prologue:
+                    lane = 4 * LANES * (group * x_blocks + block)
+                    v0 = transformed(v0, lane + lane0, inside0, input_facts)
+                    v1 = transformed(v1, lane + lane1, inside1, input_facts) if second_pixels else v0
+                if has_tail:
+                    count = load_i32(counts + 4 * (group * x_blocks + block)) - 4 * half
+                    v0, v1 = first_lanes(v0, count), first_lanes(v1, count)
                 weights_at += weight_bytes
-                at0 += block_bytes
-                at1 += block_bytes
-                block += 1
-                if has_window and block == x_blocks:
-                    block = 0
-                    tap_x += 1
-                    if tap_x == kernel_w:
-                        tap_x = 0
-                        tap_y += 1
-                        if tap_y == kernel_h:
-                            tap_y = 0
-                            tap_z += 1
-                    z, yy, xx = z0 + tap_z * dilation_d, y0 + tap_y * dilation_h, x0 + tap_x * dilation_w
-                    at0 = base0 + 4 * LANES * ((z * height + yy) * width + xx)
-                    inside0 = exists0 and 0 <= z < depth and 0 <= yy < height and 0 <= xx < width
+                offset += block_bytes
+                block = add(block, one)
+                if has_window and block == last_block:
+                    block = zero
+                    jump, move = jump_x, move_x
+                    tap_x = add(tap_x, one)
+                    if tap_x == last_x:
+                        tap_x = zero
+                        jump, move = jump_y, move_y
+                        if has_depth:
+                            tap_y = add(tap_y, one)
+                            if tap_y == last_y:
+                                tap_y = zero
+                                jump, move = jump_z, move_z
+                    offset += jump
+                    place0 = moved(place0, move)
+                    inside0 = is_inside(place0, bounds)
                     if second_pixels:
-                        z, yy, xx = z1 + tap_z * dilation_d, y1 + tap_y * dilation_h, x1 + tap_x * dilation_w
-                        at1 = base1 + 4 * LANES * ((z * height + yy) * width + xx)
-                        inside1 = exists1 and 0 <= z < depth and 0 <= yy < height and 0 <= xx < width
-            if step > 0:
+                        place1 = moved(place1, move)
+                        inside1 = is_inside(place1, bounds)
+            if is_loaded:
                 sums = multiply(sums, a_tile + stage, b_tile + stage)
                 stage = stage_bytes - stage
-            if step < steps:
-                store_shared_quad(a_copy + stage, w0)
-                if second_weights:
-                    store_shared_quad(a_copy + stage + 16 * threads, w1)
-                store_pixel(b_copy + stage, v0)
-                if second_pixels:
-                    store_pixel(b_copy + stage + 2 * threads, v1)
-                cuda.syncthreads()
+            if left == zero:
+                break
+            store_shared_quad(a_copy + stage, w0)
+            if second_weights:
+                store_shared_quad(a_copy + stage + 16 * threads, w1)
+            store_pixel(b_copy + stage, v0)
+            if second_pixels:
+                store_pixel(b_copy + stage + 2 * threads, v1)
+            cuda.syncthreads()
+            left, is_loaded = add(left, narrow(-1)), True
 
         first_row = tile_number * channels + 4 * (thread // column_threads)
         first_column = first_pixel + 4 * (thread % column_threads)
+        y += 4 * split * images * y_image if is_partial else 0
         places = (first_row, first_column, group * y_blocks, last_pixel, y_blocks)
-        finish_tile(
-            sums,
-            (y, bias, slopes, residual, *places, outputs, y_image, residual_image, alpha, beta),
-        )
+        numbers = (y_image, residual_image, alpha, beta, volume, outputs)
+        phase_facts = (grid_h, grid_w, *steps, *firsts, out_d, out_h, out_w)
+        finish_tile(sums, (y, bias, slopes, residual, *places, *numbers, *phase_facts))
 
     return conv_implicit_gemm
 
 
 KERNEL = KernelDef(
-    name="conv.f32.implicit_gemm",
-    buffers=("y", "x", "weights", "bias", "slopes", "residual"),
+    name=NAME,
+    buffers=BUFFERS,
     sizes=SIZES,
     build=_build,
     items=_items,
     footprint=_footprint,
+    inplace=_inplace,
     threads=lambda params: tile_of(params).threads,
+    resident=lambda params: -(-MOST_THREADS // tile_of(params).threads),
 )

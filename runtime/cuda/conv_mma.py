@@ -2,7 +2,7 @@
 
     y[oc, pixel] = sum over (tap, ic) of r(weights[oc, tap, ic]) * r(x[ic, pixel * stride + tap * dilation - begin])
 
-Buffers and sizes are those of ``conv.f32.implicit_gemm``: tensors are float32, blocked by 8 channels. r rounds to the
+Tensors are float32, blocked by 8 channels. r rounds to the
 type that the parameter ``precision`` names (``tensor_precision``), sums are float32. A block of threads computes
 ``WarpTile.block_channels`` x ``block_pixels`` results, in steps of one tap and ``WarpTile.blocks`` blocks of channels.
 While its warps multiply the panels of a step (``warp_tile``), its threads load the next step's to registers; they round
@@ -17,12 +17,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cuda.conv_implicit_gemm import SIZES
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.cuda.warp_tile import packed_words, warp_tile_arithmetic, warp_tile_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.mma.implicit_gemm"
+SIZES = (
+    *("images", "groups", "x_blocks", "last_lanes", "y_blocks"),
+    *("D", "H", "W", "OD", "OH", "OW", "KD", "KH", "KW"),
+    *("stride_d", "stride_h", "stride_w", "dilation_d", "dilation_h", "dilation_w"),
+    *("begin_d", "begin_h", "begin_w"),
+    *("x_image", "y_image", "residual_image", "alpha", "beta"),
+)
+"""``x_blocks``, ``y_blocks``: blocks of channels of a group. ``last_lanes``: channels of the last of x. ``x_image``,
+``y_image``, ``residual_image``: elements from one image to the next."""
 
 
 def _outputs(sizes: Mapping[str, Dim]) -> Dim:

@@ -33,7 +33,7 @@ class Case:
 def conv_implicit_gemm(rows: int, columns: int, threads: int, **options: int | str) -> Variant:
     """The implicit GEMM with a square block of ``threads`` x ``threads`` threads."""
     tile = {"rows": rows, "columns": columns, "row_threads": threads, "column_threads": threads}
-    defaults = {"window": 1, "tail": 0, "activation": "relu", "residual": 0}
+    defaults = {"axes": 2, "tail": 0, "phased": 0, "partial": 0, "activation": "relu", "residual": 0}
     return Variant.of("conv.f32.implicit_gemm", **{**defaults, **tile, **options})
 
 
@@ -82,9 +82,12 @@ def matmul(rows: int, threads: int, along_depth: int, **options: int | str) -> V
 CASES = (
     *(Case(variant, occupancy) for variant, occupancy in BYTE_VARIANTS),
     Case(Variant.of("arg_reduce", kind="max", last=0), 1 / 2),
-    Case(conv_implicit_gemm(8, 8, 8), 5 * 64 / 2048),
-    Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1 / 8),
-    Case(conv_implicit_gemm(4, 4, 8, window=0, residual=1), 1 / 4),
+    Case(conv_implicit_gemm(8, 8, 8), 6 * 64 / 2048),
+    Case(conv_implicit_gemm(8, 8, 16, tail=1, activation="none"), 1 / 4),
+    Case(conv_implicit_gemm(8, 8, 16, axes=0), 1 / 4),
+    Case(conv_implicit_gemm(8, 8, 8, partial=1, activation="none"), 6 * 64 / 2048),
+    Case(conv_implicit_gemm(4, 4, 8, axes=0, residual=1), 1 / 4),
+    Case(conv_implicit_gemm(8, 8, 8, axes=3, phased=1), 6 * 64 / 2048),
     Case(conv_depthwise(3, 1), 1 / 4),
     Case(conv_depthwise(0, 0), 1 / 4),
     Case(on_tensor_cores("conv.mma.implicit_gemm", (64, 64, 2, 2, 2), "f16", **_TENSOR_CONV), 1 / 8),
@@ -126,4 +129,5 @@ CASES = (
     Case(Variant.of("resize.table"), 1 / 2),
     Case(Variant.of("reduce", kind="log_sum_exp"), 1 / 2),
     Case(Variant.of("softmax", log=1), 1 / 2),
+    Case(Variant.of("sum.f32.splits", activation="relu", residual=1), 1 / 2),
 )
