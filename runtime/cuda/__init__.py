@@ -23,6 +23,7 @@ _MODULES = {
     "byte.table": "cnnc.runtime.cuda.byte_table",
     "conv.f32.depthwise": "cnnc.runtime.cuda.conv_depthwise",
     "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
+    "conv.f32.sum_splits": "cnnc.runtime.cuda.conv_sum_splits",
     "conv.f32.winograd.input": "cnnc.runtime.cuda.conv_winograd_input",
     "conv.f32.winograd.output": "cnnc.runtime.cuda.conv_winograd_output",
     "conv.f32.winograd.products": "cnnc.runtime.cuda.conv_winograd_products",
@@ -53,7 +54,6 @@ _MODULES = {
     "resize.plain": "cnnc.runtime.cuda.resize_plain",
     "resize.table": "cnnc.runtime.cuda.resize_table",
     "softmax": "cnnc.runtime.cuda.softmax",
-    "sum.f32.splits": "cnnc.runtime.cuda.sum_splits",
 }
 
 

@@ -11,7 +11,7 @@ transposed, and meet at one barrier a step. All pixels move alike from step to s
 of their first taps. (Chetlur et al., cuDNN: Efficient primitives for deep learning, 2014.)
 
 Any window, stride, dilation and padding. Groups of whole blocks of channels are separate products. Where there are few
-tiles, ``splits`` blocks of threads share the steps of one, and ``sum.f32.splits`` adds what they found. Transposed
+tiles, ``splits`` blocks of threads share the steps of one, and ``conv.f32.sum_splits`` adds what they found. Transposed
 convolutions are several such products, one for each *phase* of their outputs (``conv_phases``).
 """
 

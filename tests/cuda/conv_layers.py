@@ -225,6 +225,6 @@ def _finish(
     epilogue = {name: arrays[name] for name in absent}
     sums = {"N": sizes["N"], "YB": y_blocks, "pixels": prod(expected.shape[2:]), "splits": splits, "y_gap": gap}
     sums |= {"residual_gap": 0, "alpha": sizes["alpha"], "beta": sizes["beta"]}
-    variant = Variant.of("sum.f32.splits", activation=activation, residual=int(residual))
+    variant = Variant.of("conv.f32.sum_splits", activation=activation, residual=int(residual))
     launch(variant, {"y": y, "partial": partial, **epilogue}, sums)
     return Outcome(from_lanes(y, expected.shape, gap), expected, products, counters)

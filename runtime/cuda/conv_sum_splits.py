@@ -1,4 +1,4 @@
-"""``sum.f32.splits``: the sums of a convolution whose products were shared out, with its epilogue.
+"""``conv.f32.sum_splits``: the sums of a convolution whose products were shared out, with its epilogue.
 
     y = activation(partial[0] + partial[1] + ... + bias + residual)
 
@@ -16,7 +16,7 @@ from cnnc.runtime.cpu.conv_footprint import epilogue_footprint, residual_inplace
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
-NAME = "sum.f32.splits"
+NAME = "conv.f32.sum_splits"
 THREADS = 256
 SIZES = ("N", "YB", "pixels", "splits", "y_gap", "residual_gap", "alpha", "beta")
 """Compile-time parameters: ``activation`` and ``residual``, as of ``conv.f32.implicit_gemm``."""
