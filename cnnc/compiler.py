@@ -29,14 +29,24 @@ from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
 from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.cpu_limits import available_threads
 from cnnc.runtime.cuda.device import Device
-from cnnc.runtime.cuda.target import is_cuda
+from cnnc.runtime.cuda.driver import open_device
+from cnnc.runtime.cuda.target import cuda_target, is_cuda
 from cnnc.runtime.cuda.tensor_precision import precision_refusal
 from cnnc.runtime.executable import Executable
-from cnnc.runtime.jit.target import has_bfloat_products, host_target
+from cnnc.runtime.jit.target import has_bfloat_products
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.session import InferenceSession
 from cnnc.targets import parse_target
-from cnnc.tuning import KernelStopwatch, Tuning, known_machine, measure_graph, read_tuning, tuned_selection
+from cnnc.tuning import (
+    DeviceStopwatch,
+    KernelStopwatch,
+    Stopwatch,
+    Tuning,
+    known_machine,
+    measure_graph,
+    read_tuning,
+    tuned_selection,
+)
 
 Model = str | PathLike[str] | bytes | Any
 MeasuringProgress = Callable[[str, int, int], None]
@@ -94,9 +104,11 @@ class Options:
             raise OptionError(f"precision={self.precision!r}", hint=f"use one of {', '.join(PRECISION_CHOICES)}")
         if self.precision != "f32" and self.level != 2:
             raise OptionError(f"level {self.level} takes no precision={self.precision}", hint="use level 2")
-        if self.target != "cpu" and self.level == 3:
+        if self.level == 3 and ":" in self.target and self.tuning is None:
             raise OptionError(
-                f"level 3 measures kernels of the CPU, not of {self.target}", where="target", hint="use level 2"
+                f"level 3 measures kernels, and {self.target} need not be here",
+                where="target",
+                hint="give what was measured there as tuning, or use target cuda where the GPU is",
             )
 
     @property
@@ -240,18 +252,45 @@ def _select_kernels(
     graph: Graph, options: Options, target: Target, measuring: MeasuringProgress | None
 ) -> tuple[Selection, Options]:
     """The selection at this level, and options that repeat it without a measurement."""
-    if is_cuda(target):
-        return COST_MODEL, options
     if options.level < 3:
-        return Selection(machine=known_machine()), options
+        return COST_MODEL if is_cuda(target) else Selection(machine=known_machine()), options
     if options.tuning is not None:
         return tuned_selection(graph, target, options.tuning), options
-    kernels, layers = _progress_of("kernels", measuring), _progress_of("layers", measuring)
-    stopwatch = KernelStopwatch(target, progress=kernels)
-    tuning = measure_graph(
-        graph, target, stopwatch, numerics=options.numerics, machine=known_machine(), progress=layers
-    )
+    tuning = _measured(graph, options, target, measuring=measuring)
     return Selection(tuning.layers, tuning.machine), replace(options, tuning=tuning)
+
+
+def _measured(
+    graph: Graph,
+    options: Options,
+    target: Target,
+    *,
+    threads: int | None = None,
+    device: Device | None = None,
+    seconds: float = 0.2,
+    again: bool = False,
+    measuring: MeasuringProgress | None = None,
+) -> Tuning:
+    """Measurements of a placed graph's layers on this machine's CPU or GPU."""
+    kernels, layers = _progress_of("kernels", measuring), _progress_of("layers", measuring)
+    stopwatch: Stopwatch
+    if is_cuda(target):
+        device = device or open_device()
+        stopwatch, machine = DeviceStopwatch(device, seconds=seconds, progress=kernels), COST_MODEL.machine
+    else:
+        stopwatch = KernelStopwatch(target, threads=threads, seconds=seconds, progress=kernels)
+        machine = known_machine()
+    return measure_graph(
+        graph,
+        target,
+        stopwatch,
+        threads=threads,
+        device=device,
+        again=again,
+        numerics=options.numerics,
+        machine=machine,
+        progress=layers,
+    )
 
 
 def _progress_of(what: str, progress: MeasuringProgress | None) -> Callable[[int, int], None] | None:
@@ -266,9 +305,11 @@ def tune(
     threads: int | None = None,
     seconds: float = 0.2,
     again: bool = False,
+    target: str = "cpu",
+    device: Device | None = None,
     progress: MeasuringProgress | None = None,
 ) -> Tuning:
-    """Measure the kernels of a model's layers on this CPU, for ``compile(model, level=3, tuning=...)``.
+    """Measure the kernels of a model's layers here, for ``compile(model, level=3, tuning=...)``.
 
     Layers are cached one by one, so a run that was stopped goes on where it was. In the end the whole model is timed:
     where the layers' winners do not make it faster than the cost model's choices, those are kept.
@@ -279,36 +320,42 @@ def tune(
         threads: most threads of a run; None for all that the process may use.
         seconds: time to spend on each layer, compiling apart.
         again: measure also what is cached.
+        target: ``cpu`` or ``cuda``.
+        device: the GPU to measure on; this machine's first one by default.
         progress: told of what is done: "kernels" or "layers", how many, of how many.
 
     Raises:
         ModelError, UnsupportedError: what is wrong with the model, naming nodes.
-        OptionError: there are not so many threads.
+        OptionError: there are not so many threads, or there is no GPU.
         OSError: the file cannot be written.
     """
     most = available_threads()
     if threads is not None and not 1 <= threads <= most:
         raise OptionError(f"{threads} is not between 1 and {most}, the CPUs of this process", where="threads")
-    options = Options(3, dict(shapes or {}))
-    graph, target = read_graph(model, options.shapes), host_target()
+    options = Options(2, dict(shapes or {}), target=target)
+    graph, place = read_graph(model, options.shapes), _tuning_target(target, device)
     if isinstance(model, Graph):
         graph = clone_graph(graph)
-    optimise_graph(graph, options, Notes(), target=target)
-    kernels, layers = _progress_of("kernels", progress), _progress_of("layers", progress)
-    stopwatch = KernelStopwatch(target, threads=threads, seconds=seconds, progress=kernels)
-    tuning = measure_graph(
-        graph,
-        target,
-        stopwatch,
-        threads=threads,
-        again=again,
-        numerics=options.numerics,
-        machine=known_machine(),
-        progress=layers,
+    optimise_graph(graph, options, Notes(), target=place)
+    tuning = _measured(
+        graph, options, place, threads=threads, device=device, seconds=seconds, again=again, measuring=progress
     )
     if out is not None:
         Path(out).write_text(tuning.to_json(), encoding="utf-8")
     return tuning
+
+
+def _tuning_target(name: str, device: Device | None) -> Target:
+    """What measurements on this machine are for.
+
+    Raises:
+        OptionError: a GPU that need not be here is named.
+    """
+    if device is not None:
+        return cuda_target(device.architecture)
+    if name not in ("cpu", "cuda"):
+        raise OptionError(f"{name} need not be this machine", where="target", hint="tune for cpu or cuda")
+    return parse_target(name)
 
 
 def optimise_graph(

@@ -184,11 +184,12 @@ def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) 
 
     Those that were measured, where any were; else the first tiling of each kernel that takes the node.
     """
-    from cnnc.lower.candidates import TILED_RULES
+    from cnnc.lower.candidates import tiled_rules
     from cnnc.lower.cost import predicted_seconds
 
     if node is None:
         return []
+    rules = tiled_rules(builder.target)
     timing = decision.timing
     found = decision.candidates if timing is None else timing.candidates
     chosen = 0 if timing is None else timing.chosen
@@ -196,9 +197,7 @@ def _candidates(decision: Decision, node: Node | None, builder: ProgramBuilder) 
         {
             "candidate": str(candidate),
             "kernel": candidate.rule,
-            "predicted_seconds": predicted_seconds(
-                node, candidate.cost, builder, TILED_RULES[candidate.rule].reads_weights
-            ),
+            "predicted_seconds": predicted_seconds(node, candidate.cost, builder, rules[candidate.rule].reads_weights),
             "seconds": None if timing is None else timing.seconds[index],
             "chosen": index == chosen,
         }

@@ -9,7 +9,7 @@ import click
 
 from cnnc.cli.console import note, print_table, say, working
 from cnnc.cli.failures import Evidence
-from cnnc.cli.model_options import MODEL, SHAPES, load_graph
+from cnnc.cli.model_options import MODEL, SHAPES, TARGET, load_graph
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, write_text
 
@@ -34,6 +34,7 @@ the same model and the same file give the same program. Open sizes are measured 
 @click.command("tune", help=_HELP, short_help="Measure which kernels are fastest here.")
 @MODEL
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the times to this JSON file.")
+@TARGET
 @SHAPES
 @click.option("--threads", type=click.IntRange(min=1), help="Most threads of a run; all CPUs if left out.")
 @click.option(
@@ -49,6 +50,7 @@ def command(
     evidence: Evidence,
     model: ModelSource,
     output: Path | None,
+    target: str,
     shapes: tuple[str, ...],
     threads: int | None,
     seconds: float,
@@ -65,7 +67,7 @@ def command(
         def progress(what: str, done: int, total: int) -> None:
             tell(f"tuning {model.name}: {done} of {total} {what}")
 
-        tuning = tune(graph, threads=threads, seconds=seconds, again=again, progress=progress)
+        tuning = tune(graph, threads=threads, seconds=seconds, again=again, target=target, progress=progress)
     _show(tuning, model.name)
     if not any(layer.chosen for layer in tuning.layers.values()):
         note("nothing else makes the model faster than what the cost model takes at -O2")

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cnnc.ir import Graph
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.cpu_rules import RULES
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.rules import TiledRule, offers_for
+from cnnc.lower.select import rules_of
 from cnnc.lower.selection import Candidate
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.runtime.kernel import Target
 
-TUNABLE_OPS = frozenset(op for op, rules in RULES.items() if any(isinstance(rule, TiledRule) for rule in rules))
-
-TILED_RULES = {rule.name: rule for rules in RULES.values() for rule in rules if isinstance(rule, TiledRule)}
-
 _OTHER_TILINGS = 2
 _WORST_COST = 3.0
 """Of other kernels than the chosen one few tilings are tried, and none that costs so many times as much."""
+
+
+def tunable_ops(target: Target) -> frozenset[str]:
+    """Ops that some rule with tilings takes."""
+    rules_of_op = rules_of(target)
+    return frozenset(op for op, rules in rules_of_op.items() if any(isinstance(rule, TiledRule) for rule in rules))
+
+
+def tiled_rules(target: Target) -> dict[str, TiledRule[Any]]:
+    """The rules with tilings by name."""
+    return {rule.name: rule for rules in rules_of(target).values() for rule in rules if isinstance(rule, TiledRule)}
 
 
 def candidates(
@@ -37,7 +46,7 @@ def candidates(
     """
     [node] = layer.nodes
     builder = ProgramBuilder(layer, target, numerics, machine)
-    offers = offers_for(node, RULES.get(node.op, ()), builder)
+    offers = offers_for(node, rules_of(target).get(node.op, ()), builder)
     if not offers.tiled:
         return ()
     first = offers.best

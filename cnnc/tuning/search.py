@@ -9,7 +9,7 @@ from contextlib import suppress
 from cnnc.errors import ModelError
 from cnnc.ir import Graph
 from cnnc.lower import Lowered, ProgramBuilder, lower
-from cnnc.lower.candidates import TUNABLE_OPS, candidates
+from cnnc.lower.candidates import candidates, tunable_ops
 from cnnc.lower.layer import layer_key, single_layer
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
@@ -38,8 +38,9 @@ def layers_of(graph: Graph, target: Target) -> dict[str, Graph]:
     """
     builder = ProgramBuilder(graph, target)
     layers: dict[str, Graph] = {}
+    tunable = tunable_ops(target)
     for node in graph.nodes:
-        if node.op not in TUNABLE_OPS or builder.unknown_sizes(node):
+        if node.op not in tunable or builder.unknown_sizes(node):
             continue
         key = layer_key(node, target)
         if key not in layers:

@@ -10,6 +10,7 @@ from cnnc.lower.candidates import candidates
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import LayerTiming, Selection
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
+from cnnc.runtime.cuda.device import Device
 from cnnc.runtime.jit import cache
 from cnnc.runtime.kernel import Target
 from cnnc.tuning.environment import Environment
@@ -52,6 +53,7 @@ def measure_graph(
     stopwatch: Stopwatch,
     *,
     threads: int | None = None,
+    device: Device | None = None,
     again: bool = False,
     numerics: Numerics = DEFAULT_NUMERICS,
     machine: Machine = USUAL_MACHINE,
@@ -63,11 +65,11 @@ def measure_graph(
     is timed, see ``settle``: choices that do not make it faster are taken back.
 
     Args:
-        threads: what the stopwatch measures with.
+        threads, device: what the stopwatch measures with.
         again: measure also what the cache has.
         progress: told how many layers are measured, of how many.
     """
-    environment = Environment.here(target, threads)
+    environment = Environment.here(target, threads, device)
     layers = layers_of(graph, target)
     cached = _load(environment)
     known = {

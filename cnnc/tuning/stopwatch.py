@@ -24,7 +24,7 @@ from cnnc.types import TensorType
 _SAMPLE_SECONDS = 2e-4
 """A sample repeats short programs for about so long: timers and caches are rough below."""
 _FEWEST_ROUNDS, _MOST_ROUNDS = 7, 60
-_MODEL_SHARE = 10
+MODEL_SHARE = 10
 """A whole model is timed for so many times as long as a layer."""
 
 Progress = Callable[[int, int], None]
@@ -71,10 +71,10 @@ class KernelStopwatch:
 
     def rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
         """See ``Stopwatch``. Another program begins each round."""
-        executables = [_with_flat_ports(program.executable) for program in programs]
+        executables = [with_flat_ports(program.executable) for program in programs]
         executors = [Executor(executable) for executable in executables]
-        inputs = _random_inputs(executables[0].program)
-        return _in_turns([partial(self._run, executor, inputs) for executor in executors], self._seconds)
+        inputs = random_inputs(executables[0].program)
+        return in_turns([partial(self._run, executor, inputs) for executor in executors], self._seconds)
 
     def model_rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
         """See ``Stopwatch``. Times are of whole calls, and take ten times as long as those of a layer."""
@@ -84,7 +84,7 @@ class KernelStopwatch:
         inputs = list(sample_arrays(types, batch=1).values())
         sizes = bind_shapes(ports, inputs)
         runs = [partial(self._run_whole, executor, inputs, sizes) for executor in executors]
-        return _in_turns(runs, _MODEL_SHARE * self._seconds)
+        return in_turns(runs, MODEL_SHARE * self._seconds)
 
     def _run_whole(self, executor: Executor, inputs: Sequence[Array], sizes: Mapping[str, int]) -> float:
         begin = time.perf_counter()
@@ -98,7 +98,7 @@ class KernelStopwatch:
         return sum(timing.seconds for timing in timings)
 
 
-def _in_turns(runs: Sequence[Callable[[], float]], seconds: float) -> list[list[float]]:
+def in_turns(runs: Sequence[Callable[[], float]], seconds: float) -> list[list[float]]:
     """Rounds of all runs for about ``seconds``, after two that do not count; each gives its time."""
     for run in runs:
         run()
@@ -114,7 +114,7 @@ def _in_turns(runs: Sequence[Callable[[], float]], seconds: float) -> list[list[
     return rounds
 
 
-def _with_flat_ports(executable: Executable) -> Executable:
+def with_flat_ports(executable: Executable) -> Executable:
     """The same, but inputs and outputs are flat arrays of all physical elements: a layer's operands may be blocked."""
     program = executable.program
 
@@ -126,6 +126,7 @@ def _with_flat_ports(executable: Executable) -> Executable:
     return replace(executable, program=replace(program, inputs=inputs, outputs=outputs))
 
 
-def _random_inputs(program: Program) -> list[Array]:
+def random_inputs(program: Program) -> list[Array]:
+    """An array for each input port, all sizes being numbers."""
     types = {port.name: TensorType(port.shape, port.dtype) for port in program.inputs}
     return list(sample_arrays(types).values())

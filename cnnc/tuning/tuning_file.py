@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnc.errors import OptionError
-from cnnc.lower.candidates import TILED_RULES
+from cnnc.lower import cpu_rules, cuda
+from cnnc.lower.rules import TiledRule
 from cnnc.lower.selection import Candidate, LayerTiming
 from cnnc.runtime.cpu.machine import USUAL_MACHINE, Machine
 from cnnc.tuning.calibration import machine_of_json, machine_to_json
@@ -122,9 +124,16 @@ def _layer(value: Any, key: str) -> LayerTiming:
     return LayerTiming(candidates, seconds, chosen)
 
 
+@functools.cache
+def _tiled_rules() -> dict[str, TiledRule[Any]]:
+    """Of all targets: their names differ where their tilings do."""
+    tables = (*cpu_rules.RULES.values(), *cuda.RULES.values())
+    return {rule.name: rule for rules in tables for rule in rules if isinstance(rule, TiledRule)}
+
+
 def _candidate(value: Any, key: str) -> Candidate:
     record = _object(value, key)
-    rule = TILED_RULES.get(str(record.get("rule")))
+    rule = _tiled_rules().get(str(record.get("rule")))
     if rule is None:
         raise _MalformedError(f"{key}: there is no rule {record.get('rule')!r} with tilings")
     tiling = _object(record.get("tiling"), key)

@@ -119,8 +119,8 @@ def test_unknown_targets(target: str, fragment: str) -> None:
     assert fragment in str(caught.value)
 
 
-def test_level_3_is_for_the_cpu() -> None:
-    with pytest.raises(OptionError, match="level 3 measures kernels of the CPU"):
+def test_level_3_asks_for_measurements() -> None:
+    with pytest.raises(OptionError, match="level 3 measures kernels"):
         cnnc.compile(network(), level=3, target="cuda:sm_80")
 
 

@@ -7,7 +7,7 @@ from cnnc.compiler import Options, optimise_graph
 from cnnc.dims import symbol
 from cnnc.ir import Graph, Notes
 from cnnc.lower import lower
-from cnnc.lower.candidates import TILED_RULES, TUNABLE_OPS, candidates
+from cnnc.lower.candidates import candidates, tiled_rules, tunable_ops
 from cnnc.lower.layer import layer_key, single_layer
 from cnnc.lower.selection import LayerTiming, Selection
 from cnnc.ops import OPS
@@ -51,7 +51,7 @@ def test_layer_stands_alone(name):
     [alone] = layer.nodes
     assert layer_key(alone, TARGET) == layer_key(node, TARGET)
     assert all(value.type.is_static for value in layer.inputs)
-    assert lower(layer, TARGET).decisions[0].chosen in TILED_RULES
+    assert lower(layer, TARGET).decisions[0].chosen in tiled_rules(TARGET)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -73,7 +73,7 @@ def test_first_candidate_is_what_the_cost_model_takes(name):
 def test_candidates_are_distinct_and_of_their_rules_kind(name):
     found = candidates(single_layer(placed(*LAYERS[name])[0]), TARGET, 6)
     assert len({(item.rule, item.tiling) for item in found}) == len(found)
-    assert all(isinstance(item.tiling, TILED_RULES[item.rule].kind) for item in found)
+    assert all(isinstance(item.tiling, tiled_rules(TARGET)[item.rule].kind) for item in found)
 
 
 def test_another_kernel_is_a_candidate_and_its_refusal_is_kept():
@@ -115,4 +115,4 @@ def test_key_tells_the_zeros_of_weights():
 
 
 def test_ops_that_have_tilings():
-    assert {"conv", "conv_transpose", "gemm", "matmul"} <= TUNABLE_OPS
+    assert {"conv", "conv_transpose", "gemm", "matmul"} <= tunable_ops(TARGET)

@@ -14,7 +14,7 @@ from cnnc.compiler import Options, compile_graph, optimise_graph
 from cnnc.ir import Graph, Notes
 from cnnc.lower import ProgramBuilder, lower
 from cnnc.lower.builder import Decision
-from cnnc.lower.candidates import TILED_RULES
+from cnnc.lower.candidates import tiled_rules
 from cnnc.lower.layer import layer_key, single_layer
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
 from cnnc.ops import OPS
@@ -148,7 +148,7 @@ def forced(graph: Graph, name: str, **changes: int) -> InferenceSession:
     [node] = graph.nodes
     layer = single_layer(node)
     [twin] = layer.nodes
-    [(cost, tiling), *_] = TILED_RULES[name].tilings(twin, ProgramBuilder(layer, target), 1)
+    [(cost, tiling), *_] = tiled_rules(target)[name].tilings(twin, ProgramBuilder(layer, target), 1)
     candidate = Candidate(name, dataclasses.replace(tiling, **changes), cost)
     lowered = lower(graph, target, Selection({layer_key(node, target): LayerTiming((candidate,), (0.0,), 0)}))
     assert lowered.decisions[0].chosen == name

@@ -19,7 +19,7 @@ import pytest
 from cnnc.compiler import Options, optimise_graph
 from cnnc.ir import Graph, Node, Notes
 from cnnc.lower import ProgramBuilder, lower
-from cnnc.lower.candidates import TILED_RULES
+from cnnc.lower.candidates import tiled_rules
 from cnnc.lower.layer import layer_key, single_layer
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
@@ -217,7 +217,7 @@ def _variants(case: Case, target: Target) -> list[Variant]:
     """The variants of the case's kernel in the program of its layer."""
     layer = single_layer(_placed(case, target))
     [node] = layer.nodes
-    rule = TILED_RULES[case.kernel]
+    rule = tiled_rules(target)[case.kernel]
     numerics = Numerics(precision="bf16") if "bf16" in case.kernel else DEFAULT_NUMERICS
     builder = ProgramBuilder(layer, target, numerics)
     assert rule.supports(node, builder) is None
