@@ -25,6 +25,12 @@ STAMP_BITS = 32
 """A stamp is the block's barriers, shifted by as many bits, and the warp's."""
 
 
+RECORD = np.dtype([("written", "<i8"), ("read_at", "<i8"), ("writer", "<i4"), ("reader", "<i4")])
+"""Of a word: the stamps, and threads' numbers in their block."""
+
+RECORD_BYTES = 24
+
+
 class SharedRaces:
     """Of the shared memory of some blocks.
 
@@ -33,18 +39,17 @@ class SharedRaces:
         warp_of, thread_of, block_of: of every lane.
 
     Attributes:
-        writer, reader: of every word of every block, a thread's number in its block.
-        written, read_at: their stamps.
+        records: a ``RECORD`` for every word of every block.
         block_period, warp_period: barriers that every block and every warp has met.
     """
 
     def __init__(self, blocks: int, size: int, warp_of: Array, thread_of: Array, block_of: Array) -> None:
         words = -(-size // WORD_BYTES)
         self.warp_of, self.thread_of, self.block_of = warp_of, thread_of, block_of
-        self.writer = np.zeros((blocks, words), np.int32)
-        self.reader = np.zeros((blocks, words), np.int32)
-        self.written = np.full((blocks, words), NEVER, np.int64)
-        self.read_at = np.full((blocks, words), NEVER, np.int64)
+        self.records = np.zeros((blocks, words), RECORD)
+        self.writer, self.reader = self.records["writer"], self.records["reader"]
+        self.written, self.read_at = self.records["written"], self.records["read_at"]
+        self.written[...] = self.read_at[...] = NEVER
         self.block_period = np.zeros(blocks, np.int64)
         self.warp_period = np.zeros(int(warp_of.max()) + 1 if warp_of.size else 0, np.int64)
 

@@ -9,12 +9,14 @@ of its operands in one place.
 from __future__ import annotations
 
 import functools
+import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cnnc.ptx.liveness import live_ranges
 from cnnc.ptx.module import Entry
 from cnnc.ptx.types import DTYPES
 
@@ -52,13 +54,31 @@ class RegisterLayout:
 
 @functools.lru_cache(maxsize=256)
 def register_layout(entry: Entry) -> RegisterLayout:
-    """The layout of an entry's registers: whole cache lines first, predicates last."""
-    slots, offset = {}, 0
-    known = [(name, kind) for name, kind in entry.registers.items() if kind in DTYPES]
-    for name, kind in sorted(known, key=lambda register: -slot_bytes(register[1])):
+    """The layout of an entry's registers; those that are never alive together share a place.
+
+    Threads that branch apart do not disturb each other: a register has an element for each of them. (Poletto and
+    Sarkar, Linear scan register allocation, 1999.)
+    """
+    ranges = live_ranges(entry)
+    occurring = [(ranges[name], name, kind) for name, kind in entry.registers.items() if name in ranges]
+    slots: dict[str, Slot] = {}
+    free: dict[int, list[int]] = {}
+    ends: list[tuple[int, int, int]] = []
+    size = 0
+    for (first, last), name, kind in sorted(occurring):
+        while ends and ends[0][0] < first:
+            _, bytes_, offset = heapq.heappop(ends)
+            free[bytes_].append(offset)
+        bytes_ = slot_bytes(kind)
+        places = free.setdefault(bytes_, [])
+        if places:
+            offset = places.pop()
+        else:
+            offset = -(-size // min(bytes_, _CACHE_LINE)) * min(bytes_, _CACHE_LINE)
+            size = offset + bytes_
         slots[name] = Slot(offset, kind)
-        offset += slot_bytes(kind)
-    return RegisterLayout(slots, -(-offset // _CACHE_LINE) * _CACHE_LINE)
+        heapq.heappush(ends, (last, bytes_, offset))
+    return RegisterLayout(slots, -(-size // _CACHE_LINE) * _CACHE_LINE)
 
 
 def aligned_rows(rows: int, size: int) -> Array:

@@ -1,8 +1,11 @@
 """Loads and stores of a warp, for Numba: checked and charged as ``cnnc.ptx.transfer`` says.
 
-An access that cannot be done is not begun: ``access`` gives False, and the NumPy meaning finds out why. What it charges
-are numbers of distinct *units*: sectors, banks' words, elements. A unit has a place in a small table by its lowest
-bits; only where another unit is found there are the lanes before searched.
+An access that cannot be done is not begun: ``access`` gives False, and the NumPy meaning finds out why. Everything
+here is an address or a number, as arrays cost Numba more than the work that is done with them; ``state`` says what lies
+where.
+
+What is charged are numbers of distinct *units*: sectors, words of banks, elements. A unit has a place in a small table
+by its lowest bits; only where another unit is found there are the lanes before searched.
 """
 
 from __future__ import annotations
@@ -13,243 +16,217 @@ from numba import njit
 
 from cnnc.ptx.native.pointers import load8, load16, load32, load64, store8, store16, store32, store64
 from cnnc.ptx.native.program import GLOBAL, SHARED, Field
-from cnnc.ptx.native.state import NO_UNIT, Total
-from cnnc.ptx.races import SEVERAL, STAMP_BITS, WORD_BYTES
+from cnnc.ptx.native.races import note_reader, read, write
+from cnnc.ptx.native.state import Room, Total
+from cnnc.ptx.races import WORD_BYTES
 from cnnc.ptx.registers import WARP
 
 _HANDLED_BYTES = 128
 """Bytes of shared memory that are served in a cycle."""
 _SECTOR = 32
-_LOW = (1 << STAMP_BITS) - 1
+_PLACES = 64
+_NO_UNIT = -(1 << 62)
 
-# Numba takes the numbers of an enumeration only where they are plain integers.
+# Numba takes members of an enumeration only as plain integers: bytes from the beginning of a row or of the room.
 _BASE, _BASE_BYTES, _OFFSET, _SIZE, _COUNT = (
-    int(field) for field in (Field.BASE, Field.BASE_BYTES, Field.OFFSET, Field.SIZE, Field.COUNT)
+    8 * int(field) for field in (Field.BASE, Field.BASE_BYTES, Field.OFFSET, Field.SIZE, Field.COUNT)
 )
 _SIGNED, _REGISTER_BYTES, _SPACE, _DATA = (
-    int(field) for field in (Field.SIGNED, Field.REGISTER_BYTES, Field.SPACE, Field.DATA)
+    8 * int(field) for field in (Field.SIGNED, Field.REGISTER_BYTES, Field.SPACE, Field.DATA)
 )
 _SECTORS, _LEAST_SECTORS, _CYCLES, _LEAST_CYCLES = (
-    int(total) for total in (Total.SECTORS, Total.LEAST_SECTORS, Total.SHARED_CYCLES, Total.LEAST_SHARED_CYCLES)
+    8 * int(total) for total in (Total.SECTORS, Total.LEAST_SECTORS, Total.SHARED_CYCLES, Total.LEAST_SHARED_CYCLES)
+)
+_ADDRESSES, _UNITS, _SEEN, _GROUPS, _LOADS = (
+    8 * int(room) for room in (Room.ADDRESSES, Room.UNITS, Room.SEEN, Room.GROUPS, Room.LOADS)
 )
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def access(s: Any, pc: int, warp: int, mask: int, writes: bool) -> bool:
-    """Do load or store ``pc`` of the threads ``mask`` of a warp; False if the NumPy meaning must do it."""
-    row = s.table[pc]
-    size = row[_SIZE] * row[_COUNT]
-    _find_addresses(s, row, warp)
-    space = row[_SPACE]
-    if not _fits(s, space, warp, mask, size):
+def access(m: Any, row: int, warp: int, mask: int, writes: bool) -> bool:
+    """Do the load or store of a row of the table for the threads ``mask`` of a warp.
+
+    ``m`` is a ``Memory``. False if the NumPy meaning must do it.
+    """
+    element, count, space = load64(row + _SIZE), load64(row + _COUNT), load64(row + _SPACE)
+    size = element * count
+    registers = m.rows + warp * m.row_bytes
+    addresses = m.room + _ADDRESSES
+    _find_addresses(addresses, registers, row)
+    if not _fits(m, space, mask, size):
         return False
     if space == GLOBAL:
-        _charge_sectors(s, mask, size)
+        units = m.room + _UNITS
+        _add(m.totals + _SECTORS, _distinct(m.room, units, mask, 5))
+        _add(m.totals + _LEAST_SECTORS, (_distinct(m.room, units, mask, 0) * size + _SECTOR - 1) // _SECTOR)
     elif space == SHARED:
-        block = warp // s.warps_of_block
-        thread = warp % s.warps_of_block * WARP
-        if not _charge_banks(s, block, thread, warp, mask, size, writes):
+        block = warp // m.warps_of_block
+        if not _share(m, block, warp, mask, size, writes):
             return False
-        for lane in range(WARP):
-            s.addresses[lane] += s.shared + block * s.shared_pitch
+        _move(addresses, m.shared + block * m.shared_pitch, 0)
     else:
-        for lane in range(WARP):
-            s.addresses[lane] += s.local + (warp * WARP + lane) * s.local_pitch
-    for part in range(row[_COUNT]):
-        data = s.rows + warp * s.row_bytes + row[_DATA + part]
+        _move(addresses, m.local + warp * WARP * m.local_pitch, m.local_pitch)
+    wide = load64(row + _REGISTER_BYTES)
+    signed = load64(row + _SIGNED) != 0
+    for part in range(count):
+        data = registers + load64(row + _DATA + 8 * part)
         if writes:
-            _store(s.addresses, part * row[_SIZE], row[_SIZE], data, row[_REGISTER_BYTES], mask)
+            _store(addresses, part * element, element, data, wide, mask)
         else:
-            _load(s.addresses, part * row[_SIZE], row[_SIZE], row[_SIGNED] != 0, data, row[_REGISTER_BYTES], mask)
+            _load(addresses, part * element, element, signed, data, wide, mask)
     return True
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _find_addresses(s: Any, row: Any, warp: int) -> None:
-    base = s.rows + warp * s.row_bytes + row[_BASE]
-    offset = row[_OFFSET]
-    if row[_BASE_BYTES] == 8:
-        for lane in range(WARP):
-            s.addresses[lane] = load64(base + 8 * lane) + offset
-        return
-    signed = row[_BASE_BYTES] < 0
-    for lane in range(WARP):
-        word = load32(base + 4 * lane)
-        s.addresses[lane] = (word - ((word & 0x80000000) << 1) if signed else word) + offset
+def _add(at: int, value: int) -> None:
+    store64(at, load64(at) + value)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _fits(s: Any, space: int, warp: int, mask: int, size: int) -> bool:
-    """Whether all addresses are aligned and inside of memory; global ones then become those of this process."""
-    low, high, odd = (1 << 62), -(1 << 62), 0
+def _move(addresses: int, start: int, pitch: int) -> None:
+    for lane in range(WARP):
+        _add(addresses + 8 * lane, start + lane * pitch)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _find_addresses(addresses: int, registers: int, row: int) -> None:
+    base = registers + load64(row + _BASE)
+    offset, width = load64(row + _OFFSET), load64(row + _BASE_BYTES)
+    if width == 8:
+        for lane in range(WARP):
+            store64(addresses + 8 * lane, load64(base + 8 * lane) + offset)
+        return
+    sign = 0x80000000 if width < 0 else 0
+    for lane in range(WARP):
+        word = load32(base + 4 * lane)
+        store64(addresses + 8 * lane, word - ((word & sign) << 1) + offset)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fits(m: Any, space: int, mask: int, size: int) -> bool:
+    """Whether all addresses are aligned and inside of memory.
+
+    Global ones are then kept as units, and become addresses of this process.
+    """
+    addresses = m.room + _ADDRESSES
+    low, high, odd = 1 << 62, -(1 << 62), 0
     for lane in range(WARP):
         if mask >> lane & 1:
-            address = s.addresses[lane]
+            address = load64(addresses + 8 * lane)
             low, high, odd = min(low, address), max(high, address), odd | address
     if odd & (size - 1):
         return False
     if space != GLOBAL:
-        return bool(low >= 0 and high + size <= (s.shared_bytes if space == SHARED else s.local_bytes))
-    first, last = 0, len(s.starts)
+        return bool(low >= 0 and high + size <= (m.shared_bytes if space == SHARED else m.local_bytes))
+    first, last = 0, m.allocations
     while first < last:
         middle = (first + last) // 2
-        if s.starts[middle] <= low:
+        if load64(m.starts + 8 * middle) <= low:
             first = middle + 1
         else:
             last = middle
-    owner = first - 1
-    if owner < 0 or high + size > s.starts[owner] + s.sizes[owner]:
+    owner = 8 * (first - 1)
+    if owner < 0 or high + size > load64(m.starts + owner) + load64(m.sizes + owner):
         return False
-    to_host = s.hosts[owner] - s.starts[owner]
+    to_host = load64(m.hosts + owner) - load64(m.starts + owner)
     for lane in range(WARP):
-        s.units[lane] = s.addresses[lane]
-        s.addresses[lane] += to_host
+        address = load64(addresses + 8 * lane)
+        store64(m.room + _UNITS + 8 * lane, address)
+        store64(addresses + 8 * lane, address + to_host)
     return True
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _seen_before(s: Any, unit: int, lane: int, first: int, mask: int) -> bool:
-    """Whether a lane from ``first`` on, before this one, has the same unit."""
+def _is_repeated(units: int, shift: int, unit: int, first: int, lane: int, mask: int) -> bool:
+    """Whether an active lane from ``first`` on, before this one, has the same unit."""
     for other in range(first, lane):  # noqa: SIM110 - Numba knows no generators
-        if mask >> other & 1 and s.units[other] == unit:
+        if mask >> other & 1 and load64(units + 8 * other) >> shift == unit:
             return True
     return False
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _distinct(s: Any, mask: int, shift: int) -> int:
-    """How many different units the active lanes have, an address shifted by ``shift`` being one."""
-    places = 64
-    for place in range(places):
-        s.seen[place] = NO_UNIT
+def _distinct(room: int, units: int, mask: int, shift: int) -> int:
+    """How many different units the active lanes have, shifted by ``shift``."""
+    seen = room + _SEEN
+    for place in range(_PLACES):
+        store64(seen + 8 * place, _NO_UNIT)
     found = 0
     for lane in range(WARP):
-        if mask >> lane & 1:
-            unit = s.units[lane] >> shift
-            place = unit & (places - 1)
-            if s.seen[place] == unit:
-                continue
-            if s.seen[place] != NO_UNIT:
-                repeated = False
-                for other in range(lane):
-                    if mask >> other & 1 and s.units[other] >> shift == unit:
-                        repeated = True
-                        break
-                if repeated:
-                    continue
-            s.seen[place] = unit
-            found += 1
+        if not mask >> lane & 1:
+            continue
+        unit = load64(units + 8 * lane) >> shift
+        at = seen + 8 * (unit & (_PLACES - 1))
+        there = load64(at)
+        if there == unit or (there != _NO_UNIT and _is_repeated(units, shift, unit, 0, lane, mask)):
+            continue
+        store64(at, unit)
+        found += 1
     return found
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _charge_sectors(s: Any, mask: int, size: int) -> None:
-    s.totals[_SECTORS] += _distinct(s, mask, 5)
-    s.totals[_LEAST_SECTORS] += (_distinct(s, mask, 0) * size + _SECTOR - 1) // _SECTOR
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _charge_banks(s: Any, block: int, thread: int, warp: int, mask: int, size: int, writes: bool) -> bool:
+def _share(m: Any, block: int, warp: int, mask: int, size: int, writes: bool) -> bool:
     """Charge an access to shared memory; False if it races with another."""
+    addresses, units = m.room + _ADDRESSES, m.room + _UNITS
+    seen, groups, loads = m.room + _SEEN, m.room + _GROUPS, m.room + _LOADS
     unit_bytes = max(size, WORD_BYTES)
+    shift = 4 if unit_bytes == 16 else 3 if unit_bytes == 8 else 2
+    words = unit_bytes // WORD_BYTES
     banks = _HANDLED_BYTES // unit_bytes
-    together = WARP * WORD_BYTES // unit_bytes  # lanes that are served together
-    period = s.block_period[block]
-    warp_time = s.warp_period[warp]
-    stamp = period << STAMP_BITS | warp_time
+    together = WARP // words  # lanes that are served together
+    thread = warp % m.warps_of_block * WARP
+    stamp = load64(m.block_period + 8 * block) << 32 | load64(m.warp_period + 8 * warp)
+    races = m.races + block * m.races_pitch
     for place in range(banks):
-        s.seen[place], s.stamps[place] = NO_UNIT, -1
-    cycles, groups, charged, deepest = 0, 0, -1, 0
+        store64(seen + 8 * place, _NO_UNIT)
+        store64(groups + 8 * place, -1)
+    cycles, served, current, deepest = 0, 0, -1, 0
     for lane in range(WARP):
         if not mask >> lane & 1:
             continue
         group = lane // together
-        if group != charged:
-            cycles, groups, charged, deepest = cycles + deepest, groups + 1, group, 0
-        unit = s.addresses[lane] // unit_bytes
-        s.units[lane] = unit
-        bank = unit % banks
-        is_known = s.seen[bank] == unit
-        if s.stamps[bank] != group:
-            s.stamps[bank], s.loads[bank] = group, 1
-        elif not is_known and not _seen_before(s, unit, lane, group * together, mask):
-            s.loads[bank] += 1
-        deepest = max(deepest, s.loads[bank])
-        s.seen[bank] = unit
-        first = s.addresses[lane] // WORD_BYTES
-        words = unit_bytes // WORD_BYTES
+        if group != current:
+            cycles, served, current, deepest = cycles + deepest, served + 1, group, 0
+        address = load64(addresses + 8 * lane)
+        unit = address >> shift
+        store64(units + 8 * lane, unit)
+        bank = 8 * (unit & (banks - 1))
+        is_known = load64(seen + bank) == unit
+        depth = load64(loads + bank)
+        if load64(groups + bank) != group:
+            store64(groups + bank, group)
+            depth = 1
+        elif not is_known and not _is_repeated(units, 0, unit, group * together, lane, mask):
+            depth += 1
+        store64(loads + bank, depth)
+        deepest = max(deepest, depth)
+        store64(seen + bank, unit)
+        first = address // WORD_BYTES
         if writes:
-            if not _note_write(s, block, thread + lane, first, words, stamp, size >= WORD_BYTES):
+            if not write(races, first, words, thread + lane, stamp, size >= WORD_BYTES):
                 return False
         elif is_known:
-            # Another lane of this warp has just read the same words.
-            for word in range(first, first + words):
-                if s.reader[block, word] >= 0 and s.reader[block, word] != thread + lane:
-                    s.reader[block, word] = SEVERAL - 1 - thread // WARP
-        elif not _note_read(s, block, thread + lane, first, words, stamp):
+            note_reader(races, first, words, thread + lane)
+        elif not read(races, first, words, thread + lane, stamp):
             return False
-    s.totals[_CYCLES] += cycles + deepest
-    s.totals[_LEAST_CYCLES] += groups
+    _add(m.totals + _CYCLES, cycles + deepest)
+    _add(m.totals + _LEAST_CYCLES, served)
     return True
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _note_read(s: Any, block: int, thread: int, first: int, words: int, stamp: int) -> bool:
-    """Note that a thread reads words, as ``SharedRaces.read``; False where it races."""
-    warp = thread // WARP
-    period = stamp >> STAMP_BITS
-    for word in range(first, first + words):
-        written = s.written[block, word]
-        if written >> STAMP_BITS == period:
-            other = s.writer[block, word]
-            if other != thread and not (other // WARP == warp and (written & _LOW) < (stamp & _LOW)):
-                return False
-        reader = thread
-        if s.read_at[block, word] >> STAMP_BITS == period:
-            before = s.reader[block, word]
-            if before != thread:
-                owner = before // WARP if before >= 0 else SEVERAL - 1 - before
-                reader = SEVERAL - 1 - warp if owner == warp else SEVERAL
-        s.reader[block, word] = reader
-        s.read_at[block, word] = stamp
-    return True
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _note_write(s: Any, block: int, thread: int, first: int, words: int, stamp: int, checked: bool) -> bool:
-    """The same for a write."""
-    warp = thread // WARP
-    period = stamp >> STAMP_BITS
-    for word in range(first, first + words):
-        if checked:
-            written = s.written[block, word]
-            if written >> STAMP_BITS == period:
-                other = s.writer[block, word]
-                if other != thread and not (other // WARP == warp and (written & _LOW) < (stamp & _LOW)):
-                    return False
-            read_at = s.read_at[block, word]
-            if read_at >> STAMP_BITS == period:
-                before = s.reader[block, word]
-                owner = before // WARP if before >= 0 else SEVERAL - 1 - before
-                if before != thread and not (owner == warp and (read_at & _LOW) < (stamp & _LOW)):
-                    return False
-        s.writer[block, word] = thread
-        s.written[block, word] = stamp
-    return True
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _load(addresses: Any, offset: int, size: int, signed: bool, data: int, wide: int, mask: int) -> None:
+def _load(addresses: int, offset: int, size: int, signed: bool, data: int, wide: int, mask: int) -> None:
     """An element of every active lane to a register of ``wide`` bytes, extended by its sign or by zeros."""
     if size == 4 and wide == 4:
         for lane in range(WARP):
             if mask >> lane & 1:
-                store32(data + 4 * lane, load32(addresses[lane] + offset))
+                store32(data + 4 * lane, load32(load64(addresses + 8 * lane) + offset))
         return
     for lane in range(WARP):
         if not mask >> lane & 1:
             continue
-        at = addresses[lane] + offset
+        at = load64(addresses + 8 * lane) + offset
         value = load8(at) if size == 1 else load16(at) if size == 2 else load32(at) if size == 4 else load64(at)
         if signed and size < 8:
             half = 1 << (8 * size - 1)
@@ -265,12 +242,12 @@ def _load(addresses: Any, offset: int, size: int, signed: bool, data: int, wide:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _store(addresses: Any, offset: int, size: int, data: int, wide: int, mask: int) -> None:
+def _store(addresses: int, offset: int, size: int, data: int, wide: int, mask: int) -> None:
     """The low bytes of a register of ``wide`` bytes to an element of every active lane; the last lane's stays."""
     for lane in range(WARP):
         if not mask >> lane & 1:
             continue
-        at = addresses[lane] + offset
+        at = load64(addresses + 8 * lane) + offset
         source = data + wide * lane
         if size == 4:
             store32(at, load32(source))

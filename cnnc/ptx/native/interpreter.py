@@ -11,7 +11,7 @@ from typing import Any
 from numba import njit
 
 from cnnc.ptx.native.access import access
-from cnnc.ptx.native.pointers import call, count_bits, load32
+from cnnc.ptx.native.pointers import call, count_bits, load32, load64
 from cnnc.ptx.native.program import Field, Handler
 from cnnc.ptx.native.state import Status, Total
 
@@ -42,9 +42,9 @@ _BRANCHES, _DIVERGENT, _BARRIERS = (int(each) for each in (Total.BRANCHES, Total
 def run_blocks(s: Any) -> None:
     """Run every block until all of its warps have ended or wait for what is not done here."""
     for block in range(len(s.block_period)):
-        first = block * s.warps_of_block
+        first = block * s.memory.warps_of_block
         while True:
-            for warp in range(first, first + s.warps_of_block):
+            for warp in range(first, first + s.memory.warps_of_block):
                 if s.status[warp] == _READY:
                     _run_warp(s, warp)
             if not _release(s, block, first):
@@ -55,7 +55,7 @@ def run_blocks(s: Any) -> None:
 def _release(s: Any, block: int, first: int) -> bool:
     """Let the warps of a block go on if all of their threads are at one barrier."""
     place = -1
-    for warp in range(first, first + s.warps_of_block):
+    for warp in range(first, first + s.memory.warps_of_block):
         if s.live[warp] == 0:
             continue
         if s.status[warp] != _AT_BARRIER or s.stopped[warp] != s.live[warp]:
@@ -66,7 +66,7 @@ def _release(s: Any, block: int, first: int) -> bool:
         place = here
     if place < 0:
         return False
-    for warp in range(first, first + s.warps_of_block):
+    for warp in range(first, first + s.memory.warps_of_block):
         if s.status[warp] == _AT_BARRIER:
             s.status[warp] = _READY
             s.next[warp, s.paths[warp] - 1] += 1
@@ -77,73 +77,74 @@ def _release(s: Any, block: int, first: int) -> bool:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _run_warp(s: Any, warp: int) -> None:
-    registers = s.rows + warp * s.row_bytes
-    operands = s.table.ctypes.data
-    row_bytes = s.table.shape[1] * 8
-    while True:
+    while s.status[warp] == _READY:
         top = s.paths[warp] - 1
         while top >= 0 and (s.next[warp, top] == s.meets[warp, top] or s.masks[warp, top] == 0):
             top -= 1
         s.paths[warp] = top + 1
         if top < 0:
             s.status[warp] = _DONE
-            return
-        pc, mask, end = s.next[warp, top], s.masks[warp, top], s.meets[warp, top]
-        while pc != end:
-            s.left[warp] -= 1
-            if s.left[warp] < 0:
-                s.next[warp, top] = pc
-                s.status[warp] = _ENDLESS
-                return
-            active = mask
-            guard = s.table[pc, _GUARD]
-            if guard >= 0:
-                predicate = load32(registers + guard)
-                active &= (predicate ^ _ALL) if s.table[pc, _NEGATED] else predicate
-            handler = s.table[pc, _HANDLER]
-            s.issued[pc] += 1
-            s.threads[pc] += count_bits(active)
-            if handler == _LANEWISE:
-                if active:
-                    call(s.table[pc, _FUNCTION], registers, operands + pc * row_bytes + 8 * _OPERANDS, active)
+        else:
+            _run_path(s, warp, top)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _run_path(s: Any, warp: int, top: int) -> None:
+    """Run the topmost path of a warp until it ends, parts, or waits."""
+    table, issued, threads = s.table, s.issued, s.threads
+    memory = s.memory
+    registers = memory.rows + warp * memory.row_bytes
+    first, row_bytes = table.ctypes.data, table.shape[1] * 8
+    pc, mask, end = s.next[warp, top], s.masks[warp, top], s.meets[warp, top]
+    left = s.left[warp]
+    status = _READY
+    while pc != end and mask:
+        left -= 1
+        if left < 0:
+            status = _ENDLESS
+            break
+        row = first + pc * row_bytes
+        active = mask
+        guard = load64(row + 8 * _GUARD)
+        if guard >= 0:
+            predicate = load32(registers + guard)
+            active &= (predicate ^ _ALL) if load64(row + 8 * _NEGATED) else predicate
+        handler = load64(row + 8 * _HANDLER)
+        issued[pc] += 1
+        threads[pc] += count_bits(active)
+        if handler == _LANEWISE:
+            if active:
+                call(load64(row + 8 * _FUNCTION), registers, row + 8 * _OPERANDS, active)
+            pc += 1
+        elif handler == _BRANCH:
+            s.totals[_BRANCHES] += 1
+            if active == mask:
+                pc = load64(row + 8 * _TARGET)
+            elif active == 0:
                 pc += 1
-                continue
-            if handler == _BRANCH:
-                s.totals[_BRANCHES] += 1
-                if active == mask:
-                    pc = s.table[pc, _TARGET]
-                elif active == 0:
-                    pc += 1
-                else:
-                    s.totals[_DIVERGENT] += 1
-                    _part(s, warp, top, pc, active)
-                    break
-                continue
-            if active == 0 or handler == _NOTHING:
-                pc += 1
-                continue
-            done = True
-            if handler in (_LOAD, _STORE):
-                done = access(s, pc, warp, active, handler == _STORE)
-            elif handler == _WARP_BARRIER:
-                s.warp_period[warp] += 1
-            elif handler == _EXIT:
-                s.live[warp] &= ~active
-                for path in range(top + 1):
-                    s.masks[warp, path] &= ~active
-                mask &= ~active
-                if mask == 0:
-                    break
             else:
-                done = False
-            if not done:
-                s.next[warp, top] = pc
-                s.stopped[warp] = active
-                s.status[warp] = _AT_BARRIER if handler == _BARRIER else _AT_NUMPY
+                s.totals[_DIVERGENT] += 1
+                s.left[warp] = left
+                _part(s, warp, top, pc, active)
                 return
+        elif active == 0 or handler == _NOTHING:
+            pc += 1
+        elif handler in (_LOAD, _STORE) and access(memory, row, warp, active, handler == _STORE):
+            pc += 1
+        elif handler == _WARP_BARRIER:
+            s.warp_period[warp] += 1
+            pc += 1
+        elif handler == _EXIT:
+            s.live[warp] &= ~active
+            for path in range(top + 1):
+                s.masks[warp, path] &= ~active
+            mask &= ~active
             pc += 1
         else:
-            s.next[warp, top] = pc
+            s.stopped[warp] = active
+            status = _AT_BARRIER if handler == _BARRIER else _AT_NUMPY
+            break
+    s.next[warp, top], s.left[warp], s.status[warp] = pc, left, status
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -12,7 +12,7 @@ from cnnc.ptx.machine import Array, Machine, place
 from cnnc.ptx.module import Address, Instruction, Symbol
 from cnnc.ptx.native.interpreter import run_blocks
 from cnnc.ptx.native.program import Constant, Program, encoded
-from cnnc.ptx.native.state import State, Status, Total
+from cnnc.ptx.native.state import Memory, Room, State, Status, Total
 from cnnc.ptx.registers import WARP
 from cnnc.ptx.types import DTYPES
 from cnnc.ptx.undefined import undefined_reads
@@ -95,15 +95,39 @@ def _constant(machine: Machine, constant: Constant) -> Array:
 
 
 def _state(machine: Machine, program: Program, steps: int) -> State:
-    warps = machine.lanes // WARP
+    warps, count = machine.lanes // WARP, len(machine.entry.body)
     live = np.packbits(machine.live.reshape(-1, WARP), axis=1, bitorder="little").view(np.uint32)[:, 0]
-    count = len(machine.entry.body)
     stack = np.zeros((warps, program.depth), np.int64)
-    state = State(
-        table=program.table,
+    totals = np.zeros(len(Total), np.int64)
+    allocations = machine.memory.allocations
+    known = [(each.address, each.size, each.content.ctypes.data) for each in allocations]
+    places = np.array(known, np.int64).reshape(-1, 3).T.copy()
+    room = np.zeros(Room.END, np.int64)
+    races = machine.races
+    memory = Memory(
         rows=machine.registers.rows.ctypes.data,
         row_bytes=machine.registers.rows.shape[1],
         warps_of_block=warps // machine.block_count,
+        shared=machine.shared.ctypes.data,
+        shared_pitch=machine.shared.shape[1],
+        shared_bytes=machine.shared_bytes,
+        local=machine.local.ctypes.data,
+        local_pitch=machine.local.shape[1],
+        local_bytes=machine.local_bytes,
+        allocations=len(allocations),
+        starts=places[0].ctypes.data,
+        sizes=places[1].ctypes.data,
+        hosts=places[2].ctypes.data,
+        races=races.records.ctypes.data,
+        races_pitch=races.records.shape[1] * races.records.itemsize,
+        block_period=races.block_period.ctypes.data,
+        warp_period=races.warp_period.ctypes.data,
+        totals=totals.ctypes.data,
+        room=room.ctypes.data,
+    )
+    state = State(
+        memory=memory,
+        table=program.table,
         next=stack,
         meets=stack.copy(),
         masks=stack.copy(),
@@ -112,29 +136,12 @@ def _state(machine: Machine, program: Program, steps: int) -> State:
         status=np.full(warps, Status.READY, np.int64),
         stopped=np.zeros(warps, np.int64),
         left=np.full(warps, steps, np.int64),
-        shared=machine.shared.ctypes.data,
-        shared_pitch=machine.shared.shape[1],
-        shared_bytes=machine.shared_bytes,
-        local=machine.local.ctypes.data,
-        local_pitch=machine.local.shape[1],
-        local_bytes=machine.local_bytes,
-        starts=np.array([each.address for each in machine.memory.allocations], np.int64),
-        sizes=np.array([each.size for each in machine.memory.allocations], np.int64),
-        hosts=np.array([each.content.ctypes.data for each in machine.memory.allocations], np.int64),
-        writer=machine.races.writer,
-        reader=machine.races.reader,
-        written=machine.races.written,
-        read_at=machine.races.read_at,
-        block_period=machine.races.block_period,
-        warp_period=machine.races.warp_period,
+        block_period=races.block_period,
+        warp_period=races.warp_period,
         issued=np.zeros(count, np.int64),
         threads=np.zeros(count, np.int64),
-        totals=np.zeros(len(Total), np.int64),
-        addresses=np.zeros(WARP, np.int64),
-        units=np.zeros(WARP, np.int64),
-        seen=np.zeros(2 * WARP, np.int64),
-        stamps=np.zeros(WARP, np.int64),
-        loads=np.zeros(WARP, np.int64),
+        totals=totals,
+        owned=(places, room),
     )
     state.meets[:, 0] = count
     state.masks[:, 0] = state.live

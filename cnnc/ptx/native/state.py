@@ -22,7 +22,7 @@ class Status(IntEnum):
 
 
 class Total(IntEnum):
-    """Places in ``State.totals``."""
+    """Places in ``totals``."""
 
     SECTORS = 0
     LEAST_SECTORS = 1
@@ -33,18 +33,54 @@ class Total(IntEnum):
     BARRIERS = 6
 
 
+class Room(IntEnum):
+    """Places of int64 in ``Memory.room``: what is known of the lanes of one access."""
+
+    ADDRESSES = 0
+    UNITS = 32
+    SEEN = 64
+    GROUPS = 128
+    LOADS = 160
+    END = 192
+
+
+class Memory(NamedTuple):
+    """What an access needs: addresses in this process, and numbers of bytes.
+
+    ``starts``, ``sizes`` and ``hosts`` are of the ``allocations`` in global memory: their addresses, their bytes, and
+    where they lie in this process. A pitch is from one block, warp or lane to the next.
+    """
+
+    rows: int
+    row_bytes: int
+    warps_of_block: int
+    shared: int
+    shared_pitch: int
+    shared_bytes: int
+    local: int
+    local_pitch: int
+    local_bytes: int
+    allocations: int
+    starts: int
+    sizes: int
+    hosts: int
+    races: int
+    races_pitch: int
+    block_period: int
+    warp_period: int
+    totals: int
+    room: int
+
+
 class State(NamedTuple):
-    """Addresses are of this process; masks have a bit for every lane of a warp.
+    """What the interpreter needs. Masks have a bit for every lane of a warp.
 
     A warp has a stack of paths: ``next`` instruction, the one where it ``meets`` the path below, and the ``mask`` of
     its threads; ``paths`` are how many.
     """
 
+    memory: Memory
     table: Array
-    rows: int
-    row_bytes: int
-    warps_of_block: int
-
     next: Array
     meets: Array
     masks: Array
@@ -55,36 +91,11 @@ class State(NamedTuple):
     """Mask of the threads that a warp waits with."""
     left: Array
     """Instructions that a warp may still execute."""
-
-    shared: int
-    shared_pitch: int
-    shared_bytes: int
-    local: int
-    local_pitch: int
-    local_bytes: int
-    starts: Array
-    sizes: Array
-    hosts: Array
-    """Of the allocations in global memory: addresses, bytes, and where they lie in this process."""
-
-    writer: Array
-    reader: Array
-    written: Array
-    read_at: Array
     block_period: Array
     warp_period: Array
-
     issued: Array
     threads: Array
     """Of every instruction: how often it was issued, and for how many threads."""
     totals: Array
-
-    addresses: Array
-    units: Array
-    seen: Array
-    stamps: Array
-    loads: Array
-    """Room for the lanes of one access."""
-
-
-NO_UNIT = np.iinfo(np.int64).min
+    owned: tuple[Array, Array]
+    """Arrays whose addresses are in ``memory``: they live as long as it does."""
