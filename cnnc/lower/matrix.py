@@ -124,7 +124,8 @@ def _emit_bfloat(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> Non
 # ---- two run-time matrices ------------------------------------------------------------------------------------------
 
 
-def _general_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def general_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    """Why ``matmul.f32`` does not compute the product."""
     reason = common_refusal(node, builder)
     if reason is not None:
         return reason
@@ -149,16 +150,17 @@ def _general_tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequenc
     return ranked if weights is None else _with_weights(ranked, weights.size * 4, builder)
 
 
-def _emit_general(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
+def general_operands(node: Node, builder: ProgramBuilder) -> tuple[dict[str, BufferArg | int], dict[str, Dim]]:
+    """Buffers of ``matmul.f32``, and its sizes but for those of a tiling."""
     described = describe(node)
-    a, b, lanes = described.a, described.b, builder.target.lanes
+    a, b = described.a, described.b
     outer, inner = ((1, 0, 0), (1, 0, 0), *described.batch)[-2:]
     matrix = a.rows * b.columns
     sizes: dict[str, Dim] = {"B0": outer[0], "B1": inner[0], "M": a.rows, "N": b.columns, "K": a.columns}
     sizes |= {"a_batch0": outer[1], "a_batch1": inner[1], "a_row": a.row, "a_column": a.column}
     sizes |= {"b_batch0": outer[2], "b_batch1": inner[2], "b_row": b.row, "b_column": b.column}
     sizes |= {"y_batch0": matrix * inner[0], "y_batch1": matrix, "y_row": b.columns}
-    sizes |= {"m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles, "scale": float_bits(described.scale)}
+    sizes |= {"scale": float_bits(described.scale), **activation_bits(described.activation)}
     bias = node.optional(2)
     buffers: dict[str, BufferArg | int] = {
         "a": builder.argument(node.input(0)),
@@ -166,22 +168,28 @@ def _emit_general(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> No
         "bias": 0 if bias is None else builder.argument(bias),
     }
     buffers["y"] = builder.result(node.output)
+    return buffers, sizes
+
+
+def _emit_general(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
+    buffers, sizes = general_operands(node, builder)
     variant = Variant.of(
         "matmul.f32",
         rows=tiling.rows,
         blocks=tiling.blocks,
-        activation=described.activation.kind,
-        bias=int(bias is not None),
-        lanes=lanes,
+        activation=describe(node).activation.kind,
+        bias=int(node.optional(2) is not None),
+        lanes=builder.target.lanes,
         **builder.numerics.sum_params,
     )
-    builder.kernel_step(node, [builder.call(variant, buffers, sizes | activation_bits(described.activation))])
+    tiles: dict[str, Dim] = {"m_tiles": tiling.m_tiles, "n_tiles": tiling.n_tiles}
+    builder.kernel_step(node, [builder.call(variant, buffers, sizes | tiles)])
 
 
 _RULES = (
     TiledRule("gemm.bf16", GemmTiling, _bfloat_refusal, _bfloat_tilings, _emit_bfloat, reads_weights=True),
     TiledRule("gemm.f32", GemmTiling, constant_refusal, _constant_tilings, _emit_constant, reads_weights=True),
-    TiledRule("matmul.f32", GemmTiling, _general_refusal, _general_tilings, _emit_general, reads_weights=True),
+    TiledRule("matmul.f32", GemmTiling, general_refusal, _general_tilings, _emit_general, reads_weights=True),
 )
 
 RULES = {"gemm": _RULES, "matmul": _RULES}

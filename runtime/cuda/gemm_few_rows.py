@@ -15,12 +15,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div
 from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.cuda.target import LANES, WARP
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
+
+Array = np.ndarray[Any, Any]
 
 WARPS = 8
 """Of a block."""
@@ -44,8 +45,8 @@ class FewRowsTile:
         return WARPS // self.parts * self.columns
 
 
-def pack_rows(weights: NDArray[np.float32], scale: float = 1.0) -> NDArray[np.float32]:
-    """Weights [K, N] times ``scale`` as [N][K padded to 8], zeros behind K."""
+def pack_rows(weights: Array, scale: float = 1.0) -> Array:
+    """float32 weights [K, N] times ``scale`` as [N][K padded to 8], zeros behind K."""
     depth, columns = weights.shape
     packed = np.zeros((columns, -(-depth // LANES) * LANES), np.float32)
     np.multiply(weights.T, np.float32(scale), out=packed[:, :depth], dtype=np.float32)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cnnc.lower import layouts, movement, normalization, pool, reduction, views
+from cnnc.lower.cuda import matrix
 from cnnc.lower.rules import Rule, joined
 
 RULES: Mapping[str, tuple[Rule, ...]] = joined(
@@ -14,6 +15,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = joined(
     layouts.RULES,
     movement.RULES,
     pool.RULES,
+    matrix.RULES,
     reduction.RULES,
     normalization.RULES,
 )

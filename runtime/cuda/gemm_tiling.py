@@ -1,0 +1,95 @@
+"""Tiles of matrix products, ranked by estimated time. Costs are in the unit of ``DeviceFacts.fma_seconds``.
+
+A product of few rows waits for its weights from memory: warps must have enough loads under way. One of many rows takes
+the time of its multiply-adds, in rounds of blocks; tiles of fewer elements do them more slowly, but fill a device.
+"""
+
+from __future__ import annotations
+
+from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cuda.device_facts import DeviceFacts
+from cnnc.runtime.cuda.gemm_few_rows import WARPS, FewRowsTile
+from cnnc.runtime.cuda.register_tile import DEPTH
+from cnnc.runtime.cuda.target import LANES, WARP
+
+MOST_ROWS = 8
+"""Rows of a tile of few rows."""
+
+_MOST_RESULTS = 16
+"""Of a thread: their sums, and what it loads for them, must leave registers for many threads."""
+_QUAD_BYTES = 16 * WARP
+_MEMORY_LATENCIES = 2
+"""A load from memory takes so many times as long as one from the second-level cache."""
+_HIDDEN = 0.9
+"""Share of what is not the bottleneck that loads under way hide."""
+_PART_LATENCIES = 0.1
+"""What adding up takes for each of the warps that share a column, in latencies of the second-level cache."""
+_CALL_LATENCIES = 8
+"""What a block takes before its first product and behind its last, in latencies of the second-level cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatmulTile:
+    """A square tile of Y: ``rows`` x ``rows`` elements a thread, ``threads`` x ``threads`` threads."""
+
+    rows: int
+    threads: int
+
+    @property
+    def size(self) -> int:
+        """Rows and columns of a block."""
+        return self.rows * self.threads
+
+
+_TILES = ((MatmulTile(8, 16), 0.9, 2), (MatmulTile(8, 8), 0.85, 6), (MatmulTile(4, 8), 0.6, 12))
+"""Tile, share of the device's multiply-adds that it reaches, blocks that a multiprocessor holds."""
+
+
+def rank_few_rows(rows: int, columns: int, depth: int, device: DeviceFacts) -> list[tuple[float, FewRowsTile]]:
+    """Tiles for a product of so many rows, columns and products a sum, the fastest first."""
+    own_rows = next(size for size in (1, 2, 4, MOST_ROWS) if size >= min(rows, MOST_ROWS))
+    found = []
+    for own_columns in (1, 2, 4):
+        if own_rows * own_columns > _MOST_RESULTS:
+            continue
+        for parts in (1, 2, 4, WARPS):
+            for splits in (1, 2, 4, 8, 16):
+                # A warp should have more than one step.
+                if splits > 1 and depth < 8 * WARP * parts * splits:
+                    continue
+                tile = FewRowsTile(own_rows, own_columns, parts, splits)
+                found.append((_few_rows_seconds(rows, columns, depth, tile, device), tile))
+    unit = device.fma_seconds(LANES)
+    return sorted(((seconds / unit, tile) for seconds, tile in found), key=lambda item: item[0])
+
+
+def _few_rows_seconds(rows: int, columns: int, depth: int, tile: FewRowsTile, device: DeviceFacts) -> float:
+    warps = -(-columns // tile.block_columns) * WARPS * -(-rows // tile.rows) * tile.splits
+    steps = -(-depth // (4 * WARP * tile.parts * tile.splits))
+    resident = device.multiprocessors * device.threads // WARP // 2
+    latency = device.latency / device.clock
+    weight_bytes = 4 * columns * depth * -(-rows // tile.rows)
+    under_way = min(warps, resident) * tile.columns * _QUAD_BYTES
+    streaming = weight_bytes / min(device.memory_bandwidth, under_way / (_MEMORY_LATENCIES * latency))
+    waiting = steps * _MEMORY_LATENCIES * latency
+    # Rows of A come from the first-level cache, as many bytes a cycle as from shared memory.
+    cached = weight_bytes * tile.rows / tile.columns / (128 * device.multiprocessors * device.clock)
+    adding = 2 * rows * columns * tile.splits * 4 / device.memory_bandwidth + device.launch_seconds
+    times = (streaming, waiting, cached)
+    reading = _HIDDEN * max(times) + (1 - _HIDDEN) * sum(times)
+    meeting = (_CALL_LATENCIES + _PART_LATENCIES * tile.parts) * latency
+    return reading + meeting + (adding if tile.splits > 1 else 0)
+
+
+def rank_matmul(batch: int, rows: int, columns: int, depth: int, device: DeviceFacts) -> list[tuple[float, MatmulTile]]:
+    """Tiles for ``batch`` products, the fastest first."""
+    unit = device.fma_seconds(LANES)
+    found = []
+    for tile, share, resident in _TILES:
+        blocks = batch * -(-rows // tile.size) * -(-columns // tile.size)
+        most = -(-blocks // device.multiprocessors)
+        computing = most * tile.size**2 * depth / (device.lanes * share)
+        # A step of a block begins with loads, which blocks beside it and the products of the step before hide.
+        waiting = -(-most // resident) * (depth // DEPTH + _CALL_LATENCIES) * device.latency
+        found.append((max(computing, waiting) / device.clock / unit, tile))
+    return sorted(found, key=lambda item: item[0])
