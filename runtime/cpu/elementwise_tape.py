@@ -65,7 +65,7 @@ def arguments(
     if len(inputs) > MAX_INPUTS or len(outputs) > MAX_OUTPUTS:
         raise InternalError(f"{len(inputs)} inputs and {len(outputs)} outputs in one chain")
     operands = [*inputs, *outputs]
-    sizes, strides = _merge(shape, [operand.strides for operand in operands])
+    sizes, strides = merge_axes(shape, [operand.strides for operand in operands])
     if len(sizes) > RANK:
         raise InternalError(f"an element-wise chain over {len(sizes)} separate dims; elementwise.tape takes {RANK}")
     missing = RANK - len(sizes)
@@ -98,7 +98,7 @@ def broadcast_strides(shape: Sequence[Dim], over: Sequence[Dim]) -> tuple[Dim, .
     return tuple(strides)
 
 
-def _merge(shape: Sequence[Dim], operands: Sequence[Sequence[Dim]]) -> tuple[list[Dim], list[list[Dim]]]:
+def merge_axes(shape: Sequence[Dim], operands: Sequence[Sequence[Dim]]) -> tuple[list[Dim], list[list[Dim]]]:
     """Sizes and, per operand, strides once axes have been joined that lie back to back for every operand."""
     sizes: list[Dim] = []
     strides: list[list[Dim]] = [[] for _ in operands]

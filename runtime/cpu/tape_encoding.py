@@ -116,7 +116,7 @@ def encode_tape(
     """
     if len(inputs) > MAX_INPUTS or not 1 <= len(outputs) <= MAX_OUTPUTS:
         raise InternalError(f"a tape of {len(inputs)} inputs and {len(outputs)} outputs")
-    _check_steps(len(inputs), steps)
+    check_steps(len(inputs), steps)
     steps, results = _with_copies(len(inputs), list(steps), [value for value, _ in outputs])
     slots = _Slots(len(inputs), steps, results)
     instructions: list[int] = []
@@ -132,7 +132,8 @@ def encode_tape(
     return np.array(header + constants + instructions, np.int64)
 
 
-def _check_steps(inputs: int, steps: Sequence[TapeStep]) -> None:
+def check_steps(inputs: int, steps: Sequence[TapeStep]) -> None:
+    """Raise InternalError for an unknown op, a wrong number of operands or a value that is not computed before."""
     for position, step in enumerate(steps):
         if step.op not in ARITY:
             raise InternalError(f"elementwise.tape has no op {step.op!r}")

@@ -31,6 +31,7 @@ _MODULES = {
     "conv.u8.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm_bytes",
     "copy.fill": "cnnc.runtime.cuda.copy_fill",
     "copy.strided": "cnnc.runtime.cuda.copy_strided",
+    "elementwise.chain": "cnnc.runtime.cuda.elementwise_chain",
     "gather": "cnnc.runtime.cuda.gather",
     "gemm.f32.few_rows": "cnnc.runtime.cuda.gemm_few_rows",
     "gemm.f32.sum_splits": "cnnc.runtime.cuda.gemm_sum_splits",

@@ -126,6 +126,11 @@ _FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 }
 
 
+def activation_function(kind: str) -> Callable[[Any, Any, Any], Any]:
+    """The code of ``scalar_activation``, to be compiled into other code."""
+    return _FUNCTIONS[kind]
+
+
 def scalar_activation(kind: str) -> Any:
     """``activation(x, alpha, beta)`` of a kind in ``cnnc.runtime.cpu.activation.ACTIVATIONS``."""
     return inlined(FLOAT, [FLOAT] * 3, _FUNCTIONS[kind])

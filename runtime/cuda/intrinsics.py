@@ -46,6 +46,22 @@ def inlined(result: Any, parameters: Sequence[Any], body: Callable[..., Any]) ->
     return _of_types(result, parameters, generate)
 
 
+def generated(result: Any, parameters: Sequence[Any], emit: Emit) -> Any:
+    """A function for Numba CUDA code whose LLVM value ``emit(inline, builder, *values)`` gives; None for types.void.
+
+    ``inline(body, result, parameters, values)`` is the value of ``body``, Numba CUDA code, for LLVM values.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        def inline(body: Callable[..., Any], kind: Any, kinds: Sequence[Any], operands: Sequence[Any]) -> Any:
+            return context.compile_internal(builder, body, signature(kind, *kinds), list(operands))
+
+        value = emit(inline, builder, *values)
+        return context.get_dummy_value() if value is None else value
+
+    return _of_types(result, parameters, generate)
+
+
 def _of_types(result: Any, parameters: Sequence[Any], generate: Any) -> Any:
     expected = signature(result, *parameters)
 
