@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cnnc.lower import layouts, movement, normalization, pool, reduction, views
-from cnnc.lower.cuda import matrix
+from cnnc.lower import layouts, movement, normalization, pool, reduction, resize, views
+from cnnc.lower.cuda import elementwise, matrix
 from cnnc.lower.rules import Rule, joined
 
 RULES: Mapping[str, tuple[Rule, ...]] = joined(
     views.RULES,
     layouts.RULES,
     movement.RULES,
+    elementwise.RULES,
     pool.RULES,
     matrix.RULES,
+    resize.RULES,
     reduction.RULES,
     normalization.RULES,
 )
