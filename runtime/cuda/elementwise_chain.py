@@ -51,7 +51,7 @@ def iteration(shape: Sequence[Dim], inputs: Sequence[Operand], output: Operand) 
         raise InternalError(f"an element-wise chain over {rank} separate axes; elementwise.chain takes {RANK}")
     if strides[0][-1] != 1:
         raise InternalError("the result of an element-wise chain is strided along the inner axis")
-    sizes: dict[str, Dim] = dict.fromkeys(_AXES, 1) | dict(zip(_AXES[-rank:], kept))
+    sizes: dict[str, Dim] = {**dict.fromkeys(_AXES, 1), **dict(zip(_AXES[-rank:], kept))}
     for name in _BUFFERS:
         sizes |= {f"{name}_{stride}": 0 for stride in _STRIDES}
     for name, found in zip(_BUFFERS, strides):

@@ -79,6 +79,11 @@ def matmul(rows: int, threads: int, along_depth: int, **options: int | str) -> V
     return Variant.of("matmul.f32", **{**defaults, **tile, **options})
 
 
+def elementwise(chain: str, rank: int) -> Variant:
+    """A chain of element-wise ops over so many axes."""
+    return Variant.of("elementwise.chain", chain=chain, rank=rank)
+
+
 CASES = (
     *(Case(variant, occupancy) for variant, occupancy in BYTE_VARIANTS),
     Case(Variant.of("arg_reduce", kind="max", last=0), 1 / 2),
@@ -106,14 +111,21 @@ CASES = (
     Case(winograd_products(4, 4, 8, 0, 1), 3 / 8),
     Case(Variant.of("copy.fill", size=4), 1 / 2),
     Case(Variant.of("copy.strided", size=4), 1 / 2),
+    Case(Variant.of("copy.strided", size=1), 1 / 2),
+    Case(elementwise("f1 f1 > f: add 0 1; relu 2", 1), 1 / 2),
+    Case(elementwise("f1 f1 f1 > f: fma 0 1 2; clip 3 @00000000 @40c00000", 3), 1 / 2),
+    Case(elementwise("f1 f1 > f: swish 0 @3f800000; mul 2 1; gelu 3", 3), 1 / 2),
+    Case(elementwise("b1 f* f0 > f: pow 1 2; where 0 3 #00000000", 6), 1 / 4),
+    Case(Variant.of("gather", size=4), 1 / 2),
     Case(gemm_few_rows(1, 2), 1 / 2),
     Case(gemm_few_rows(8, 2, activation="relu"), 1 / 4),
     Case(gemm_few_rows(4, 1, quads=0, partial=1), 3 / 8),
     Case(Variant.of("gemm.f32.sum_splits", activation="relu"), 1 / 2),
-    Case(Variant.of("gather", size=4), 1 / 2),
     Case(Variant.of("layout.blocked_lanes", lanes=8), 1 / 2),
     Case(Variant.of("layout.blocked_to_plain", lanes=8), 1 / 2),
+    Case(Variant.of("layout.blocked_to_plain", lanes=8, size=1), 1 / 2),
     Case(Variant.of("layout.plain_to_blocked", lanes=8), 1 / 2),
+    Case(Variant.of("layout.plain_to_blocked", lanes=8, size=1), 1 / 2),
     Case(Variant.of("lrn.blocked", lanes=8), 1 / 2),
     Case(Variant.of("lrn.plain"), 1 / 2),
     Case(matmul(8, 8, 1), 1 / 8),
@@ -122,12 +134,13 @@ CASES = (
     Case(Variant.of("norm.group"), 1 / 2),
     Case(Variant.of("norm.instance_blocked", lanes=8), 1 / 2),
     Case(Variant.of("norm.layer", kind="layer"), 1 / 2),
-    Case(Variant.of("pool.blocked", kind="max", lanes=8), 3 / 8),
+    Case(Variant.of("pool.blocked", kind="average", lanes=8), 1 / 2),
+    Case(Variant.of("pool.blocked", kind="max", lanes=8), 1 / 2),
     Case(Variant.of("pool.plain", kind="average"), 1 / 2),
     Case(Variant.of("pool.plain_indices"), 3 / 8),
+    Case(Variant.of("reduce", kind="log_sum_exp"), 1 / 2),
     Case(Variant.of("resize.blocked", lanes=8), 1 / 2),
     Case(Variant.of("resize.plain"), 1 / 2),
     Case(Variant.of("resize.table"), 1 / 2),
-    Case(Variant.of("reduce", kind="log_sum_exp"), 1 / 2),
     Case(Variant.of("softmax", log=1), 1 / 2),
 )
