@@ -22,6 +22,7 @@ from cnnc.lower.error_budget import may_err_by
 from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import typical
 from cnnc.runtime.cpu.machine import Machine
+from cnnc.runtime.cpu.tile_table import CHAIN
 from cnnc.runtime.cpu.winograd_error import winograd_error
 from cnnc.runtime.cpu.winograd_matrices import MOST_PRODUCTS
 from cnnc.runtime.cpu.winograd_packing import pack_taps, pack_winograd
@@ -35,9 +36,9 @@ WINDOW_SIZES = "D H W OD OH OW KD SD DD DH DW PD PH PW".split()
 """What the kernel takes of ``window_sizes``."""
 
 
-def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    choice = builder.numerics.winograd
-    if choice == "off":
+def method_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    """Why Winograd's method cannot compute the node, whatever its rounding errors; None if it can."""
+    if builder.numerics.winograd == "off":
         return "Winograd is off"
     if depthwise_refusal(node, builder) is None:
         return "it is one filter a channel"
@@ -53,20 +54,32 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
         return "its window is 1x1"
     if max(shapes.kernel[1:]) >= MOST_PRODUCTS:
         return f"its window is larger than {MOST_PRODUCTS - 1}"
-    if not _variants(node, builder):
-        return "its rounding errors could exceed the network's share"
     return None
 
 
-def _variants(node: Node, builder: ProgramBuilder) -> list[tuple[int, int]]:
-    """Rows and columns of the outputs of a tile; axes without a window have one."""
+def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    reason = method_refusal(node, builder)
+    if reason is None and not exact_outputs(node, builder):
+        return "its rounding errors could exceed the network's share"
+    return reason
+
+
+def exact_outputs(
+    node: Node, builder: ProgramBuilder, chain: int = CHAIN, most_products: int = MOST_PRODUCTS
+) -> list[tuple[int, int]]:
+    """Rows and columns that the outputs of a tile may have; axes without a window have one.
+
+    Args:
+        chain: products that a kernel adds up one after the other.
+        most_products: of a tile along an axis.
+    """
     window, weights = conv_shapes(node).kernel[1:], constant_array(node, 1)
     assert weights is not None
     products = weights.shape[1] * conv_shapes(node).kernel[0]
     found: dict[tuple[int, int], None] = {}
     for most in most_outputs(builder):
-        rows, columns = (1 if size == 1 else min(most, MOST_PRODUCTS + 1 - size) for size in window)
-        error = winograd_error((rows, columns), window, products)
+        rows, columns = (1 if size == 1 else min(most, most_products + 1 - size) for size in window)
+        error = winograd_error((rows, columns), window, products, chain)
         if builder.numerics.winograd != "auto" or may_err_by(error, node, builder):
             found[rows, columns] = None
     return list(found)
@@ -78,7 +91,7 @@ def most_outputs(builder: ProgramBuilder) -> Sequence[int]:
 
 
 def _is_allowed(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> bool:
-    return (tiling.out_rows, tiling.out_columns) in _variants(node, builder)
+    return (tiling.out_rows, tiling.out_columns) in exact_outputs(node, builder)
 
 
 def _layer(node: Node, machine: Machine) -> WinogradLayer:
@@ -97,7 +110,7 @@ def _layer(node: Node, machine: Machine) -> WinogradLayer:
 
 
 def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, WinogradTiling]]:
-    return rank_winograd_tilings(_layer(node, builder.machine), _variants(node, builder), count)
+    return rank_winograd_tilings(_layer(node, builder.machine), exact_outputs(node, builder), count)
 
 
 def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:

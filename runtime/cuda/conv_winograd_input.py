@@ -32,7 +32,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     shape = shape_of(params)
-    v = v_bytes(shape, s["channels"], s["N"] * s["D"], shape.plane_columns(s))
+    v = v_bytes(shape.positions, s["channels"], s["N"] * s["D"], shape.plane_columns(s))
     assert isinstance(v, int)
     return (
         Access("v", 0, v, True),

@@ -29,7 +29,7 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     shape = shape_of(params)
-    m = m_bytes(shape, s["YB"], s["N"] * s["OD"] * shape.plane_columns(s))
+    m = m_bytes(shape.positions, s["YB"], s["N"] * s["OD"] * shape.plane_columns(s))
     assert isinstance(m, int)
     return (Access("m", 0, m, False), *epilogue_footprint(s, params, s["OD"] * s["OH"] * s["OW"]))
 

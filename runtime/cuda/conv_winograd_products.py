@@ -18,15 +18,15 @@ from typing import Any
 from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.cuda.register_tile import DEPTH, tile_of
 from cnnc.runtime.cuda.target import LANES
-from cnnc.runtime.cuda.winograd_shape import m_bytes, shape_of, v_bytes
+from cnnc.runtime.cuda.winograd_shape import m_bytes, v_bytes
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.winograd.products"
-SIZES = ("N", "D", "OD", "KD", "SD", "DD", "PD", "plane_columns", "channels", "YB")
-"""D, OD: planes of an image of V and of M. KD, SD, DD, PD: the window's depth, stride, dilation, padding before.
-channels: rows of a position of V. YB: blocks of channels of y. Variant parameters: those of ``WinogradShape`` and
-``BlockTile``; depth (1 if a column of M may read other planes than its own); tail (1 if channels are no multiple of
-8)."""
+SIZES = ("positions", "N", "D", "OD", "KD", "SD", "DD", "PD", "plane_columns", "channels", "YB")
+"""positions: products of a tile and a channel. D, OD: planes of an image of V and of M. KD, SD, DD, PD: the window's
+depth, stride, dilation, padding before. channels: rows of a position of V. YB: blocks of channels of y. Variant
+parameters: those of ``BlockTile``; depth (1 if a column of M may read other planes than its own); tail (1 if channels
+are no multiple of 8)."""
 
 
 def _column_tiles(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -35,15 +35,15 @@ def _column_tiles(s: Mapping[str, Dim], params: Params) -> Dim:
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     row_tiles = ceil_div(s["YB"] * LANES, tile_of(params).channels)
-    return shape_of(params).positions * row_tiles * _column_tiles(s, params)
+    return s["positions"] * row_tiles * _column_tiles(s, params)
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
-    shape, tile = shape_of(params), tile_of(params)
-    v = v_bytes(shape, s["channels"], s["N"] * s["D"], s["plane_columns"])
-    m = m_bytes(shape, s["YB"], s["N"] * s["OD"] * s["plane_columns"])
+    tile, positions = tile_of(params), s["positions"]
+    v = v_bytes(positions, s["channels"], s["N"] * s["D"], s["plane_columns"])
+    m = m_bytes(positions, s["YB"], s["N"] * s["OD"] * s["plane_columns"])
     row_tiles, steps = -(-s["YB"] * LANES // tile.channels), -(-s["channels"] // DEPTH)
-    packed = shape.positions * row_tiles * s["KD"] * steps * DEPTH * tile.channels
+    packed = positions * row_tiles * s["KD"] * steps * DEPTH * tile.channels
     assert isinstance(v, int) and isinstance(m, int)
     return Access("m", 0, m, True), Access("v", 0, v, False), Access("weights", 0, 4 * packed, False)
 
@@ -86,7 +86,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     def conv_winograd_products(args: Any) -> None:
         m, v, weights = args[:3]
-        images, depth, out_d, kernel_d, stride_d, dilation_d, begin_d, plane_columns, rows, y_blocks = args[3:]
+        images, depth, out_d, kernel_d, stride_d, dilation_d, begin_d, plane_columns, rows, y_blocks = args[4:]
 
         columns = images * out_d * plane_columns
         v_pitch = (images * depth * plane_columns + 7) // 8 * 8

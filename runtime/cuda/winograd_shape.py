@@ -13,6 +13,7 @@ for Convolutional Neural Networks, 2016.)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def v_pitch(planes: Dim, plane_columns: Dim) -> Dim:
     return round_up(planes * plane_columns, SECTOR_FLOATS)
 
 
-def pack_winograd(weights: NDArray[np.float32], shape: WinogradShape, channels: int) -> NDArray[np.float32]:
+def pack_winograd(weights: NDArray[Any], shape: WinogradShape, channels: int) -> NDArray[np.float32]:
     """Weights [OC, IC, KD, KH, KW] as U in the order of its use: [position][tile][KD][step][8][channels of a tile].
 
     ``channels``: output channels of a block tile. A step is 8 input channels; absent channels weigh 0. The transform
@@ -94,17 +95,18 @@ def pack_winograd(weights: NDArray[np.float32], shape: WinogradShape, channels: 
     vertical = matrices(shape.rows, shape.window_rows).filters
     horizontal = matrices(shape.columns, shape.window_columns).filters
     tiles, steps = -(-oc // channels), -(-ic // DEPTH)
-    padded = np.zeros((shape.input_rows, shape.input_columns, depth, tiles * channels, steps * DEPTH), np.float32)
-    padded[:, :, :, :oc, :ic] = np.einsum("ai,bj,ockij->abkoc", vertical, horizontal, weights.astype(np.float64))
-    ordered = padded.reshape(shape.positions, depth, tiles, channels, steps, DEPTH).transpose(0, 2, 1, 4, 5, 3)
+    taps = weights.astype(np.float64).reshape(oc, ic, depth, -1)
+    padded = np.zeros((shape.positions, tiles * channels, steps * DEPTH, depth), np.float32)
+    padded[:, :oc, :ic] = np.tensordot(np.kron(vertical, horizontal), taps, axes=(1, 3))
+    ordered = padded.reshape(shape.positions, tiles, channels, steps, DEPTH, depth).transpose(0, 1, 5, 3, 4, 2)
     return np.ascontiguousarray(ordered)
 
 
-def m_bytes(shape: WinogradShape, y_blocks: Dim, columns: Dim) -> Dim:
+def m_bytes(positions: int, y_blocks: Dim, columns: Dim) -> Dim:
     """Of M."""
-    return shape.positions * y_blocks * columns * (4 * LANES)
+    return positions * y_blocks * columns * (4 * LANES)
 
 
-def v_bytes(shape: WinogradShape, channels: Dim, planes: Dim, plane_columns: Dim) -> Dim:
+def v_bytes(positions: int, channels: Dim, planes: Dim, plane_columns: Dim) -> Dim:
     """Of V."""
-    return shape.positions * channels * v_pitch(planes, plane_columns) * 4
+    return positions * channels * v_pitch(planes, plane_columns) * 4

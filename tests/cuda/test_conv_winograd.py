@@ -69,16 +69,23 @@ def run_winograd(
     common |= dict(zip(("OD", "OH", "OW"), volume(expected.shape[2:], 1)))
     common |= dict(zip(("DD", "DH", "DW"), volume(dilation, 1))) | dict(zip(("PD", "PH", "PW"), volume(pads[:rank], 0)))
     common |= {"N": x.shape[0], "XB": source.shape[1], "YB": -(-w.shape[0] // 8), "channels": x.shape[1]}
-    common |= {"KD": kernel.shape[2], "SD": volume(stride, 1)[0], "plane_columns": shape.plane_columns(common)}
+    common |= {
+        "positions": shape.positions,
+        "KD": kernel.shape[2],
+        "SD": volume(stride, 1)[0],
+        "plane_columns": shape.plane_columns(common),
+    }
     common |= {"alpha": float_bits(-0.5), "beta": float_bits(1.5)}
     common |= {f"{name}_gap": gap * 8 * int(np.prod(expected.shape[2:])) for name in ("y", "residual")}
     common |= {"x_gap": gap * 8 * int(np.prod(x.shape[2:]))}
     far = lambda a: np.concatenate([a, np.full((len(a), gap, *a.shape[2:]), np.nan, np.float32)], 1)  # noqa: E731
     other = rng.standard_normal(expected.shape, np.float32) if residual else None
     y = far(blocked(np.full(expected.shape, np.nan, np.float32)))
-    v = np.full(v_bytes(shape, x.shape[1], x.shape[0] * common["D"], common["plane_columns"]) // 4, np.nan, np.float32)
+    v = np.full(
+        v_bytes(shape.positions, x.shape[1], x.shape[0] * common["D"], common["plane_columns"]) // 4, np.nan, np.float32
+    )
     columns = x.shape[0] * common["OD"] * common["plane_columns"]
-    m = np.full(m_bytes(shape, common["YB"], columns) // 4, np.nan, np.float32)
+    m = np.full(m_bytes(shape.positions, common["YB"], columns) // 4, np.nan, np.float32)
     names = dict(zip(("rows", "columns", "row_threads", "column_threads"), TILES[tile]))
     packed = pack_winograd(kernel, shape, names["rows"] * names["row_threads"])
     depth = int(kernel.shape[2:3] != (1,) or stride[:-2] not in ((), (1,)) or common["PD"] != 0)
@@ -99,7 +106,7 @@ def run_winograd(
     )
     counters = {}
     for name, options, buffers in launches:
-        variant = Variant.of(f"conv.f32.winograd.{name}", **shape.params, **options)
+        variant = Variant.of(f"conv.f32.winograd.{name}", **({} if name == "products" else shape.params), **options)
         counters[name] = launch_with(variant, buffers, common)
     if other is not None:
         expected = expected + other

@@ -63,7 +63,7 @@ def conv_winograd(launch: str, outputs: int = 4, **options: int | str) -> Varian
 def winograd_products(rows: int, columns: int, threads: int, depth: int, tail: int) -> Variant:
     """Its products with a square block of ``threads`` x ``threads`` threads."""
     tile = {"rows": rows, "columns": columns, "row_threads": threads, "column_threads": threads}
-    return conv_winograd("products", depth=depth, tail=tail, **tile)
+    return Variant.of("conv.f32.winograd.products", depth=depth, tail=tail, **tile)
 
 
 def gemm_few_rows(rows: int, columns: int, **options: int | str) -> Variant:
