@@ -109,7 +109,10 @@ def _products_seconds(blocks: int, steps: int, tile: BlockTile, device: DeviceFa
     multiplied = DEPTH * tile.rows * tile.columns
     issues = multiplied + 2 * DEPTH * (tile.rows + tile.columns) // 4 + _OVERHEAD_ISSUES
     rate = device.lanes * min(1.0, warps / _FULL_RATE) * multiplied / issues
-    return each * (steps + _EDGE_STEPS) * DEPTH * tile.channels * tile.pixels / rate / device.clock
+    computing = each * DEPTH * tile.channels * tile.pixels / rate
+    # A step loads what the next one multiplies: it takes as long as a load at least.
+    waiting = -(-each // resident) * device.latency
+    return (steps + _EDGE_STEPS) * max(computing, waiting) / device.clock
 
 
 def _known(size: object) -> int:

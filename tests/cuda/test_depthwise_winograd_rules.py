@@ -1,4 +1,4 @@
-"""Which kernels convolutions of GPU programs go to, why others refuse, and whole programs on the emulated device."""
+"""Depthwise convolutions and Winograd's method in GPU programs: rules, tiles, whole programs on the emulated device."""
 
 from __future__ import annotations
 
