@@ -20,10 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from cnnc.dims import Dim, ceil_div, floor_div
 from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_access, residual_inplace
 from cnnc.runtime.cpu.prologue import GATED, PROLOGUE_BUFFERS, PROLOGUE_SIZES, prologue_accesses
 from cnnc.runtime.cuda.conv_phases import PHASE_BYTES
+from cnnc.runtime.cuda.conv_tiling import MOST_THREADS
 from cnnc.runtime.cuda.register_tile import DEPTH, tile_of
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
@@ -43,8 +46,6 @@ int32); ``prologue`` as on the CPU, if there is one; ``phased``, whether y is th
 strides S*, whose windows, begins and places are those of a table of ``phase_count`` phases; ``partial``, whether sums
 go to a workspace as they are; ``activation`` and ``residual``.
 """
-MOST_THREADS = 384
-"""Threads that a multiprocessor shall hold: 256 times two, or 64 times six. They get 128 registers, or 168."""
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -73,6 +74,19 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     return (*found, *prologue_accesses(s, {**params, "lanes": LANES}), *outputs)
 
 
+def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
+    """Phases must have their weights among those given, and no outputs before the first."""
+    if not params["phased"]:
+        return None
+    table = tables["phases"][: PHASE_BYTES * s["phase_count"]].view(np.int32).reshape(-1, PHASE_BYTES // 4)
+    first, taps, window, firsts = table[:, 0].astype(np.int64), table[:, 1], table[:, 2:5], table[:, 8:11]
+    tile, groups = tile_of(params), s["groups"]
+    steps = groups * -(-s["YB"] // groups * LANES // tile.channels) * taps.astype(np.int64) * (s["XB"] // groups)
+    if np.any(first < 0) or np.any(taps < 0) or np.any(first + steps > s["weight_floats"] // (DEPTH * tile.channels)):
+        return "a phase has weights that are not there"
+    return "a phase begins before the first output" if np.any(firsts < 0) or np.any(window < 1) else None
+
+
 def _inplace(s: Mapping[str, Dim], params: Params) -> tuple[tuple[str, str], ...]:
     return () if params["partial"] else residual_inplace(s, params)
 
@@ -94,7 +108,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         store_shared,
         store_shared_quad,
     )
-    from cnnc.runtime.cuda.register_tile import register_tile
+    from cnnc.runtime.cuda.conv_tiling import MOST_THREADS
+from cnnc.runtime.cuda.register_tile import register_tile
 
     tile = tile_of(params)
     zero_tile, multiply = register_tile(tile)
@@ -337,6 +352,8 @@ KERNEL = KernelDef(
     items=_items,
     footprint=_footprint,
     inplace=_inplace,
+    tables=("phases",),
+    table_refusal=_table_refusal,
     threads=lambda params: tile_of(params).threads,
     resident=lambda params: -(-MOST_THREADS // tile_of(params).threads),
 )

@@ -86,6 +86,12 @@ def tile_of(params: Params) -> BlockTile:
     return BlockTile(rows, columns, row_threads, column_threads)
 
 
+def tile_params(tile: BlockTile) -> dict[str, int | str]:
+    """The compile-time parameters of a tile."""
+    names = ("rows", "columns", "row_threads", "column_threads")
+    return {name: getattr(tile, name) for name in names}
+
+
 def register_tile(tile: BlockTile) -> tuple[Callable[[], Any], Callable[[Any, int, int], Any]]:
     """(zero, multiply) for Numba CUDA code.
 
