@@ -108,8 +108,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         store_shared,
         store_shared_quad,
     )
-    from cnnc.runtime.cuda.conv_tiling import MOST_THREADS
-from cnnc.runtime.cuda.register_tile import register_tile
+    from cnnc.runtime.cuda.register_tile import register_tile
 
     tile = tile_of(params)
     zero_tile, multiply = register_tile(tile)
@@ -174,7 +173,7 @@ from cnnc.runtime.cuda.register_tile import register_tile
     corner = inlined(types.UniTuple(INT, 4), [INT, INT, types.UniTuple(INT, 9)], find_corner)
     int3 = types.UniTuple(types.int32, 3)
 
-    def check_inside(place: Any, bounds: Any) -> bool:
+    def check_inside(place: Any, bounds: Any) -> Any:
         inside = below(place[2], bounds[2])
         if has_window:
             inside = inside and below(place[1], bounds[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class InputBlocks:
         return None
 
 
-def pack_weights(weights: NDArray[np.float32], source: InputBlocks, channels: int) -> NDArray[np.float32]:
+def pack_weights(weights: NDArray[Any], source: InputBlocks, channels: int) -> NDArray[np.float32]:
     """[OC, IC/groups, *K] as [group][tile][tap][block][8][channels of a tile]; absent channels weigh 0.
 
     Args:
@@ -61,13 +61,3 @@ def pack_weights(weights: NDArray[np.float32], source: InputBlocks, channels: in
         padded[group, :oc, lanes] = weights[group * oc : (group + 1) * oc].reshape(oc, ic, taps).swapaxes(0, 1)
     ordered = padded.reshape(groups, tiles, channels, blocks, LANES, taps).transpose(0, 1, 5, 3, 4, 2)
     return np.ascontiguousarray(ordered).reshape(-1)
-
-
-def channels_in_order(count: int, groups: int = 1) -> InputBlocks:
-    """Blocks of ``count`` channels that follow each other."""
-    return InputBlocks(tuple(range(count)), groups)
-
-
-def as_tuple(lanes: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    """Physical lanes; channels follow each other where None is given."""
-    return tuple(range(count) if lanes is None else lanes)

@@ -75,8 +75,10 @@ def pack_phases(
     rows: list[list[int]] = []
     packed_rows = 0
     for combined in product(*axes):
-        places = np.ix_(*(phase.taps for phase in combined))
-        part = pack_weights(weights[(slice(None), slice(None), *places)], source, channels)
+        taps = weights
+        for axis, phase in enumerate(combined, 2):
+            taps = taps.take(phase.taps, axis)
+        part = pack_weights(taps, source, channels)
         counts = [len(phase.taps) for phase in combined]
         window = counts if math.prod(counts) else [1, 1, 1]
         facts = [phase.begin for phase in combined] + [phase.first for phase in combined]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cnnc.lower import layouts, movement, normalization, pool, reduction, resize, views
-from cnnc.lower.cuda import conv_depthwise, conv_winograd, elementwise, matrix
+from cnnc.lower.cuda import conv, conv_depthwise, conv_transpose, conv_winograd, elementwise, matrix
 from cnnc.lower.rules import Rule, joined
 
 RULES: Mapping[str, tuple[Rule, ...]] = joined(
@@ -16,7 +16,9 @@ RULES: Mapping[str, tuple[Rule, ...]] = joined(
     movement.RULES,
     elementwise.RULES,
     conv_depthwise.RULES,
+    conv.RULES,
     conv_winograd.RULES,
+    conv_transpose.RULES,
     pool.RULES,
     matrix.RULES,
     resize.RULES,
