@@ -1,29 +1,21 @@
-"""Tiles of Winograd's method on GPUs, ranked by the estimated time of its three launches. Pure functions of sizes."""
+"""Tiles of Winograd's method on GPUs, ranked by the estimated time of its three launches. Pure functions of sizes.
+
+Costs compare with those of the implicit GEMM (``conv_tiling``): the products are estimated alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cuda.conv_tiling import TILES, GemmLayer, gemm_seconds
 from cnnc.runtime.cuda.device_facts import DeviceFacts
 from cnnc.runtime.cuda.register_tile import DEPTH, BlockTile
-from cnnc.runtime.cuda.target import LANES, WARP
+from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.cuda.winograd_shape import WinogradShape, m_bytes, v_bytes
 
 MOST_PRODUCTS = 6
 """Of a tile along an axis: the transforms of larger tiles do not fit the registers."""
-
-_TILES = ((8, 8, 16, 16), (8, 8, 16, 8), (8, 8, 8, 16), (8, 8, 8, 8), (4, 8, 8, 8), (4, 4, 8, 8))
-"""Rows, columns, row threads, column threads of the block tiles that are tried."""
-
-_FULL_RATE = 8
-"""Warps of a multiprocessor that keep its multiply-adds busy: two for each scheduler, with so many independent sums."""
-
-_EDGE_STEPS = 4
-"""Steps that the start of a block and the storing of its sums are worth."""
-
-_OVERHEAD_ISSUES = 30
-"""Instructions of a step beside products and the reading of panels: copies, addresses, the barrier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,47 +64,39 @@ def rank_winograd_tilings(
     Costs are multiply-adds of eight lanes of the whole device, launches included.
     """
     unit = device.fma_seconds(LANES)
-    tilings = [WinogradTiling(*pair, *tile) for pair in outputs for tile in _TILES]
+    tilings = [
+        WinogradTiling(*pair, tile.rows, tile.columns, tile.row_threads, tile.column_threads)
+        for pair in outputs
+        for tile in TILES
+    ]
     ranked = [(_seconds(layer, tiling, device) / unit, tiling) for tiling in tilings]
     return sorted(ranked, key=lambda pair: pair[0])[:count]
 
 
 def _seconds(layer: WinogradLayer, tiling: WinogradTiling, device: DeviceFacts) -> float:
-    """Three launches: transforms are as fast as memory, products as fast as their block tile or as memory."""
+    """Three launches: the transforms are as fast as memory, the products are those of a GEMM a position."""
     shape = WinogradShape(tiling.out_rows, tiling.out_columns, *layer.window[1:])
     out_d, out_h, out_w = layer.map
-    plane = _known(shape.plane_columns(dict(zip(("OH", "OW", "DH", "DW"), (out_h, out_w, *layer.dilation)))))
-    columns, tile = layer.images * out_d * plane, tiling.block_tile
+    plane = _known(shape.plane_columns({"OH": out_h, "OW": out_w, "DH": layer.dilation[0], "DW": layer.dilation[1]}))
+    columns = layer.images * out_d * plane
     v = _known(v_bytes(shape.positions, layer.channels, layer.images * layer.x_depth, plane))
     m = _known(m_bytes(shape.positions, layer.y_blocks, columns))
     # Workspaces that the second-level cache holds do not reach the memory.
-    between = device.l2_bandwidth if v + m <= device.l2_bytes else device.memory_bandwidth
-    row_tiles, column_tiles = -(-layer.y_blocks * LANES // tile.channels), -(-columns // tile.pixels)
+    reaches_memory = v + m > device.l2_bytes
+    bandwidth = device.memory_bandwidth if reaches_memory else device.l2_bandwidth
     steps = layer.window[0] * -(-layer.channels // DEPTH)
-    weights = 4 * shape.positions * row_tiles * steps * DEPTH * tile.channels
-    products = _products_seconds(shape.positions * row_tiles * column_tiles, steps, tile, device)
-    # Blocks that run together share what they read; across them it comes from the second-level cache.
-    read = (v * layer.window[0] * row_tiles + weights * column_tiles) / device.l2_bandwidth
-    moved = (v + m) / between + weights / device.memory_bandwidth
+    products = GemmLayer(
+        groups=shape.positions,
+        channels=layer.y_blocks * LANES,
+        pixels=columns,
+        steps=steps,
+        activation_bytes=v + m if reaches_memory else 0,
+        weight_bytes=4 * shape.positions * layer.y_blocks * LANES * steps * DEPTH,
+    )
     pixels = layer.images * out_h * out_w * 4
     x, y = pixels * layer.x_depth * layer.channels, pixels * out_d * layer.y_blocks * LANES
-    transforms = (x + y) / device.memory_bandwidth + (v + m) / between
-    return transforms + max(products, read, moved) + 3 * device.launch_seconds
-
-
-def _products_seconds(blocks: int, steps: int, tile: BlockTile, device: DeviceFacts) -> float:
-    """Of multiply-adds, with multiprocessors that have too few warps or one block more than others."""
-    registers = tile.rows * tile.columns + 64
-    resident = max(1, device.resident_blocks(tile.threads, registers, 2 * tile.stage_bytes))
-    each = -(-blocks // device.multiprocessors)
-    warps = min(each, resident) * tile.threads // WARP
-    multiplied = DEPTH * tile.rows * tile.columns
-    issues = multiplied + 2 * DEPTH * (tile.rows + tile.columns) // 4 + _OVERHEAD_ISSUES
-    rate = device.lanes * min(1.0, warps / _FULL_RATE) * multiplied / issues
-    computing = each * DEPTH * tile.channels * tile.pixels / rate
-    # A step loads what the next one multiplies: it takes as long as a load at least.
-    waiting = -(-each // resident) * device.latency
-    return (steps + _EDGE_STEPS) * max(computing, waiting) / device.clock
+    transforms = (x + y) / device.memory_bandwidth + (v + m) / bandwidth + 2 * device.launch_seconds
+    return transforms + gemm_seconds(products, tiling.block_tile, 1, device)
 
 
 def _known(size: object) -> int:

@@ -29,11 +29,32 @@ def decision(*args, **kwargs) -> Decision:
     return found
 
 
+def reason(found: Decision, name: str) -> str:
+    return next(why for rule, why in found.refused if rule == name)
+
+
 @pytest.mark.parametrize("winograd", ["f2", "f4"])
 @pytest.mark.parametrize("window", [(3, 3), (5, 5), (1, 5), (4, 2)], ids=str)
 def test_winograd_where_it_is_asked_for(winograd, window):
     pads = tuple(size // 2 for size in window) * 2
     assert decision(winograd=winograd, kernel=window, pads=pads).chosen == WINOGRAD
+
+
+@pytest.mark.parametrize(
+    ("conv", "words"),
+    [
+        ({"strides": (2, 2)}, "stride"),
+        ({"kernel": (1, 1), "pads": ()}, "1x1"),
+        ({"group": 64}, "one filter a channel"),
+        ({"group": 2}, "it has groups"),
+        ({"kernel": (7, 7), "pads": ()}, "window is larger than 5"),
+        ({"winograd": "off"}, "Winograd is off"),
+        ({"level": 1}, "Winograd is off"),
+    ],
+    ids=str,
+)
+def test_winograd_refused_with_a_reason(conv, words):
+    assert words in reason(decision(**conv), WINOGRAD)
 
 
 @pytest.mark.parametrize(

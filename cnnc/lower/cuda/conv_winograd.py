@@ -24,7 +24,7 @@ from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import activation_bits, typical
 from cnnc.runtime.cuda import conv_winograd_input, conv_winograd_output, conv_winograd_products
 from cnnc.runtime.cuda.device_facts import facts_of
-from cnnc.runtime.cuda.register_tile import DEPTH
+from cnnc.runtime.cuda.register_tile import DEPTH, tile_params
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.cuda.winograd_shape import WinogradShape, m_bytes, pack_winograd, v_bytes
 from cnnc.runtime.cuda.winograd_tiling import MOST_PRODUCTS, WinogradLayer, WinogradTiling, rank_winograd_tilings
@@ -104,10 +104,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: WinogradTiling) -> None:
 
     sees_other_planes = (shapes.kernel[0], shapes.strides[0], shapes.begins[0]) != (1, 1, 0)
     products: Params = {
-        "rows": tile.rows,
-        "columns": tile.columns,
-        "row_threads": tile.row_threads,
-        "column_threads": tile.column_threads,
+        **tile_params(tile),
         "depth": int(sees_other_planes),
         "tail": int(channels % DEPTH != 0),
     }
