@@ -14,7 +14,7 @@ from cnnc.cli.failures import Evidence, guarded
 
 COMMANDS = (
     *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize", "prune", "sensitivity"),
-    *("inspect", "explain", "export", "opt", "passes", "models"),
+    *("inspect", "explain", "emulate", "export", "opt", "passes", "models"),
 )
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
@@ -29,6 +29,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc calibrate                                measure this machine for the cost model
   cnnc inspect model.onnx                       what is in the model
   cnnc explain model.onnx                       what fused, which kernels run, and why
+  cnnc emulate model.onnx --node conv1          what its GPU kernel costs, without a GPU
   cnnc export model.onnx -O1 -o small.onnx      write it as ONNX again, optimised
   cnnc quantize model.onnx --calib data.npz -o int8.onnx   make it one of 8-bit integers
   cnnc prune model.onnx --sparsity 0.9 -o pruned.onnx   set its smallest weights to 0

@@ -1,7 +1,9 @@
-"""GPUs without a GPU: programs on the PTX emulator, and what their kernels would cost on a device."""
+"""GPUs without a GPU: programs on the PTX emulator, what their kernels are charged with, and predicted times."""
 
 from __future__ import annotations
 
 from cnnc.emulation.device import EmulatedDevice
+from cnnc.emulation.prediction import Prediction, predict
+from cnnc.emulation.profile import CallProfile, Profiler
 
-__all__ = ["EmulatedDevice"]
+__all__ = ["CallProfile", "EmulatedDevice", "Prediction", "Profiler", "predict"]

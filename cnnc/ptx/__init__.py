@@ -12,7 +12,7 @@ be charged with: instructions by class, memory sectors against the least possibl
 from cnnc.ptx.counters import Counters
 from cnnc.ptx.execute import Emulator
 from cnnc.ptx.memory import AccessError, GlobalMemory
-from cnnc.ptx.module import Module
+from cnnc.ptx.module import Entry, Module
 from cnnc.ptx.parser import parse_ptx
 
-__all__ = ["AccessError", "Counters", "Emulator", "GlobalMemory", "Module", "parse_ptx"]
+__all__ = ["AccessError", "Counters", "Emulator", "Entry", "GlobalMemory", "Module", "parse_ptx"]

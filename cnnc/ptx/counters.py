@@ -69,7 +69,7 @@ class Counters:
 
     Attributes:
         issued: instructions issued for a warp, by class.
-        by_line: the same by line of the PTX text.
+        by_index: the same by index of the instruction in its entry.
         flops: floating-point operations of active threads, two for a multiply-add; matrix products included.
         sectors, least_sectors: of global memory, and what the bytes asked for would need at least.
         shared_cycles, least_shared_cycles: of shared memory, and without bank conflicts.
@@ -78,7 +78,7 @@ class Counters:
     """
 
     issued: Counter[str] = field(default_factory=Counter)
-    by_line: Counter[int] = field(default_factory=Counter)
+    by_index: Counter[int] = field(default_factory=Counter)
     flops: int = 0
     sectors: int = 0
     least_sectors: int = 0
@@ -96,7 +96,7 @@ class Counters:
     def add(self, other: Counters) -> None:
         """Add those of another part of the launch."""
         self.issued += other.issued
-        self.by_line += other.by_line
+        self.by_index += other.by_index
         for name in (
             *("flops", "sectors", "least_sectors", "shared_cycles", "least_shared_cycles"),
             *("branches", "divergent_branches", "barriers"),
@@ -107,11 +107,11 @@ class Counters:
 _FLOPS = {"add": 1, "sub": 1, "mul": 1, "fma": 2, "mad": 2, "min": 1, "max": 1, "div": 1, "rcp": 1, "sqrt": 1}
 
 
-def charge(counters: Counters, instruction: Instruction, warps: int, threads: int) -> None:
-    """Charge an instruction that was issued for ``warps`` warps and executed by ``threads`` threads."""
+def charge(counters: Counters, index: int, instruction: Instruction, warps: int, threads: int) -> None:
+    """Charge instruction ``index`` of an entry: issued for ``warps`` warps, executed by ``threads`` threads."""
     kind = instruction_class(instruction.opcode, instruction.modifiers)
     counters.issued[kind] += warps
-    counters.by_line[instruction.line] += warps
+    counters.by_index[index] += warps
     flops = _FLOPS.get(instruction.opcode, 0)
     if flops and kind in ("float", "fma", "special"):
         pair = 2 if any(word.endswith("x2") for word in instruction.modifiers) else 1

@@ -208,8 +208,8 @@ class _Run:
         if instruction.opcode in ("bra", "brx"):
             self._branch(path, instruction, active)
             return
+        self._charge(path, instruction, active)
         path.next += 1
-        self._charge(instruction, path.active, active)
         if instruction.guard is not None and not active.any():
             return
         if instruction.opcode in LEAVES:
@@ -219,13 +219,13 @@ class _Run:
         else:
             _perform(machine, instruction, active)
 
-    def _charge(self, instruction: Instruction, issued: Array, active: Array) -> None:
+    def _charge(self, path: _Path, instruction: Instruction, active: Array) -> None:
         """A warp is charged with an instruction also if none of its threads passes the guard."""
-        warps = int(issued.reshape(-1, WARP).any(axis=1).sum())
-        charge(self.machine.counters, instruction, warps, int(active.sum()))
+        warps = int(path.active.reshape(-1, WARP).any(axis=1).sum())
+        charge(self.machine.counters, path.next, instruction, warps, int(active.sum()))
 
     def _branch(self, path: _Path, instruction: Instruction, taken: Array) -> None:
-        self._charge(instruction, path.active, taken)
+        self._charge(path, instruction, taken)
         machine, entry = self.machine, self.machine.entry
         counters = machine.counters
         here = path.next

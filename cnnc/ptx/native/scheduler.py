@@ -151,7 +151,7 @@ def _state(machine: Machine, program: Program, steps: int) -> State:
 def _count(machine: Machine, state: State) -> None:
     counters = machine.counters
     for index in np.flatnonzero(state.issued):
-        charge(counters, machine.entry.body[index], int(state.issued[index]), int(state.threads[index]))
+        charge(counters, int(index), machine.entry.body[index], int(state.issued[index]), int(state.threads[index]))
     counters.sectors += int(state.totals[Total.SECTORS])
     counters.least_sectors += int(state.totals[Total.LEAST_SECTORS])
     counters.shared_cycles += int(state.totals[Total.SHARED_CYCLES])
