@@ -97,9 +97,10 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "eliminate-no-ops", "again: folds leave factors of 1 and reshapes to the same shape"),
     (1, "eliminate-dead-code", "what the fusions cut off"),
     (0, "mark-optimised", "nothing after it rewrites what is computed"),
-    (0, "assign-layouts{block=BLOCK}", "last: conversions stand between the nodes that really run"),
+    (0, "assign-layouts{block=BLOCK,plain_images=PLAIN}", "last: conversions stand between the nodes that really run"),
 )
-"""(lowest level, pass with options, why here). BLOCK stands for the target's number of float32 lanes."""
+"""(lowest level, pass with options, why here). BLOCK stands for the target's number of float32 lanes, PLAIN for whether
+it has convolutions that read plain images."""
 
 
 CPU_ONLY = ("fuse-conv-prologue", "fuse-conv-gate")
@@ -116,4 +117,4 @@ def pipeline(level: int, *, block: int = 16, for_gpu: bool = False) -> tuple[Pas
         for_gpu: the target is a GPU.
     """
     rows = ",".join(row for lowest, row, _ in PIPELINE if level >= lowest and not (for_gpu and row in CPU_ONLY))
-    return parse_pipeline(rows.replace("BLOCK", str(block)))
+    return parse_pipeline(rows.replace("BLOCK", str(block)).replace("PLAIN", "false" if for_gpu else "true"))
