@@ -23,6 +23,7 @@ _MODULES = {
     "byte.table": "cnnc.runtime.cuda.byte_table",
     "conv.f32.depthwise": "cnnc.runtime.cuda.conv_depthwise",
     "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
+    "conv.f32.plain_input": "cnnc.runtime.cuda.conv_plain_input",
     "conv.f32.sum_splits": "cnnc.runtime.cuda.conv_sum_splits",
     "conv.f32.winograd.input": "cnnc.runtime.cuda.conv_winograd_input",
     "conv.f32.winograd.output": "cnnc.runtime.cuda.conv_winograd_output",

@@ -95,61 +95,32 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda, types
 
     from cnnc.runtime.cuda.activation import scalar_activation
-    from cnnc.runtime.cuda.epilogue import output_epilogue
     from cnnc.runtime.cuda.integers import add, below, divide, float_of_bits, narrow, opaque
-    from cnnc.runtime.cuda.intrinsics import BOOL, INT, QUAD, for_each_quad, inlined
+    from cnnc.runtime.cuda.intrinsics import BOOL, INT, QUAD, inlined
     from cnnc.runtime.cuda.memory_access import (
         first_lanes,
         load_i32,
         load_quad,
         load_quad_if,
         shared_memory,
-        store_quad,
         store_shared,
         store_shared_quad,
     )
     from cnnc.runtime.cuda.register_tile import register_tile
+    from cnnc.runtime.cuda.tile_output import tile_output
 
     tile = tile_of(params)
     zero_tile, multiply = register_tile(tile)
-    epilogue = output_epilogue(params)
+    write = tile_output(tile, params, is_partial=bool(params["partial"]), is_phased=bool(params["phased"]))
     shared = shared_memory(2 * tile.stage_bytes)
     threads, channels, pixels = tile.threads, tile.channels, tile.pixels
-    row_threads, column_threads = tile.row_threads, tile.column_threads
+    column_threads = tile.column_threads
     second_weights, second_pixels = tile.weight_loads == 2, tile.pixel_loads == 2
     weight_bytes, pitch, stage_bytes = 4 * DEPTH * channels, 4 * tile.pixel_pitch, tile.stage_bytes
     has_window, has_depth = int(params["axes"]) > 0, int(params["axes"]) == 3
     has_tail, is_partial, is_phased = bool(params["tail"]), bool(params["partial"]), bool(params["phased"])
     has_prologue, is_gated = "prologue" in params, params.get("prologue") == GATED
     input_activation = scalar_activation("none" if is_gated else str(params.get("prologue", "none")))
-
-    def finish(sums: Any, row: int, column: int, facts: Any) -> None:
-        """What becomes of four channels of a pixel."""
-        y, bias, slopes, residual, first_row, first_pixel, group_block, last_pixel, y_blocks = facts[:9]
-        y_image, residual_image, alpha, beta, volume, outputs = facts[9:15]
-        channel = first_row + row // 4 * 4 * row_threads
-        pixel = first_pixel + column // 4 * 4 * column_threads + column % 4
-        if pixel >= last_pixel or channel >= y_blocks * LANES:
-            return
-        image, place = divide(pixel, outputs)
-        if is_phased:
-            phase_h, phase_w, step_d, step_h, step_w, first_d, first_h, first_w, out_d, out_h, out_w = facts[15:]
-            row_number, w = divide(place, phase_w)
-            d, h = divide(row_number, phase_h)
-            d, h, w = d * step_d + first_d, h * step_h + first_h, w * step_w + first_w
-            if d >= out_d or h >= out_h or w >= out_w:
-                return
-            place = (d * out_h + h) * out_w + w
-        offset = ((group_block + channel // LANES) * volume + place) * LANES + channel % LANES
-        at = y + 4 * (image * y_image + offset)
-        if is_partial:
-            store_quad(at, sums)
-        else:
-            lane = 4 * (group_block * LANES + channel)
-            other = residual + 4 * (image * residual_image + offset)
-            epilogue(sums, at, bias + lane, slopes + lane, other, (alpha, beta))
-
-    finish_tile = for_each_quad(tile.rows, tile.columns, finish)
 
     def store_rows(panel: int, quad: Any) -> None:
         """Four channels of a pixel to four rows of the panel."""
@@ -338,7 +309,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         places = (first_row, first_column, group * y_blocks, last_pixel, y_blocks)
         numbers = (y_image, residual_image, alpha, beta, volume, outputs)
         phase_facts = (grid_h, grid_w, *steps, *firsts, out_d, out_h, out_w)
-        finish_tile(sums, (y, bias, slopes, residual, *places, *numbers, *phase_facts))
+        write(sums, (y, bias, slopes, residual, *places, *numbers, *phase_facts))
 
     return conv_implicit_gemm
 

@@ -74,12 +74,15 @@ class GemmLayer:
     weight_bytes: int
 
 
-def rank_gemm_tilings(layer: GemmLayer, device: DeviceFacts, count: int) -> list[tuple[float, GemmTiling]]:
+def rank_gemm_tilings(
+    layer: GemmLayer, device: DeviceFacts, count: int, most_splits: int = SPLITS[-1]
+) -> list[tuple[float, GemmTiling]]:
     """The ``count`` cheapest tilings with their costs, the cheapest first."""
     found = [
         (gemm_seconds(layer, tile, splits, device) / device.fma_seconds(LANES), _tiling(tile, splits))
         for tile in TILES
         for splits in _splits(layer, tile, device)
+        if splits <= most_splits
     ]
     return sorted(found, key=lambda pair: pair[0])[:count]
 

@@ -12,6 +12,8 @@ import numpy as np
 from cnnc.ptx import Counters
 from cnnc.runtime.cuda.conv_packing import InputBlocks, pack_weights
 from cnnc.runtime.cuda.conv_phases import pack_phases, phase_dilation
+from cnnc.runtime.cuda.conv_plain_input import NAME as PLAIN
+from cnnc.runtime.cuda.conv_plain_input import pack_plain_input
 from cnnc.runtime.kernel import Variant
 from tests.cuda.emulated import launch
 from tests.kernels import reference
@@ -156,6 +158,34 @@ def run_transpose(case: Mapping[str, Any], tile: str = "32x32", *, splits: int =
     options |= {"axes": 3 if rank == 3 else 2, "phased": 1}
     products = ic // groups * prod(window)
     return _finish(source, arrays, sizes, options, expected, rng, splits, "none", False, 0, None, products)
+
+
+def run_plain(case: Mapping[str, Any], tile: str = "32x32", *, gap: int = 0, seed: int = 0) -> Outcome:
+    """A convolution of a plain image, with a residual and leaky_relu."""
+    rng = np.random.default_rng(seed)
+    rank = len(case["x"]) - 2
+    stride, dilation = case.get("stride", (1,) * rank), case.get("dilation", (1,) * rank)
+    pads = case.get("pads", (0,) * 2 * rank)
+    x, w = rng.standard_normal(case["x"], np.float32), rng.standard_normal(case["w"], np.float32)
+    expected = reference.conv(x, w, stride, dilation, pads)
+    bias, other = rng.standard_normal(w.shape[0], np.float32), rng.standard_normal(expected.shape, np.float32)
+    expected += bias.reshape(-1, *(1,) * rank) + other
+    options = _tile_params(tile)
+    window = w.reshape(*w.shape[:2], *_three(w.shape[2:], 1))
+    packed = pack_plain_input(window, options["rows"] * options["row_threads"], _three(dilation, 1))
+    sizes = _sizes(x, expected.shape, (1,) * rank, {"S{}": stride, "P{}": pads[:rank]})
+    sizes = {name: size for name, size in sizes.items() if name not in ("KD", "KH", "KW")}
+    sizes |= {"C": x.shape[1], "YB": -(-w.shape[0] // 8), "steps": len(packed.taps) // 8}
+    sizes |= {"x_gap": gap, "y_gap": gap, "residual_gap": 0}
+    images = np.pad(x.reshape(len(x), -1), ((0, 0), (0, gap)), constant_values=np.nan)
+    channels = range(w.shape[0])
+    y = np.full_like(to_lanes(expected, channels, gap), np.nan)
+    arrays: dict[str, Array | None] = {"y": y, "x": images, "weights": packed.weights, "taps": packed.taps}
+    arrays |= {"bias": channel_vector(bias), "slopes": None, "residual": to_lanes(other, channels)}
+    variant = Variant.of(PLAIN, axes=3 if rank == 3 else 2, activation="leaky_relu", residual=1, **options)
+    counters = launch(variant, arrays, sizes)
+    expected = np.where(expected < 0, expected * 0.25, expected)
+    return Outcome(from_lanes(y, expected.shape, gap), expected, w[0].size, counters)
 
 
 def _tile_params(tile: str) -> dict[str, Any]:

@@ -68,6 +68,12 @@ def test_concat_of_odd_channels_is_read_in_pieces() -> None:
     net.kernels(net.layer("conv", [joined, net.constant(9, 24, 3, 3)]))
 
 
+def test_first_layer_reads_its_plain_image() -> None:
+    net = Network(2, 3, 13, 11)
+    y = net.layer("conv", [net.x, net.constant(16, 3, 5, 5)], strides=(2, 2), pads=(2, 2, 2, 2))
+    assert next(iter(net.kernels(net.layer("relu", [y])))) == "conv.f32.plain_input"
+
+
 def test_transposed() -> None:
     net = Network(1, 12, 5, 4)
     w = net.constant(12, 10, 4, 4)

@@ -30,6 +30,12 @@ class Case:
         return str(self.variant)
 
 
+def conv_plain_input(rows: int, threads: int, axes: int) -> Variant:
+    """The convolution of a plain image with a square block of ``threads`` x ``threads`` threads."""
+    tile = {"rows": rows, "columns": rows, "row_threads": threads, "column_threads": threads}
+    return Variant.of("conv.f32.plain_input", axes=axes, activation="relu", residual=0, **tile)
+
+
 def conv_implicit_gemm(rows: int, columns: int, threads: int, **options: int | str) -> Variant:
     """The implicit GEMM with a square block of ``threads`` x ``threads`` threads."""
     tile = {"rows": rows, "columns": columns, "row_threads": threads, "column_threads": threads}
@@ -93,6 +99,8 @@ CASES = (
     Case(conv_implicit_gemm(8, 8, 8, partial=1, activation="none"), 1 / 8),
     Case(conv_implicit_gemm(4, 4, 8, axes=0, residual=1), 1 / 4),
     Case(conv_implicit_gemm(8, 8, 8, axes=3, phased=1), 1 / 8),
+    Case(conv_plain_input(8, 8, 2), 1 / 8),
+    Case(conv_plain_input(4, 8, 3), 1 / 4),
     Case(Variant.of("conv.f32.sum_splits", activation="relu", residual=1), 1 / 2),
     Case(conv_depthwise(3, 1), 1 / 4),
     Case(conv_depthwise(0, 0), 1 / 4),

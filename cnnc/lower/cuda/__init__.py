@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cnnc.lower import layouts, movement, normalization, pool, reduction, resize, views
-from cnnc.lower.cuda import conv, conv_depthwise, conv_transpose, conv_winograd, elementwise, matrix
+from cnnc.lower.cuda import conv, conv_depthwise, conv_plain_input, conv_transpose, conv_winograd, elementwise, matrix
 from cnnc.lower.rules import Rule, joined
 
 RULES: Mapping[str, tuple[Rule, ...]] = joined(
@@ -17,6 +17,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = joined(
     elementwise.RULES,
     conv_depthwise.RULES,
     conv.RULES,
+    conv_plain_input.RULES,
     conv_winograd.RULES,
     conv_transpose.RULES,
     pool.RULES,
