@@ -14,6 +14,7 @@ from cnnc.errors import InternalError, OptionError
 from cnnc.runtime.cuda import toolkit
 from cnnc.runtime.cuda.compile import ENTRY
 from cnnc.runtime.cuda.cubin import Cubin, ResourceUse
+from cnnc.runtime.cuda.toolkit_packages import INSTALL
 from cnnc.runtime.kernel import Target
 
 _FRAME = re.compile(
@@ -62,7 +63,7 @@ def _refusal(report: str, target: Target) -> OptionError | InternalError:
         return OptionError(
             f"{toolkit.program('ptxas')} is older than the compiler that wrote its input",
             where="target cuda",
-            hint=toolkit.INSTALL,
+            hint=INSTALL,
         )
     return InternalError(f"ptxas refuses a kernel: {report.strip()}")
 

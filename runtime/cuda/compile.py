@@ -10,7 +10,7 @@ from typing import Any
 from cnnc.errors import InternalError
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.target import capability
-from cnnc.runtime.cuda.toolkit import NO_COMPILER, missing_package
+from cnnc.runtime.cuda.toolkit_packages import NO_COMPILER, missing_package
 from cnnc.runtime.kernel import Target, Variant
 
 ENTRY = "kernel"
