@@ -9,12 +9,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from cnnc.errors import InputError
+from cnnc.errors import InputError, InternalError
 from cnnc.frozen_dataclass import dataclass
 from cnnc.ptx import Counters, Emulator, GlobalMemory, parse_ptx
 from cnnc.runtime.aligned_memory import Bytes
@@ -89,6 +89,9 @@ class EmulatedDevice:
     def fill(self, address: int, size: int, value: int) -> None:
         self._bytes(address, size)[:] = value
 
+    def prepare(self, variants: Sequence[Variant]) -> None:
+        """Kernels are compiled when they are loaded."""
+
     def load(self, variant: Variant) -> EmulatedKernel:
         """The parsed PTX of a kernel.
 
@@ -116,6 +119,12 @@ class EmulatedDevice:
     def seconds_between(self, first: float, second: float) -> float:
         """Seconds of the emulation, which say nothing about a device."""
         return second - first
+
+    def record(self, launch: Callable[[], None]) -> None:
+        """Every launch is counted: there are no records."""
+
+    def replay(self, record: Any) -> None:
+        raise InternalError("an emulated device makes no records")
 
     def synchronize(self) -> None:
         """Launches run at once: there is nothing to wait for."""

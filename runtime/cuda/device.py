@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from cnnc.runtime.aligned_memory import Bytes
@@ -46,6 +46,13 @@ class Device(Protocol):
     def fill(self, address: int, size: int, value: int) -> None:
         """Set ``size`` bytes to ``value``."""
 
+    def prepare(self, variants: Sequence[Variant]) -> None:
+        """Have kernels compiled that ``load`` would otherwise compile one after another.
+
+        Raises:
+            OptionError: some are not compiled yet, and what compiles them is not installed.
+        """
+
     def load(self, variant: Variant) -> Any:
         """A compiled kernel, to be launched; compiled, found in the cache, or loaded before.
 
@@ -62,9 +69,15 @@ class Device(Protocol):
     def seconds_between(self, first: Any, second: Any) -> float:
         """The device's time between two marks; waits for the second."""
 
+    def record(self, launch: Callable[[], None]) -> Any | None:
+        """What ``launch`` launches, to be launched again as one; nothing runs. None where the device cannot do so."""
+
+    def replay(self, record: Any) -> None:
+        """Launch what was recorded."""
+
     def synchronize(self) -> None:
         """Wait until everything is done.
 
         Raises:
-            InputError: a kernel failed.
+            InternalError: a kernel failed.
         """

@@ -42,7 +42,7 @@ class DriverDevice:
             raise no_device()
         self.number = number
         self._device = checked(calls.cuDeviceGet(number))
-        self._name = checked(calls.cuDeviceGetName(256, self._device)).split(b"\0")[0].decode()
+        self._name: str = checked(calls.cuDeviceGetName(256, self._device)).split(b"\0")[0].decode()
         major, minor = (self.attribute(f"COMPUTE_CAPABILITY_{part}") for part in ("MAJOR", "MINOR"))
         self._architecture = f"sm_{major}{minor}"
         if 10 * major + minor < OLDEST:
@@ -55,11 +55,10 @@ class DriverDevice:
         checked(calls.cuCtxSetCurrent(self._context))
         self._stream = checked(calls.cuStreamCreate(calls.CUstream_flags.CU_STREAM_NON_BLOCKING))
         self._staging = PinnedStaging(calls, self._stream)
-        self._start, self._stop = (checked(calls.cuEventCreate(0)) for _ in range(2))
         self._allocated: set[int] = set()
         self._kernels: dict[Variant, Any] = {}
         self._modules: list[Any] = []
-        facts = (self._device, self._context, self._stream, self._staging, (self._start, self._stop))
+        facts = (self._device, self._context, self._stream, self._staging)
         weakref.finalize(self, _release, calls, facts, self._allocated, self._modules)
 
     @property
@@ -134,12 +133,12 @@ class DriverDevice:
         return self._kernels[variant]
 
     def launch(self, kernel: Any, blocks: int, threads: int, arguments: Sequence[int]) -> None:
+        if blocks == 0:  # which the driver refuses
+            return
         values = np.array(arguments, np.int64)
         places = address_of(values) + 8 * np.arange(len(values), dtype=np.int64)
         checked(
-            self._enter().cuLaunchKernel(
-                kernel, blocks, 1, 1, threads, 1, 1, 0, self._stream, address_of(places), 0
-            )
+            self._enter().cuLaunchKernel(kernel, blocks, 1, 1, threads, 1, 1, 0, self._stream, address_of(places), 0)
         )
 
     def record(self, launch: Callable[[], None]) -> Any | None:
@@ -156,19 +155,22 @@ class DriverDevice:
             return None
         status, executable = calls.cuGraphInstantiate(graph, 0)
         calls.cuGraphDestroy(graph)
-        return _Graph(calls, executable) if status == calls.CUresult.CUDA_SUCCESS else None
+        return _Destroyed(executable, calls.cuGraphExecDestroy) if status == calls.CUresult.CUDA_SUCCESS else None
 
     def replay(self, record: Any) -> None:
-        checked(self._enter().cuGraphLaunch(record.executable, self._stream))
+        checked(self._enter().cuGraphLaunch(record.handle, self._stream))
 
-    def seconds(self, launch: Callable[[], None]) -> float:
-        """Time that the device takes for what ``launch`` launches, which is done when this returns."""
+    def mark(self) -> Any:
+        """An event of the driver, which has passed when everything before it is done."""
         calls = self._enter()
-        checked(calls.cuEventRecord(self._start, self._stream))
-        launch()
-        checked(calls.cuEventRecord(self._stop, self._stream))
-        checked(calls.cuEventSynchronize(self._stop))
-        return float(checked(calls.cuEventElapsedTime(self._start, self._stop))) / 1e3
+        mark = _Destroyed(checked(calls.cuEventCreate(0)), calls.cuEventDestroy)
+        checked(calls.cuEventRecord(mark.handle, self._stream))
+        return mark
+
+    def seconds_between(self, first: Any, last: Any) -> float:
+        calls = self._enter()
+        checked(calls.cuEventSynchronize(last.handle))
+        return float(checked(calls.cuEventElapsedTime(first.handle, last.handle))) / 1e3
 
     def synchronize(self) -> None:
         checked(self._enter().cuStreamSynchronize(self._stream))
@@ -179,24 +181,22 @@ class DriverDevice:
         return self._calls
 
 
-class _Graph:
-    """An executable CUDA graph, destroyed with this object."""
+class _Destroyed:
+    """A handle of the driver that is destroyed with this object."""
 
-    def __init__(self, calls: Any, executable: Any) -> None:
-        self.executable = executable
-        weakref.finalize(self, calls.cuGraphExecDestroy, executable)
+    def __init__(self, handle: Any, destroy: Callable[[Any], Any]) -> None:
+        self.handle = handle
+        weakref.finalize(self, destroy, handle)
 
 
 def _release(calls: Any, facts: tuple[Any, ...], allocated: set[int], modules: list[Any]) -> None:
     """Give everything back. Errors are ignored: the driver may be gone by the end of a process."""
-    device, context, stream, staging, events = facts
+    device, context, stream, staging = facts
     calls.cuCtxSetCurrent(context)
     calls.cuStreamSynchronize(stream)
     for address in allocated:
         calls.cuMemFree(address)
     staging.close()
-    for event in events:
-        calls.cuEventDestroy(event)
     for module in modules:
         calls.cuModuleUnload(module)
     calls.cuStreamDestroy(stream)

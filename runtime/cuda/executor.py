@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from cnnc.runtime.call import RunSettings, StepTiming
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.device import Device
 from cnnc.runtime.cuda.device_memory import DeviceMemory
+from cnnc.runtime.cuda.recorded_launches import RecordedLaunches
 from cnnc.runtime.cuda.target import capability, cuda_target, is_cuda
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.host import function as host_function
@@ -63,6 +65,7 @@ class DeviceExecutor:
         self.program = executable.program
         self.device = device
         self.memory = DeviceMemory(device)
+        self.recorded = RecordedLaunches(device)
         self.poison = poison
         self.launched = launched
         self._executable = executable
@@ -71,12 +74,14 @@ class DeviceExecutor:
         self._kernels: dict[Any, Any] = {}
         self._lock = threading.Lock()
         self.constant_addresses: dict[int, int] = {}
+        weakref.finalize(self, _give_back, device, self.memory, self.constant_addresses)
 
     def load_kernels(self) -> None:
         """Have every kernel and constant on the device, so that no later call waits for a compiler or a copy."""
-        for variant in self.program.variants():
-            if variant not in self._kernels:
-                self._kernels[variant] = self.device.load(variant)
+        missing = [variant for variant in dict.fromkeys(self.program.variants()) if variant not in self._kernels]
+        self.device.prepare(missing)
+        for variant in missing:
+            self._kernels[variant] = self.device.load(variant)
         if self.constant_addresses:
             return
         needed = sum(constant.size for constant in self._executable.constants)
@@ -140,6 +145,12 @@ class DeviceExecutor:
                 where=self._executable.origin,
                 hint="compile the model again",
             ) from error
+
+
+def _give_back(device: Device, memory: DeviceMemory, constants: dict[int, int]) -> None:
+    memory.clear()
+    for address in constants.values():
+        device.release(address)
 
 
 def _check_target(executable: Executable, device: Device) -> None:
@@ -218,22 +229,39 @@ class _DeviceCall:
             if isinstance(action, HostCall):
                 deferred = self._run_host(action)
                 continue
-            for instruction in action.instructions:
-                self._launch(instruction)
+            self._run_segment(action.instructions)
         return deferred
 
-    def _launch(self, instruction: Instruction) -> None:
+    def _run_segment(self, instructions: Sequence[Instruction]) -> None:
+        """Launch the kernels between two host steps, as one where nobody wants to know of each."""
+        if self._timings is not None or self._executor.launched is not None:
+            for instruction in instructions:
+                self._observed_launch(instruction)
+            return
+        key = len(self._stages), instructions[0].step, *sorted(self._bindings.items())
+        places = *self._ports.values(), *(stage.arena for stage in self._stages)
+
+        def launch() -> None:
+            for instruction in instructions:
+                self._launch(instruction)
+
+        self._executor.recorded.run(key, places, launch)
+
+    def _observed_launch(self, instruction: Instruction) -> None:
         first = self._device.mark() if self._timings is not None else None
-        arguments = [
-            self._address(arg.buffer) + arg.offset if isinstance(arg, Address) else arg for arg in instruction.args
-        ]
-        threads = kernel_def(instruction.variant.kernel).threads(instruction.variant.options)
-        self._device.launch(self._executor.kernel(instruction), instruction.items, threads, arguments)
+        self._launch(instruction)
         if self._executor.launched is not None:
             self._executor.launched(instruction.step, instruction)
         if self._timings is not None:
             seconds = self._device.seconds_between(first, self._device.mark())
             self._note(instruction.step, (str(instruction.variant),), seconds)
+
+    def _launch(self, instruction: Instruction) -> None:
+        arguments = [
+            self._address(arg.buffer) + arg.offset if isinstance(arg, Address) else arg for arg in instruction.args
+        ]
+        threads = kernel_def(instruction.variant.kernel).threads(instruction.variant.options)
+        self._device.launch(self._executor.kernel(instruction), instruction.items, threads, arguments)
 
     def _note(self, step: int, kernels: tuple[str, ...], seconds: float) -> None:
         """Add to the timing of a step, whose launches follow each other."""

@@ -34,9 +34,7 @@ class PinnedStaging:
             part = data[start : start + PART_BYTES]
             turn = self._next()
             self._buffers[turn][: part.size] = part
-            self._check(
-                self._calls.cuMemcpyHtoDAsync(address + start, self._addresses[turn], part.size, self._stream)
-            )
+            self._check(self._calls.cuMemcpyHtoDAsync(address + start, self._addresses[turn], part.size, self._stream))
             self._check(self._calls.cuEventRecord(self._copied[turn], self._stream))
 
     def download(self, data: Bytes, address: int) -> None:

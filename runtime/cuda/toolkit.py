@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cnnc.runtime.cuda.toolkit_packages import NO_COMPILER, missing_package
 
+
 def require_compiler() -> None:
     """Look whether everything is there that makes machine code of kernels.
 

@@ -35,12 +35,13 @@ typedef struct { Launch *first; } Graph;
 
 static Handlers handlers;
 static __thread void *current;
-static int context, alive;
+static int context, alive, replays;
 static Graph *captured;
 
 void fake_handlers(const Handlers *given) { handlers = *given; }
 /* Things that are made and not destroyed. */
 int fake_alive(void) { return alive; }
+int fake_replays(void) { return replays; }
 
 static int setting(const char *name, int otherwise) {
   const char *text = getenv(name);
@@ -154,6 +155,7 @@ static int graph_instantiate(void **executable, void *graph, unsigned long long 
 }
 static int graph_launch(void *executable, void *stream) {
   int status = on_stream(stream);
+  replays++;
   for (Launch *launch = ((Graph *)executable)->first; launch && !status; launch = launch->next) status = run(launch);
   return status;
 }
@@ -178,7 +180,7 @@ static const struct { const char *name; void *function; } ENTRIES[] = {
   {"cuMemcpyDtoHAsync", to_host}, {"cuMemsetD8Async", fill},
   {"cuModuleLoadData", module_load}, {"cuModuleGetFunction", module_function}, {"cuModuleUnload", destroy},
   {"cuLaunchKernel", launch_kernel}, {"cuStreamBeginCapture", capture_begin}, {"cuStreamEndCapture", capture_end},
-  {"cuGraphInstantiate", graph_instantiate}, {"cuGraphLaunch", graph_launch}, {"cuGraphDestroy", graph_destroy},
+  {"cuGraphInstantiateWithFlags", graph_instantiate}, {"cuGraphLaunch", graph_launch}, {"cuGraphDestroy", graph_destroy},
   {"cuGraphExecDestroy", graph_destroy},
 };
 
