@@ -112,9 +112,10 @@ class Emulator:
             most = entry.most_threads or MAX_THREADS
             raise InputError(f"a block of {shape.threads} threads, at most {most} are allowed", where=name)
         params = packed_params(entry, arguments)
-        chosen = range(shape.blocks) if blocks is None else blocks
-        if any(not 0 <= number < shape.blocks for number in chosen):
-            raise InputError(f"the grid has {shape.blocks} blocks", where=name)
+        count = shape.blocks
+        chosen = range(count) if blocks is None else blocks
+        if blocks is not None and any(not 0 <= number < count for number in blocks):
+            raise InputError(f"the grid has {count} blocks", where=name)
         padded = -(-shape.threads // WARP) * WARP
         batch = max(1, self.lanes // padded)
         counters = Counters()

@@ -14,6 +14,7 @@ import numpy as np
 
 from cnnc.errors import InputError, ModelError, UnsupportedError
 from cnnc.ptx.counters import WARP, Counters
+from cnnc.ptx.lanes import Dimensions, Lanes, special_registers
 from cnnc.ptx.memory import LOCAL_WINDOW, SHARED_WINDOW, GlobalMemory
 from cnnc.ptx.module import Address, Entry, Float, Instruction, Integer, Module, Operand, Register, Symbol
 from cnnc.ptx.races import SharedRaces
@@ -24,8 +25,6 @@ Array = np.ndarray[Any, Any]
 
 MAX_SHARED = 228 << 10
 """Most bytes of shared memory of a block, on any device yet."""
-
-Dimensions = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +71,30 @@ class Machine:
         self.padded = -(-launch.threads // WARP) * WARP
         self.block_count = len(blocks)
         self.lanes = self.block_count * self.padded
-        thread = np.tile(np.arange(self.padded), self.block_count)
-        self.block_of = np.repeat(np.arange(self.block_count), self.padded)
-        self.lane_of = (thread % WARP).astype(np.uint32)
-        self.thread_of = thread
-        self.warp_of = np.arange(self.lanes) // WARP
-        self.live = thread < launch.threads
+        self.places = Lanes(blocks, self.padded)
+        self.live = np.tile(np.arange(self.padded) < launch.threads, self.block_count)
         self.registers = RegisterFile(register_layout(entry), self.lanes // WARP, extra)
         self.params = np.frombuffer(params, np.uint8)
         self.symbols = dict(constants)
         self._place_variables()
-        self._specials = self._special_registers(np.asarray(blocks), thread)
-        self.races = SharedRaces(self.block_count, self.shared.shape[1], self.warp_of, self.thread_of, self.block_of)
+        self._specials: dict[str, Array] = {}
+        self._special_values = special_registers(
+            self.places, launch.grid, launch.block, self.static_shared, launch.dynamic_shared
+        )
+        self.races = SharedRaces(self.places, self.shared_bytes)
+
+    @property
+    def block_of(self) -> Array:
+        """See ``Lanes``; so are the following."""
+        return self.places.block_of
+
+    @property
+    def lane_of(self) -> Array:
+        return self.places.lane_of
+
+    @property
+    def warp_of(self) -> Array:
+        return self.places.warp_of
 
     def _place_variables(self) -> None:
         offset = 0
@@ -116,36 +127,7 @@ class Machine:
         # Undefined bytes are those of a NaN. Rows are whole words of 16 bytes, so that they can be seen as any type.
         self.shared_bytes, self.local_bytes = shared, local
         self.shared = np.full((self.block_count, -(-max(shared, 1) // 16) * 16), 0xFF, np.uint8)
-        self.local = np.full((self.lanes, -(-max(local, 1) // 16) * 16), 0xFF, np.uint8)
-
-    def _special_registers(self, blocks: Array, thread: Array) -> dict[str, Array]:
-        width, height, _ = self.launch.block
-        columns, rows, _ = self.launch.grid
-        number = np.repeat(blocks, self.padded)
-        found: dict[str, Any] = {
-            "%tid.x": thread % width,
-            "%tid.y": thread // width % height,
-            "%tid.z": thread // (width * height),
-            "%ctaid.x": number % columns,
-            "%ctaid.y": number // columns % rows,
-            "%ctaid.z": number // (columns * rows),
-            "%laneid": self.lane_of,
-            "%warpid": thread // WARP,
-            "%nwarpid": self.padded // WARP,
-            "%smid": 0,
-            "%nsmid": 1,
-            "%gridid": 0,
-            "%dynamic_smem_size": self.launch.dynamic_shared,
-            "%total_smem_size": self.static_shared + self.launch.dynamic_shared,
-            "WARP_SZ": WARP,
-        }
-        for axis, block, grid in zip("xyz", self.launch.block, self.launch.grid, strict=True):
-            found[f"%ntid.{axis}"], found[f"%nctaid.{axis}"] = block, grid
-        lane = self.lane_of.astype(np.uint64)
-        bit = np.uint64(1) << lane
-        masks = {"eq": bit, "lt": bit - 1, "le": bit | (bit - 1), "gt": ~(bit | (bit - 1)), "ge": ~(bit - 1)}
-        found |= {f"%lanemask_{name}": mask & np.uint64(0xFFFFFFFF) for name, mask in masks.items()}
-        return {name: np.asarray(value).astype(np.uint32) for name, value in found.items()}
+        self.local = np.full((self.lanes, -(-local // 16) * 16), 0xFF, np.uint8)
 
     # Operands
 
@@ -174,6 +156,8 @@ class Machine:
 
     def special(self, name: str, where: Instruction) -> Array:
         """The value of a special register, or the address of a variable in its space."""
+        if name in self._special_values and name not in self._specials:
+            self._specials[name] = np.asarray(self._special_values[name]()).astype(np.uint32)
         if name in self._specials:
             return self._specials[name]
         if name in ("%clock", "%clock_hi", "%clock64", "%globaltimer"):

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from cnnc.ptx.lanes import Lanes
+from cnnc.ptx.registers import WARP
+
 Array = np.ndarray[Any, Any]
 
 WORD_BYTES = 4
@@ -35,23 +38,23 @@ class SharedRaces:
     """Of the shared memory of some blocks.
 
     Args:
-        blocks, size: number of blocks, bytes of shared memory of each.
-        warp_of, thread_of, block_of: of every lane.
+        lanes: of these blocks.
+        size: bytes of shared memory of each.
 
     Attributes:
         records: a ``RECORD`` for every word of every block.
         block_period, warp_period: barriers that every block and every warp has met.
     """
 
-    def __init__(self, blocks: int, size: int, warp_of: Array, thread_of: Array, block_of: Array) -> None:
-        words = -(-size // WORD_BYTES)
-        self.warp_of, self.thread_of, self.block_of = warp_of, thread_of, block_of
+    def __init__(self, lanes: Lanes, size: int) -> None:
+        blocks, words = len(lanes.blocks), -(-size // WORD_BYTES)
+        self.lanes = lanes
         self.records = np.zeros((blocks, words), RECORD)
         self.writer, self.reader = self.records["writer"], self.records["reader"]
         self.written, self.read_at = self.records["written"], self.records["read_at"]
         self.written[...] = self.read_at[...] = NEVER
         self.block_period = np.zeros(blocks, np.int64)
-        self.warp_period = np.zeros(int(warp_of.max()) + 1 if warp_of.size else 0, np.int64)
+        self.warp_period = np.zeros(blocks * lanes.padded // WARP, np.int64)
 
     def barrier(self, blocks: Array) -> None:
         """All threads of these blocks have met."""
@@ -67,7 +70,7 @@ class SharedRaces:
             race = self._write_conflicts(block, word, lane)
             if race.any():
                 return int(word[np.flatnonzero(race)[0]]) * WORD_BYTES
-            thread = self.thread_of[lane]
+            thread = self.lanes.thread_of[lane]
             before = self.reader[block, word]
             others = self._is_current(self.read_at[block, word], block) & (before != thread)
             same_warp = self._warp_of_reader(before) == thread // 32
@@ -85,28 +88,30 @@ class SharedRaces:
             key = block * self.writer.shape[1] + word
             order = np.argsort(key, kind="stable")
             same = key[order][1:] == key[order][:-1]
-            apart = self.thread_of[lane[order]][1:] != self.thread_of[lane[order]][:-1]
+            apart = self.lanes.thread_of[lane[order]][1:] != self.lanes.thread_of[lane[order]][:-1]
             if size >= WORD_BYTES and bool((same & apart).any()):
                 return int(word[order][1:][same & apart][0]) * WORD_BYTES
             if race.any() and size >= WORD_BYTES:
                 return int(word[np.flatnonzero(race)[0]]) * WORD_BYTES
-            self.writer[block, word] = self.thread_of[lane]
+            self.writer[block, word] = self.lanes.thread_of[lane]
             self.written[block, word] = self._stamp(lane)
         return None
 
     def _words(self, lanes: Array, offsets: Array, size: int) -> list[tuple[Array, Array, Array]]:
-        block = self.block_of[lanes]
+        block = self.lanes.block_of[lanes]
         return [(block, (offsets + part) // WORD_BYTES, lanes) for part in range(0, size, WORD_BYTES)]
 
     def _stamp(self, lane: Array) -> Array:
-        return np.asarray(self.block_period[self.block_of[lane]] << STAMP_BITS | self.warp_period[self.warp_of[lane]])
+        return np.asarray(
+            self.block_period[self.lanes.block_of[lane]] << STAMP_BITS | self.warp_period[self.lanes.warp_of[lane]]
+        )
 
     def _is_current(self, stamp: Array, block: Array) -> Array:
         """Whether no barrier of the block lies between the stamp and now."""
         return np.asarray(stamp >> STAMP_BITS == self.block_period[block])
 
     def _is_before_warp_barrier(self, stamp: Array, lane: Array) -> Array:
-        return np.asarray((stamp & ((1 << STAMP_BITS) - 1)) < self.warp_period[self.warp_of[lane]])
+        return np.asarray((stamp & ((1 << STAMP_BITS) - 1)) < self.warp_period[self.lanes.warp_of[lane]])
 
     @staticmethod
     def _warp_of_reader(reader: Array) -> Array:
@@ -115,20 +120,20 @@ class SharedRaces:
 
     def _write_conflicts(self, block: Array, word: Array, lane: Array) -> Array:
         """Whether another thread wrote the word without a barrier in between."""
-        other, stamp, thread = self.writer[block, word], self.written[block, word], self.thread_of[lane]
+        other, stamp, thread = self.writer[block, word], self.written[block, word], self.lanes.thread_of[lane]
         ordered = (other // 32 == thread // 32) & self._is_before_warp_barrier(stamp, lane)
         return np.asarray(self._is_current(stamp, block) & (other != thread) & ~ordered)
 
     def _read_conflicts(self, block: Array, word: Array, lane: Array) -> Array:
         """The same, of reads."""
-        other, stamp, thread = self.reader[block, word], self.read_at[block, word], self.thread_of[lane]
+        other, stamp, thread = self.reader[block, word], self.read_at[block, word], self.lanes.thread_of[lane]
         ordered = (self._warp_of_reader(other) == thread // 32) & self._is_before_warp_barrier(stamp, lane)
         return np.asarray(self._is_current(stamp, block) & (other != thread) & ~ordered)
 
     def _note_several(self, block: Array, word: Array, lane: Array) -> None:
         key = block * self.reader.shape[1] + word
         order = np.argsort(key, kind="stable")
-        thread = self.thread_of[lane[order]]
+        thread = self.lanes.thread_of[lane[order]]
         same = key[order][1:] == key[order][:-1]
         for apart, value in (
             (thread[1:] != thread[:-1], SEVERAL - 1 - thread[1:] // 32),
