@@ -6,7 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from cnnc.runtime.cuda.intrinsics import FLOAT, inlined
+from cnnc.runtime.cuda.intrinsics import F32, FLOAT, assembly, device_function, inlined
+from cnnc.runtime.cuda.target import capability
+from cnnc.runtime.kernel import Target
+
+_HAS_NAN_MAXIMUM = (8, 0)
 
 
 def _greater(a: Any, b: Any) -> Any:
@@ -14,11 +18,18 @@ def _greater(a: Any, b: Any) -> Any:
     return b if b > a or b != b else a
 
 
+def _greater_in_one(builder: Any, a: Any, b: Any) -> Any:
+    return assembly(builder, F32, "max.NaN.f32 $0, $1, $2;", "=f,f,f", [a, b])
+
+
 def _sum(a: Any, b: Any) -> Any:
     return a + b
 
 
-def pool_arithmetic(kind: str) -> tuple[Any, Any]:
-    """(combined(so far, element), what to begin with) of ``max`` or ``average``."""
-    is_max = kind == "max"
-    return inlined(FLOAT, [FLOAT] * 2, _greater if is_max else _sum), np.float32(-np.inf if is_max else 0.0)
+def pool_arithmetic(kind: str, target: Target) -> tuple[Any, Any]:
+    """(combined(so far, element), what to begin with) of ``max``, where NaN wins, or ``average``."""
+    if kind != "max":
+        return inlined(FLOAT, [FLOAT] * 2, _sum), np.float32(0)
+    if capability(target) >= _HAS_NAN_MAXIMUM:
+        return device_function(FLOAT, [FLOAT] * 2, _greater_in_one), np.float32(-np.inf)
+    return inlined(FLOAT, [FLOAT] * 2, _greater), np.float32(-np.inf)

@@ -35,7 +35,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cuda.pool_arithmetic import pool_arithmetic
     from cnnc.runtime.cuda.pool_window import counted, taps
 
-    combined, start_value = pool_arithmetic(str(params["kind"]))
+    combined, start_value = pool_arithmetic(str(params["kind"]), target)
     is_max = params["kind"] == "max"
     one, pixel_bytes = np.float32(1), 4 * LANES
 

@@ -29,7 +29,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cuda.pool_arithmetic import pool_arithmetic
     from cnnc.runtime.cuda.pool_window import counted, taps
 
-    combined, start_value = pool_arithmetic(str(params["kind"]))
+    combined, start_value = pool_arithmetic(str(params["kind"]), target)
     is_max = params["kind"] == "max"
 
     def pool_plain(args: Any) -> None:

@@ -14,14 +14,11 @@ from cnnc.runtime.cuda.intrinsics import INT, inlined
 
 
 def _taps(start: int, dilation: int, kernel: int, size: int) -> tuple[int, int]:
-    first = 0
-    if start < 0:
-        first, _ = divide(dilation - 1 - start, dilation)
-    stop = kernel
-    if start + (kernel - 1) * dilation >= size:
-        reach, _ = divide(max(size - start + dilation - 1, 0), dilation)
-        stop = min(kernel, reach)
-    return first, max(stop, first)
+    before, reach = max(-start, 0), max(size - start, 0)
+    if dilation > 1:  # alike for all threads, and rare: divisions are slow
+        before, _ = divide(before + dilation - 1, dilation)
+        reach, _ = divide(reach + dilation - 1, dilation)
+    return before, max(min(kernel, reach), before)
 
 
 taps: Any = inlined(types.UniTuple(INT, 2), [INT] * 4, _taps)
