@@ -28,7 +28,8 @@ from cnnc.runtime.program import BufferArg
 _MOST_RANKED = 1000  # tilings, of which all are ranked
 
 
-def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
+def plain_input_refusal(node: Node, builder: ProgramBuilder) -> str | None:
+    """Why a convolution does not read its input as a plain image of bytes."""
     layer = quantized_conv(node)
     if isinstance(layer, str):
         return layer
@@ -84,4 +85,4 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: ConvTiling) -> None:
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
-RULES = {"q_linear_conv": (TiledRule(NAME, ConvTiling, _refusal, _tilings, _emit),)}
+RULES = {"q_linear_conv": (TiledRule(NAME, ConvTiling, plain_input_refusal, _tilings, _emit),)}

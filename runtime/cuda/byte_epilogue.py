@@ -90,13 +90,14 @@ def gathered(count: int, width: int, body: Callable[..., Any]) -> Any:
     return gather
 
 
-def store_pairs(count: int, distance: int) -> Any:
-    """store(address, words): ``count`` pairs of words to shared memory, ``distance`` bytes apart."""
+def inlined_as_called(body: Callable[..., Any], result: Any = None) -> Any:
+    """``call(a, b)``: ``body``, Numba CUDA code, with the types of its call; it gives ``result``, or the type of a."""
 
-    def emit(builder: Any, address: Any, words: Any) -> None:
-        for index in range(count):
-            pair = [builder.extract_value(words, 2 * index), builder.extract_value(words, 2 * index + 1)]
-            text = f"st.shared.v2.u32 [$0+{index * distance}], {{$1,$2}};"
-            assembly(builder, ir.VoidType(), text, "l,r,r", [address, *pair], has_effect=True)
+    @intrinsic  # type: ignore[untyped-decorator]
+    def call(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            return context.compile_internal(builder, body, sig, values)
 
-    return device_function(types.void, [INT, types.UniTuple(WORD, 2 * count)], emit)
+        return signature(a if result is None else result, a, b), generate
+
+    return call

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba.cuda import types
+
 from cnnc.runtime.cuda.byte_access import WORD, as_word, word_access
-from cnnc.runtime.cuda.byte_epilogue import for_each_column, load_tuple, requantized
+from cnnc.runtime.cuda.byte_epilogue import for_each_column, inlined_as_called, load_tuple, requantized
 from cnnc.runtime.cuda.byte_tile import ByteTile, TileCode
 from cnnc.runtime.cuda.integers import divide
 from cnnc.runtime.cuda.intrinsics import FLOAT
@@ -45,21 +47,4 @@ def byte_output(tile: ByteTile, code: TileCode) -> Any:
         pixel = first_pixel + first_column(thread)
         finish_pixels(sums, (at, y_image, known[0], known[1], known[2], known[3], pixel, last_pixel, outputs))
 
-    return _inlined(finish)
-
-
-def _inlined(body: Any) -> Any:
-    """``body`` with the types of its call."""
-    from numba.core.typing import signature
-    from numba.cuda import types
-    from numba.cuda.extending import intrinsic
-
-    @intrinsic  # type: ignore[untyped-decorator]
-    def call(typing: Any, sums: Any, facts: Any) -> Any:
-        def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-            context.compile_internal(builder, body, sig, values)
-            return context.get_dummy_value()
-
-        return signature(types.void, sums, facts), generate
-
-    return call
+    return inlined_as_called(finish, types.void)

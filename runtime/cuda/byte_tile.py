@@ -1,9 +1,9 @@
 """The register tile of products of bytes: what a thread computes of a block's tile, by ``dp4a`` or by ``mma.sync``.
 
-A step multiplies ``STEP_BLOCKS`` blocks of 8 input channels, 32 bytes of every output channel's weights by 32 of every
-pixel. Pixels lie in shared memory as [block][pixel] of 8 bytes, in *slots*: neighbouring pixels are dealt to threads
-such that each reads two slots at once, 16 bytes, and that threads that follow each other store pixels that do. Weights
-come packed in the order of their use. Sums are int32, and wrap around.
+A step multiplies ``blocks`` blocks of 8 input channels, in chunks of ``CHUNK``: 32 bytes of every output channel's
+weights by 32 of every pixel. Pixels lie in shared memory as [block][pixel] of 8 bytes, in *slots*: neighbouring pixels
+are dealt to threads such that each reads two slots at once, 16 bytes, and that threads that follow each other store
+pixels that do. Weights come packed in the order of their use. Sums are int32, and wrap around.
 
 With ``dp4a`` a thread multiplies ``rows`` channels by ``columns`` pixels, a word of four channels at a time. With
 ``mma`` a warp multiplies 8 * ``rows`` channels by 4 * ``columns`` pixels on tensor cores: m16n8k32, or, on
@@ -26,11 +26,11 @@ from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.cuda.target import LANES, WARP, capability
 from cnnc.runtime.kernel import Params, Target
 
-STEP_BLOCKS = 4
-"""Blocks of input channels of a step."""
+CHUNK = 4
+"""Blocks of input channels that are multiplied together: the depth of m16n8k32."""
 
-STEP_BYTES = STEP_BLOCKS * LANES
-"""Of a channel's weights, or of a pixel, in a step."""
+CHUNK_BYTES = CHUNK * LANES
+"""Of a channel's weights, or of a pixel, in a chunk."""
 
 PADDING = 4
 """Slots between two blocks of pixels: threads that read four blocks hit other banks."""
@@ -46,18 +46,20 @@ class ByteTile:
     """Shape of the tile of a block and of its threads.
 
     Attributes:
-        products: dp4a or mma.
+        tensor: 1 multiplies on tensor cores, by ``mma.sync``; 0 by ``dp4a``.
         rows: neighbouring output channels of a thread, 4 or 8.
         columns: pixels of a thread, a multiple of 4 for mma, else of 2.
         row_threads, column_threads: threads of a block along channels and pixels. For mma a warp has 8 by 4 of them;
             for dp4a a row has 8.
+        blocks: of input channels of a step, a multiple of ``CHUNK``.
     """
 
-    products: str
+    tensor: int
     rows: int
     columns: int
     row_threads: int
     column_threads: int
+    blocks: int = CHUNK
 
     @property
     def channels(self) -> int:
@@ -76,12 +78,17 @@ class ByteTile:
     @property
     def copied_blocks(self) -> int:
         """Blocks of channels that a thread copies of its pixel in a step."""
-        return STEP_BLOCKS * self.pixels // self.threads
+        return self.blocks * self.pixels // self.threads
+
+    @property
+    def blocks_apart(self) -> int:
+        """From one of these blocks to the next."""
+        return self.threads // self.pixels
 
     @property
     def weight_quads(self) -> int:
         """16 bytes of weights that the threads copy in a step."""
-        return STEP_BYTES * self.channels // 16
+        return self.weight_bytes // 16
 
     @property
     def pitch(self) -> int:
@@ -90,42 +97,43 @@ class ByteTile:
 
     @property
     def weight_bytes(self) -> int:
-        return STEP_BYTES * self.channels
+        """Of a step."""
+        return self.blocks * LANES * self.channels
 
     @property
     def stage_bytes(self) -> int:
         """Of weights and pixels together; two stages are in use."""
-        return self.weight_bytes + STEP_BYTES * self.pitch
+        return self.weight_bytes + self.blocks * LANES * self.pitch
 
     @property
     def pixel_stride(self) -> int:
         """From one of a thread's pixels to its next."""
-        return 4 if self.products == "mma" else self.column_threads
+        return 4 if self.tensor else self.column_threads
 
 
 def byte_tile_of(params: Params) -> ByteTile:
     """The tile that a kernel's compile-time parameters name."""
-    names = ("rows", "columns", "row_threads", "column_threads")
-    return ByteTile(str(params["products"]), *(int(params[name]) for name in names))
+    names = ("tensor", "rows", "columns", "row_threads", "column_threads", "blocks")
+    return ByteTile(*(int(params[name]) for name in names))
 
 
 def pack_tiles(weights: NDArray[np.int8], tile: ByteTile) -> NDArray[np.int8]:
-    """Weights [..., channels, steps, 4 blocks, 8] in the order of their use: [..., steps, bytes of a step].
+    """Weights [..., channels, chunks, 4 blocks, 8] in the order of their use: [..., chunks, bytes of a chunk].
 
     Channels are those of one block tile.
     """
-    *outer, channels, steps, _, _ = weights.shape
+    *outer, channels, chunks, _, _ = weights.shape
     assert channels == tile.channels
-    if tile.products == "dp4a":
-        ordered = np.moveaxis(weights, -4, -2)  # [..., steps, block, channel, byte]
+    if not tile.tensor:
+        ordered = np.moveaxis(weights, -4, -2)  # [..., chunk, block, channel, byte]
     else:
         # Channel (warp, g, i, h), block t, word v -> [warp][i][g][t][v][h][byte].
         warps, pairs = tile.row_threads // 8, tile.rows // 2
-        parts = weights.reshape(*outer, warps, 8, pairs, 2, steps, STEP_BLOCKS, LANES // _WORD, _WORD)
+        parts = weights.reshape(*outer, warps, 8, pairs, 2, chunks, CHUNK, LANES // _WORD, _WORD)
         at = len(outer)
         order = (at + 4, at, at + 2, at + 1, at + 5, at + 6, at + 3, at + 7)
         ordered = parts.transpose(*range(at), *order)
-    return np.ascontiguousarray(ordered).reshape(*outer, steps, tile.weight_bytes)
+    return np.ascontiguousarray(ordered).reshape(*outer, chunks, CHUNK_BYTES * channels)
 
 
 @dataclass(frozen=True)
@@ -175,7 +183,7 @@ def tile_code(tile: ByteTile, element: str, target: Target) -> TileCode:
 
     def multiply_dots(builder: Any, sums: Any, weights: Any, pixels: Any) -> Any:
         totals = cgutils.unpack_tuple(builder, sums)
-        for block in range(STEP_BLOCKS):
+        for block in range(tile.blocks):
             left, right = [], []
             for pair in range(rows // 2):
                 left += read(builder, weights, (block * tile.channels + 2 * pair) * LANES)
@@ -207,21 +215,24 @@ def tile_code(tile: ByteTile, element: str, target: Target) -> TileCode:
                 totals[2 * half : 2 * half + 2] = [builder.extract_value(found, index) for index in range(2)]
         return totals
 
+    def places_of(group: int, pair: int, number: int) -> list[int]:
+        """Of the sums of rows g and g + 8, channels 2 * pair and the next, and of columns 2 t and 2 t + 1."""
+        return [(4 * group + 2 * odd + number) * rows + 2 * pair + half for half in range(2) for odd in range(2)]
+
     def multiply_matrices(builder: Any, sums: Any, weights: Any, pixels: Any) -> Any:
         totals = cgutils.unpack_tuple(builder, sums)
-        left = [read(builder, weights, pair * WARP * 16) for pair in range(rows // 2)]
-        for group in range(columns // 4):
-            right = read(builder, pixels, group * _SLOTS * LANES)
-            for pair in range(rows // 2):
-                for number in range(2):  # of the two slots
-                    # Sums of rows g and g + 8: channels 2 * pair and the next; columns 2 t and 2 t + 1.
-                    places = [
-                        (4 * group + 2 * odd + number) * rows + 2 * pair + half for half in range(2) for odd in range(2)
-                    ]
-                    c = [totals[place] for place in places]
-                    found = product(builder, left[pair], right[2 * number : 2 * number + 2], c)
-                    for place, value in zip(places, found):
-                        totals[place] = value
+        for chunk in range(tile.blocks // CHUNK):
+            at = chunk * CHUNK_BYTES * tile.channels, chunk * CHUNK_BYTES * pitch
+            left = [read(builder, weights, at[0] + pair * WARP * 16) for pair in range(rows // 2)]
+            for group in range(columns // 4):
+                right = read(builder, pixels, at[1] + group * _SLOTS * LANES)
+                for pair in range(rows // 2):
+                    for number in range(2):  # of the two slots
+                        places = places_of(group, pair, number)
+                        c = [totals[place] for place in places]
+                        found = product(builder, left[pair], right[2 * number : 2 * number + 2], c)
+                        for place, value in zip(places, found):
+                            totals[place] = value
         return cgutils.pack_array(builder, totals)
 
     def of_thread(compute: Callable[[Any, Any], Any]) -> Any:
@@ -232,7 +243,7 @@ def tile_code(tile: ByteTile, element: str, target: Target) -> TileCode:
 
     def parts(builder: Any, thread: Any) -> tuple[Any, Any, Any, Any]:
         """(row of warps, column of warps, g, t) for mma, (row, 0, 0, column) for dp4a; threads are not negative."""
-        if tile.products == "dp4a":
+        if not tile.tensor:
             width = number(tile.column_threads)
             return builder.udiv(thread, width), number(0), number(0), builder.urem(thread, width)
         warp, lane = builder.udiv(thread, number(WARP)), builder.urem(thread, number(WARP))
@@ -250,7 +261,7 @@ def tile_code(tile: ByteTile, element: str, target: Target) -> TileCode:
 
     def first_row(builder: Any, thread: Any) -> Any:
         row, _, g, _ = parts(builder, thread)
-        return sum_of(builder, (row, rows if tile.products == "dp4a" else 8 * rows), (g, rows))
+        return sum_of(builder, (row, 8 * rows if tile.tensor else rows), (g, rows))
 
     def first_column(builder: Any, thread: Any) -> Any:
         _, column, _, t = parts(builder, thread)
@@ -258,19 +269,19 @@ def tile_code(tile: ByteTile, element: str, target: Target) -> TileCode:
 
     def weights_at(builder: Any, thread: Any) -> Any:
         row, _, g, t = parts(builder, thread)
-        if tile.products == "dp4a":
+        if not tile.tensor:
             return sum_of(builder, (row, rows * LANES))
-        return sum_of(builder, (row, 8 * rows * STEP_BYTES), (g, 64), (t, 16))
+        return sum_of(builder, (row, 8 * rows * CHUNK_BYTES), (g, 64), (t, 16))
 
     def slots_at(builder: Any, thread: Any) -> Any:
         _, column, g, t = parts(builder, thread)
-        if tile.products == "dp4a":
+        if not tile.tensor:
             return sum_of(builder, (t, 2 * LANES))
         return sum_of(builder, (column, warp_pixels * LANES), (g, 2 * LANES), (t, pitch * LANES))
 
     def slot(builder: Any, pixel: Any) -> Any:
         # dp4a: pixels c and c + 8 of sixteen are neighbours; mma: pixels t, t + 4, t + 8 and t + 12.
-        width = number(8 if tile.products == "dp4a" else 4)
+        width = number(4 if tile.tensor else 8)
         within = builder.urem(pixel, number(_SLOTS))
         base = builder.sub(pixel, within)
         turned = sum_of(
@@ -278,7 +289,7 @@ def tile_code(tile: ByteTile, element: str, target: Target) -> TileCode:
         )
         return builder.add(base, turned)
 
-    multiply = multiply_dots if tile.products == "dp4a" else multiply_matrices
+    multiply = multiply_matrices if tile.tensor else multiply_dots
     return TileCode(
         zero=device_function(kind, [], zero),
         multiply=device_function(kind, [kind, INT, INT], multiply),

@@ -7,7 +7,7 @@ from typing import Any
 from llvmlite import ir
 
 from cnnc.runtime.cuda.byte_access import WORD
-from cnnc.runtime.cuda.intrinsics import F32, FLOAT, I32, assembly, device_function
+from cnnc.runtime.cuda.intrinsics import F32, I32, assembly, device_function
 
 BYTES = 4
 """Of a word."""
@@ -50,29 +50,7 @@ def _funnel(builder: Any, low: Any, high: Any, shift: Any) -> Any:
     return assembly(builder, I32, "shf.r.wrap.b32 $0, $1, $2, $3;", "=r,r,r,r", [low, high, shift])
 
 
-def _repeated(builder: Any, byte: Any) -> Any:
-    return assembly(builder, I32, "prmt.b32 $0, $1, $1, 0;", "=r,r", [byte])
-
-
-def _larger(element: str) -> Any:
-    def emit(builder: Any, a: Any, b: Any) -> Any:
-        pairs = zip(emit_bytes(builder, a, element), emit_bytes(builder, b, element))
-        return emit_word(builder, [builder.select(builder.icmp_signed(">", x, y), x, y) for x, y in pairs])
-
-    return device_function(WORD, [WORD, WORD], emit)
-
-
 funnel = device_function(WORD, [WORD] * 3, _funnel)
 """funnel(low, high, shift): 32 bits from bit ``shift`` of two words on."""
-repeated = device_function(WORD, [WORD], _repeated)
-"""The lowest byte in all four places."""
-larger = {element: _larger(element) for element in ("u8", "i8")}
-"""Of a type: larger(a, b), the larger bytes of two words."""
-
-
-def _as_float(builder: Any, word: Any) -> Any:
-    return emit_float(builder, word)
-
-
-as_float = device_function(FLOAT, [WORD], _as_float)
-"""A 32-bit integer as float32."""
+joined = device_function(WORD, [WORD] * 4, lambda builder, *bytes: emit_word(builder, list(bytes)))
+"""joined(b0, b1, b2, b3): their low bytes as a word."""

@@ -8,8 +8,8 @@ its zero point, and ``bias``, int32 a lane of y, holds the corrections for it. `
 Lanes that x has beyond its channels hold anything: their weights are 0.
 
 A block of threads computes ``ByteTile.channels`` x ``pixels`` results, pixels of all images in a row. The sum goes in
-steps of four blocks of channels of one tap, or, for inputs of one or two blocks, of four or two taps (the parameter
-``taps``). Panels lie in shared memory twice, as in the kernel of floats: while one is multiplied, the next is loaded.
+steps of ``ByteTile.blocks`` blocks of channels of one tap, or, for inputs of so few blocks, of several taps (the
+parameter ``taps``).
 
 Any window, stride, dilation and padding. Groups of whole blocks of channels are separate products.
 """
@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cuda.byte_tile import STEP_BLOCKS, ByteTile, byte_tile_of, pack_tiles, tile_code
+from cnnc.runtime.cuda.byte_tile import CHUNK, ByteTile, byte_tile_of, pack_tiles, tile_code
+from cnnc.runtime.cuda.byte_tiling import taps_of_step
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
@@ -38,33 +39,28 @@ SIZES = (
 next."""
 
 
-def taps_of_step(x_blocks: int) -> int:
-    """Taps that a step of a group with so many input blocks has."""
-    return STEP_BLOCKS // x_blocks if x_blocks <= 2 else 1
-
-
-def pack(weights: NDArray[np.int8], groups: int, tile: ByteTile) -> NDArray[np.int8]:
-    """Weights [OC, lanes of a group's input, *K] in the order of their use: [group][tile][step][bytes of a step].
+def pack(weights: NDArray[Any], groups: int, tile: ByteTile) -> NDArray[np.int8]:
+    """Weights [OC, lanes of a group's input, *K] in the order of their use: [group][tile][chunk][bytes of a chunk].
 
     Absent channels, lanes and taps weigh 0.
     """
     oc, lanes = weights.shape[0] // groups, weights.shape[1]
     tiles, x_blocks = -(-oc // tile.channels), -(-lanes // LANES)
     taps = int(np.prod(weights.shape[2:]))
-    taps_at_once = taps_of_step(x_blocks)
-    blocks_at_once = STEP_BLOCKS // taps_at_once
+    taps_at_once = taps_of_step(x_blocks, tile.blocks)
+    blocks_at_once = tile.blocks // taps_at_once
     all_taps = -(-taps // taps_at_once) * taps_at_once
     all_blocks = -(-x_blocks // blocks_at_once) * blocks_at_once
     padded = np.zeros((groups, tiles * tile.channels, all_blocks * LANES, all_taps), np.int8)
     padded[:, :oc, :lanes, :taps] = weights.reshape(groups, oc, lanes, taps)
     by_tap = padded.reshape(groups, tiles, tile.channels, all_blocks, LANES, all_taps).transpose(0, 1, 2, 5, 3, 4)
-    return pack_tiles(by_tap.reshape(groups, tiles, tile.channels, -1, STEP_BLOCKS, LANES), tile)
+    return pack_tiles(by_tap.reshape(groups, tiles, tile.channels, -1, CHUNK, LANES), tile)
 
 
 def _steps(sizes: Mapping[str, Any], params: Params) -> Any:
     taps = int(params["taps"])
     window = sizes["KD"] * sizes["KH"] * sizes["KW"]
-    return ceil_div(window, taps) * ceil_div(sizes["x_blocks"], STEP_BLOCKS // taps)
+    return ceil_div(window, taps) * ceil_div(sizes["x_blocks"], byte_tile_of(params).blocks // taps)
 
 
 def _tiles(sizes: Mapping[str, Dim], params: Params) -> Dim:
@@ -97,32 +93,18 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda
 
     from cnnc.runtime.cuda.byte_access import as_word, word_access
-    from cnnc.runtime.cuda.byte_epilogue import gathered, store_pairs
+    from cnnc.runtime.cuda.byte_epilogue import gathered
     from cnnc.runtime.cuda.byte_output import byte_output
+    from cnnc.runtime.cuda.byte_panels import panel_products, place_of_thread
     from cnnc.runtime.cuda.integers import divide
-    from cnnc.runtime.cuda.memory_access import shared_memory
 
     tile = byte_tile_of(params)
     code = tile_code(tile, str(params["element"]), target)
-    zero_tile, multiply, weights_of, slots_of, slot_of = (
-        code.zero,
-        code.multiply,
-        code.weights_at,
-        code.slots_at,
-        code.slot,
-    )
-    finish = byte_output(tile, code)
-    shared = shared_memory(2 * tile.stage_bytes)
-    threads, channels, pixels = tile.threads, tile.channels, tile.pixels
-    copied, apart, pitch = tile.copied_blocks, tile.threads // tile.pixels, tile.pitch
-    weight_bytes, stage_bytes, quads = tile.weight_bytes, tile.stage_bytes, tile.weight_quads
-    all_copy_weights, second_weights = quads >= threads, quads == 2 * threads
-    taps = int(params["taps"])
-    blocks_at_once = STEP_BLOCKS // taps
-    has_window, is_narrow = bool(params["window"]), taps > 1
-    fetch_pair_if, fetch_quad = word_access(2).fetch_if, word_access(4).fetch
-    store_quad = word_access(4).store_shared
-    store_blocks = store_pairs(copied, apart * pitch * LANES)
+    finish, place_of = byte_output(tile, code), place_of_thread(tile)
+    channels, pixels, weight_bytes = tile.channels, tile.pixels, tile.weight_bytes
+    blocks, apart, taps = tile.blocks, tile.blocks_apart, int(params["taps"])
+    blocks_at_once, has_window, is_narrow = blocks // taps, bool(params["window"]), taps > 1
+    fetch_pair_if = word_access(2).fetch_if
 
     def block_of_tap(index: int, facts: Any) -> Any:
         """A pixel's 8 bytes of one of the blocks of a step, of the tap that all of them have."""
@@ -132,105 +114,91 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     def block_of_taps(index: int, facts: Any) -> Any:
         """The same where a step has several taps."""
-        x, step, first, z0, y0, x0, exists, sizes, fill = facts
+        step, pixel, first_block, sizes, fill = facts
+        base, exists, z0, y0, x0 = pixel
         depth, height, width, kernel_d, kernel_h, kernel_w, dilation_d, dilation_h, dilation_w, x_blocks = sizes
-        number = first + index * apart
+        number = first_block + index * apart
         block = number % blocks_at_once
         rest, tap_x = divide(step * taps + number // blocks_at_once, kernel_w)
         tap_z, tap_y = divide(rest, kernel_h)
-        z, y, column = z0 + tap_z * dilation_d, y0 + tap_y * dilation_h, x0 + tap_x * dilation_w
+        z, y, x = z0 + tap_z * dilation_d, y0 + tap_y * dilation_h, x0 + tap_x * dilation_w
         inside = exists and block < x_blocks and tap_z < kernel_d
-        inside = inside and 0 <= z < depth and 0 <= y < height and 0 <= column < width
-        return fetch_pair_if(x + (((block * depth + z) * height + y) * width + column) * LANES, inside, fill)
+        inside = inside and 0 <= z < depth and 0 <= y < height and 0 <= x < width
+        return fetch_pair_if(base + (((block * depth + z) * height + y) * width + x) * LANES, inside, fill)
 
-    blocks_of_tap, blocks_of_taps = gathered(copied, 2, block_of_tap), gathered(copied, 2, block_of_taps)
+    blocks_of_tap = gathered(tile.copied_blocks, 2, block_of_tap)
+    blocks_of_taps = gathered(tile.copied_blocks, 2, block_of_taps)
+
+    def load_tap(state: Any, known: Any) -> Any:
+        _, first_block, sizes, fill = known
+        at, inside, block, _, _, _ = state
+        depth, height, width, x_blocks = sizes[0], sizes[1], sizes[2], sizes[9]
+        return blocks_of_tap((at, inside, x_blocks - block - first_block, depth * height * width * LANES, fill))
+
+    def next_tap(state: Any, known: Any) -> Any:
+        """The state: address, whether it is inside, block, and tap along three axes."""
+        pixel, first_block, sizes, _ = known
+        base, exists, z0, y0, x0 = pixel
+        depth, height, width, _, kernel_h, kernel_w, dilation_d, dilation_h, dilation_w, x_blocks = sizes
+        at, inside, block, tap_z, tap_y, tap_x = state
+        block += blocks
+        at += blocks * (depth * height * width * LANES)
+        if has_window and block >= x_blocks:
+            block = 0
+            tap_x += 1
+            if tap_x == kernel_w:
+                tap_x = 0
+                tap_y += 1
+                if tap_y == kernel_h:
+                    tap_y = 0
+                    tap_z += 1
+            z, y, x = z0 + tap_z * dilation_d, y0 + tap_y * dilation_h, x0 + tap_x * dilation_w
+            at = base + (((first_block * depth + z) * height + y) * width + x) * LANES
+            inside = exists and 0 <= z < depth and 0 <= y < height and 0 <= x < width
+        return at, inside, block, tap_z, tap_y, tap_x
+
+    def load_taps(state: Any, known: Any) -> Any:
+        pixel, first_block, sizes, fill = known
+        return blocks_of_taps((state[0], pixel, first_block, sizes, fill))
+
+    def next_taps(state: Any, known: Any) -> Any:
+        return (state[0] + 1,)
+
+    products = panel_products(tile, code, load_taps if is_narrow else load_tap, next_taps if is_narrow else next_tap)
 
     def conv_implicit_gemm_bytes(args: Any) -> None:
         y, x, weights, bias, factors = args[:5]
         images, groups, x_blocks, y_blocks = args[5:9]
         depth, height, width, out_d, out_h, out_w, kernel_d, kernel_h, kernel_w = args[9:18]
         stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, begin_d, begin_h, begin_w = args[18:27]
-        x_image, y_image, fill_bits, y_zero, y_least = args[27:]
+        x_image, y_image, fill, y_zero, y_least = args[27:]
 
-        volume, outputs = depth * height * width, out_d * out_h * out_w
+        outputs = out_d * out_h * out_w
         tiles = (y_blocks * LANES + channels - 1) // channels
         rest, tile_number = divide(cuda.blockIdx.x, tiles)
         pixel_tile, group = divide(rest, groups)
         first_pixel, last_pixel = pixel_tile * pixels, images * outputs
         thread = cuda.threadIdx.x
-        window = kernel_d * kernel_h * kernel_w
         block_steps = (x_blocks + blocks_at_once - 1) // blocks_at_once
-        steps = (window + taps - 1) // taps * block_steps
-        fill = as_word(fill_bits)
+        steps = (kernel_d * kernel_h * kernel_w + taps - 1) // taps * block_steps
 
-        # What this thread copies: 16 bytes of weights, or twice as many, and some blocks of a pixel.
-        weights_at = weights + (group * tiles + tile_number) * steps * weight_bytes + 16 * thread
-        first_block, pixel = divide(thread, pixels)
-        exists = first_pixel + pixel < last_pixel
-        image, place = divide(first_pixel + pixel if exists else 0, outputs)
+        # The pixel that this thread copies.
+        first_block, number = place_of(thread)
+        exists = first_pixel + number < last_pixel
+        image, place = divide(first_pixel + number if exists else 0, outputs)
         row, x0 = divide(place, out_w)
         z0, y0 = divide(row, out_h)
         z0, y0, x0 = z0 * stride_d - begin_d, y0 * stride_h - begin_h, x0 * stride_w - begin_w
-        block_bytes = volume * LANES
-        base = x + image * x_image + group * x_blocks * block_bytes
-
-        panels = shared()
-        weights_copy = panels + 16 * thread
-        pixels_copy = panels + weight_bytes + (first_block * pitch + slot_of(pixel)) * LANES
-        weights_read = panels + weights_of(thread)
-        pixels_read = panels + weight_bytes + slots_of(thread)
-
-        sums = zero_tile()
-        stage, block, tap_z, tap_y, tap_x = 0, first_block, 0, 0, 0
-        at = base + first_block * block_bytes + ((z0 * height + y0) * width + x0) * LANES
-        inside = exists and 0 <= z0 < depth and 0 <= y0 < height and 0 <= x0 < width
-        copies_weights = all_copy_weights or thread < quads
-        for step in range(steps + 1):
-            if step < steps:
-                if copies_weights:
-                    w0 = fetch_quad(weights_at)
-                    w1 = fetch_quad(weights_at + 16 * threads) if second_weights else w0
-                weights_at += weight_bytes
-                if is_narrow:
-                    sizes = (
-                        depth,
-                        height,
-                        width,
-                        kernel_d,
-                        kernel_h,
-                        kernel_w,
-                        dilation_d,
-                        dilation_h,
-                        dilation_w,
-                        x_blocks,
-                    )
-                    loaded = blocks_of_taps((base, step, first_block, z0, y0, x0, exists, sizes, fill))
-                else:
-                    loaded = blocks_of_tap((at, inside, x_blocks - block, block_bytes, fill))
-                    block += STEP_BLOCKS
-                    at += STEP_BLOCKS * block_bytes
-                    if has_window and block - first_block >= x_blocks:
-                        block = first_block
-                        tap_x += 1
-                        if tap_x == kernel_w:
-                            tap_x = 0
-                            tap_y += 1
-                            if tap_y == kernel_h:
-                                tap_y = 0
-                                tap_z += 1
-                        z, yy, xx = z0 + tap_z * dilation_d, y0 + tap_y * dilation_h, x0 + tap_x * dilation_w
-                        at = base + first_block * block_bytes + ((z * height + yy) * width + xx) * LANES
-                        inside = exists and 0 <= z < depth and 0 <= yy < height and 0 <= xx < width
-            if step > 0:
-                sums = multiply(sums, weights_read + stage, pixels_read + stage)
-                stage = stage_bytes - stage
-            if step < steps:
-                if copies_weights:
-                    store_quad(weights_copy + stage, w0)
-                    if second_weights:
-                        store_quad(weights_copy + stage + 16 * threads, w1)
-                store_blocks(pixels_copy + stage, loaded)
-                cuda.syncthreads()
+        base = x + image * x_image + group * x_blocks * (depth * height * width * LANES)
+        sizes = (depth, height, width, kernel_d, kernel_h, kernel_w, dilation_d, dilation_h, dilation_w, x_blocks)
+        known = ((base, exists, z0, y0, x0), first_block, sizes, as_word(fill))
+        packed = weights + (group * tiles + tile_number) * steps * weight_bytes
+        if is_narrow:
+            sums = products((packed, steps, (0,)), known)
+        else:
+            at = base + (((first_block * depth + z0) * height + y0) * width + x0) * LANES
+            inside = exists and 0 <= z0 < depth and 0 <= y0 < height and 0 <= x0 < width
+            sums = products((packed, steps, (at, inside, 0, 0, 0, 0)), known)
 
         places = (thread, tile_number * channels, first_pixel, last_pixel, group * y_blocks, y_blocks, outputs)
         finish(sums, (y, bias, factors, y_image, y_zero, y_least, places))

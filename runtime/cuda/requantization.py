@@ -10,8 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from cnnc.runtime.cuda.byte_access import WORD
-from cnnc.runtime.cuda.intrinsics import F32, FLOAT, I32, assembly, device_function
+from cnnc.runtime.cuda.intrinsics import F32, I32, assembly
 
 _RANGE = 255
 _MAGIC = 12582912.0
@@ -47,7 +46,3 @@ def emit_rounded(builder: Any, shifted: Any, zero: Any, least: Any) -> Any:
     magic = builder.fadd(ir.Constant(F32, _MAGIC), builder.sitofp(odd, F32))
     total = assembly(builder, F32, "add.rn.f32 $0, $1, $2;", "=f,f,f", [bounded, magic])
     return builder.sub(builder.sub(builder.bitcast(total, I32), odd), I32(0x4B400000))
-
-
-stored = device_function(WORD, [FLOAT, WORD, WORD], emit_stored)
-"""stored(real, zero, least): the byte, as an int32."""

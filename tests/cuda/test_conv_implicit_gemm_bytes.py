@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from cnnc.runtime.cuda.byte_tile import ByteTile
-from cnnc.runtime.cuda.conv_implicit_gemm_bytes import pack, taps_of_step
+from cnnc.runtime.cuda.byte_tiling import taps_of_step
+from cnnc.runtime.cuda.conv_implicit_gemm_bytes import pack
 from cnnc.runtime.host.quantized import q_linear_conv
 from cnnc.runtime.kernel import Variant
 from tests.cuda.emulated import blocked, launch, plain
 
 TILES = [
-    ByteTile("mma", 8, 8, 8, 8),
-    ByteTile("mma", 4, 8, 16, 4),
-    ByteTile("dp4a", 8, 8, 8, 8),
-    ByteTile("dp4a", 4, 4, 8, 8),
+    ByteTile(1, 8, 8, 8, 8),
+    ByteTile(1, 4, 8, 16, 4, 8),
+    ByteTile(0, 8, 8, 8, 8),
+    ByteTile(0, 4, 4, 8, 8),
 ]
 
 
@@ -45,14 +46,15 @@ def run_conv(
     )
     n, c, height, width = x.shape
     x_blocks, y_blocks = -(-c // groups // 8), -(-oc // groups // 8)
-    taps = taps_of_step(x_blocks)
+    taps = taps_of_step(x_blocks, tile.blocks)
     variant = Variant.of(
         "conv.u8.implicit_gemm",
-        products=tile.products,
+        tensor=tile.tensor,
         rows=tile.rows,
         columns=tile.columns,
         row_threads=tile.row_threads,
         column_threads=tile.column_threads,
+        blocks=tile.blocks,
         taps=taps,
         window=int(w.shape[2:] != (1, 1)),
         element={"u": "u8", "i": "i8"}[x.dtype.kind],

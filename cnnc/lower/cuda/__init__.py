@@ -6,8 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cnnc.lower import layouts, movement, normalization, pool, reduction, resize, views
-from cnnc.lower.cuda import conv, conv_depthwise, conv_plain_input, conv_transpose, conv_winograd, elementwise, matrix
+from cnnc.lower import layouts, movement, normalization, pool, quantized, quantized_pool, reduction, resize, views
+from cnnc.lower.cuda import (
+    conv,
+    conv_depthwise,
+    conv_plain_input,
+    conv_transpose,
+    conv_winograd,
+    elementwise,
+    matrix,
+    quantized_conv,
+    quantized_matrix,
+)
 from cnnc.lower.rules import Rule, joined
 
 RULES: Mapping[str, tuple[Rule, ...]] = joined(
@@ -20,7 +30,11 @@ RULES: Mapping[str, tuple[Rule, ...]] = joined(
     conv_plain_input.RULES,
     conv_winograd.RULES,
     conv_transpose.RULES,
+    quantized.RULES,
+    quantized_conv.RULES,
+    quantized_matrix.RULES,
     pool.RULES,
+    quantized_pool.RULES,
     matrix.RULES,
     resize.RULES,
     reduction.RULES,
