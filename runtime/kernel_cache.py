@@ -37,9 +37,11 @@ def require_compiler(target: Target) -> None:
     """Look whether what compiles for the target is installed, before child processes are started.
 
     Raises:
-        OptionError: it is not.
+        OptionError: it is not, or does not know the architecture.
     """
     if is_cuda(target):
+        from cnnc.runtime.cuda.assemble import require_architecture
         from cnnc.runtime.cuda.toolkit import require_compiler as require_toolkit
 
         require_toolkit()
+        require_architecture(target)

@@ -9,6 +9,7 @@ import click
 
 from cnnc.cli.console import byte_count, note, say, working
 from cnnc.cli.failures import Evidence
+from cnnc.cli.gpu_code import CODE_FORMS, check_code_options, emit_code
 from cnnc.cli.model_options import (
     LEVEL,
     MODEL,
@@ -40,6 +41,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
   cnnc compile model.onnx --print-after fold-batch-norm --stop-after fold-batch-norm
   cnnc compile model.onnx --emit program               shows the kernels, compiles none
   cnnc compile model.onnx --target cuda:sm_80          for GPUs of NVIDIA's architecture sm_80 and newer
+  cnnc compile model.onnx --target cuda:sm_80 --emit sass-stats   registers, occupancy, loops of its kernels
 """
 
 
@@ -57,7 +59,10 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @click.option("--print-after", metavar="PASS|all", help="Print the graph after this pass, or after all that change it.")
 @click.option("--stop-after", metavar="PASS", help="Stop after this pass and print the graph; nothing is written.")
 @click.option(
-    "--emit", type=click.Choice(["ir", "program"]), help="Print the final graph or the program; nothing is written."
+    "--emit",
+    type=click.Choice(["ir", "program", *CODE_FORMS]),
+    help="Print the final graph or the program instead of writing a file; or, of a program for a GPU, the code of its "
+    "kernels (into a folder with -o: ptx, cubin), or what its machine code takes.",
 )
 @click.option("--no-portable", is_flag=True, help="Leave the graph and plain weights out of the file.")
 @click.pass_obj
@@ -87,6 +92,11 @@ def command(
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
             known_pass(name, option)
+    if emit in CODE_FORMS and not stop_after:
+        check_code_options(emit, target, output)
+        compiled = compile_model(request, evidence, printer_after(print_after), kernels=False)
+        emit_code(compiled.lowered.program, compiled.target, emit, output)
+        return
     if output is not None and (emit or stop_after):
         raise OptionError("there is nothing to write", where="--output", hint="leave out --emit and --stop-after")
     if stop_after:

@@ -53,12 +53,7 @@ def assemble(ptx: str, target: Target) -> Cubin:
 
 def _refusal(report: str, target: Target) -> OptionError | InternalError:
     if "gpu-name" in report:
-        known = ", ".join(architectures())
-        return OptionError(
-            f"ptxas compiles for {known}, not for {target.cpu}",
-            where="target cuda",
-            hint="name one of these architectures",
-        )
+        return _unknown_architecture(target)
     if "Unsupported .version" in report:
         return OptionError(
             f"{toolkit.program('ptxas')} is older than the compiler that wrote its input",
@@ -66,6 +61,24 @@ def _refusal(report: str, target: Target) -> OptionError | InternalError:
             hint=INSTALL,
         )
     return InternalError(f"ptxas refuses a kernel: {report.strip()}")
+
+
+def require_architecture(target: Target) -> None:
+    """Look whether ptxas compiles for a target.
+
+    Raises:
+        OptionError: ptxas is not installed, or does not know the architecture.
+    """
+    if target.cpu.rstrip("af") not in architectures():
+        raise _unknown_architecture(target)
+
+
+def _unknown_architecture(target: Target) -> OptionError:
+    return OptionError(
+        f"ptxas compiles for {', '.join(architectures())}, not for {target.cpu}",
+        where="target cuda",
+        hint="name one of these architectures",
+    )
 
 
 def resource_use(report: str) -> ResourceUse:
