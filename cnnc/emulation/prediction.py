@@ -49,7 +49,7 @@ class Prediction:
         waves: how often the multiprocessors are filled with blocks; the last time partly.
         resident_blocks: of a multiprocessor.
         occupancy: share of the warps that it could hold, 0 to 1.
-        roofline_seconds: that the arithmetic and the bytes that must move take at least on this device.
+        roofline_seconds: see ``roofline_seconds``.
     """
 
     seconds: float
@@ -73,9 +73,7 @@ def predict(profile: CallProfile, device: DeviceFacts, *, arena_bytes: int = 0) 
             written there; weights always come from memory.
     """
     counters, resources = profile.counters, profile.resources
-    from_memory = profile.constant_bytes
-    if arena_bytes > device.l2_bytes / 2 or not arena_bytes:
-        from_memory += profile.tensor_bytes
+    from_memory = profile.constant_bytes + (0 if fits_in_cache(arena_bytes, device) else profile.tensor_bytes)
     resident = max(1, device.resident_blocks(profile.threads, resources.registers, resources.shared_bytes))
     cycles = _busy_cycles(profile, device)
     busiest = max(cycles.values()) / profile.blocks
@@ -90,15 +88,36 @@ def predict(profile: CallProfile, device: DeviceFacts, *, arena_bytes: int = 0) 
     parts["memory"] = from_memory / device.memory_bandwidth
     parts["launch"] = device.launch_seconds
     body = max(value for name, value in parts.items() if name != "launch")
-    least_bytes = profile.constant_bytes + profile.tensor_bytes
     return Prediction(
         body + device.launch_seconds,
         parts,
         profile.blocks / (device.multiprocessors * resident),
         resident,
         resident * -(-profile.threads // WARP) * WARP / device.threads,
-        max(_arithmetic_seconds(profile, device), least_bytes / device.memory_bandwidth),
+        roofline_seconds(
+            device, _arithmetic_seconds(profile, device), profile.constant_bytes, profile.tensor_bytes, arena_bytes
+        ),
     )
+
+
+def fits_in_cache(arena_bytes: int, device: DeviceFacts) -> bool:
+    """Whether a program's activations stay in the second-level cache; False if their size is not known (0)."""
+    return 0 < arena_bytes <= device.l2_bytes / 2
+
+
+def roofline_seconds(
+    device: DeviceFacts, arithmetic: float, constant_bytes: int, tensor_bytes: int, arena_bytes: int = 0
+) -> float:
+    """Seconds that work takes at least: its arithmetic's, or those of its bytes, weights from memory.
+
+    Args:
+        arithmetic: seconds at the device's peak.
+        arena_bytes: see ``predict``.
+    """
+    cached = fits_in_cache(arena_bytes, device)
+    from_memory = constant_bytes + (0 if cached else tensor_bytes)
+    moved = constant_bytes + tensor_bytes
+    return max(arithmetic, from_memory / device.memory_bandwidth, moved / device.l2_bandwidth)
 
 
 def _busy_cycles(profile: CallProfile, device: DeviceFacts) -> dict[str, float]:
