@@ -376,7 +376,7 @@ def optimise_graph(
         OptionError: the pipeline has no pass ``stop_after``.
         InternalError: a pass broke the graph; a bug of cnnc.
     """
-    pipeline = passes.pipeline(options.level, block=target.lanes, for_gpu=is_cuda(target))
+    pipeline = passes.pipeline(options.level, block=target.lanes)
     reached = [index for index, item in enumerate(pipeline, 1) if item.ensures == graph.stage]
     manager = passes.PassManager(
         pipeline[max(reached, default=0) :],

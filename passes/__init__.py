@@ -14,7 +14,6 @@ if __name__ != "cnnc.passes":
 
 __all__ = [
     "ALL_PASSES",
-    "CPU_ONLY",
     "PIPELINE",
     "AfterPass",
     "Pass",
@@ -97,24 +96,17 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
     (1, "eliminate-no-ops", "again: folds leave factors of 1 and reshapes to the same shape"),
     (1, "eliminate-dead-code", "what the fusions cut off"),
     (0, "mark-optimised", "nothing after it rewrites what is computed"),
-    (0, "assign-layouts{block=BLOCK,plain_images=PLAIN}", "last: conversions stand between the nodes that really run"),
+    (0, "assign-layouts{block=BLOCK}", "last: conversions stand between the nodes that really run"),
 )
-"""(lowest level, pass with options, why here). BLOCK stands for the target's number of float32 lanes, PLAIN for whether
-it has convolutions that read plain images."""
+"""(lowest level, pass with options, why here). BLOCK stands for the target's number of float32 lanes."""
 
 
-CPU_ONLY = ("fuse-conv-prologue", "fuse-conv-gate")
-"""Passes for kernels that transform their input, or their weights, once for many results in a core's own memory. Thread
-blocks of a GPU would each do it again."""
-
-
-def pipeline(level: int, *, block: int = 16, for_gpu: bool = False) -> tuple[Pass, ...]:
+def pipeline(level: int, *, block: int = 16) -> tuple[Pass, ...]:
     """The passes of an optimisation level, in order.
 
     Args:
         level: 0..3.
         block: channels in a block, the number of float32 lanes of the target.
-        for_gpu: the target is a GPU.
     """
-    rows = ",".join(row for lowest, row, _ in PIPELINE if level >= lowest and not (for_gpu and row in CPU_ONLY))
-    return parse_pipeline(rows.replace("BLOCK", str(block)).replace("PLAIN", "false" if for_gpu else "true"))
+    rows = ",".join(row for lowest, row, _ in PIPELINE if level >= lowest)
+    return parse_pipeline(rows.replace("BLOCK", str(block)))

@@ -19,8 +19,6 @@ operand, or the first without pieces; a node that needs plain data gets it. A va
 the number of conversions is the number of (value, layout) pairs that differ from how the value was made. A channel
 concat of odd channel counts keeps its pieces apart, each padded to the block, and says so in its layout: consumers pack
 their weights accordingly.
-A convolution of few input channels reads its image as it is, unless ``plain_images`` is false: some targets have no
-kernels for that.
 An upsampling whose result is only needed plain reads plain data: the smaller tensor is the one to convert.
 
 Numerics: exact.
@@ -42,21 +40,15 @@ from cnnc.types import PLAIN, Layout
 
 @dataclass(frozen=True)
 class AssignLayouts(Pass):
-    """Give every value a layout and make conversions explicit.
-
-    Args:
-        block: the number of float32 lanes.
-        plain_images: whether convolutions of few channels read plain tensors.
-    """
+    """Give every value a layout and make conversions explicit. ``block`` is the number of float32 lanes."""
 
     name: ClassVar[str] = "assign-layouts"
     requires: ClassVar[str] = "optimised"
     ensures: ClassVar[str] = "placed"
     block: int = 16
-    plain_images: bool = True
 
     def run(self, graph: Graph, notes: Notes) -> bool:
-        assignment = _Assignment(graph, notes, self.block, self.plain_images)
+        assignment = _Assignment(graph, notes, self.block)
         for node in list(graph.nodes):
             assignment.place(node)
         assignment.place_outputs()
@@ -64,11 +56,10 @@ class AssignLayouts(Pass):
 
 
 class _Assignment:
-    def __init__(self, graph: Graph, notes: Notes, block: int, plain_images: bool) -> None:
+    def __init__(self, graph: Graph, notes: Notes, block: int) -> None:
         self.graph = graph
         self.notes = notes
         self.block = block
-        self.plain_images = plain_images
         self.changed = False
         self.converted: dict[tuple[Value, Layout], Value] = {}
 
@@ -154,8 +145,7 @@ class _Assignment:
         source = node.input(0)
         grouped = getattr(node.attrs, "group", 1) > 1
         regroup = grouped and bool(source.type.layout.pieces)
-        reads_plain = form.form is Form.FIRST and self.plain_images
-        if regroup or not (source.type.layout.is_blocked or reads_plain):
+        if regroup or (not source.type.layout.is_blocked and form.form is Form.BLOCKED):
             self._read(node, 0, Layout(self.block))
         self._set(node.output, Layout(self.block))
         for position in form.data[1:]:
