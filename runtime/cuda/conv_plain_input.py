@@ -85,7 +85,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     from cnnc.runtime.cuda.integers import divide, narrow
     from cnnc.runtime.cuda.memory_access import load_quad, shared_memory, store_shared_quad
-    from cnnc.runtime.cuda.pixel_cursor import window_start
+    from cnnc.runtime.cuda.pixel_cursor import corner
     from cnnc.runtime.cuda.plain_input_copy import column_copy
     from cnnc.runtime.cuda.register_tile import register_tile
     from cnnc.runtime.cuda.tile_output import WHOLE_MAP, tile_output
@@ -114,8 +114,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         # This thread copies some rows of one column, and quads of weights.
         first_row, column = thread // pixels * rows, thread % pixels
         pixel = first_pixel + column
-        image, z, row, left = window_start(pixel if pixel < last_pixel else 0, (out_d, out_h, out_w), strides, begins)
-        corner = narrow(z), narrow(row if pixel < last_pixel else -(1 << 30)), narrow(left)
+        image, z, row, left = corner(pixel, last_pixel, (out_d, out_h, out_w), strides, begins)
+        place = narrow(z), narrow(row), narrow(left)
         sizes = narrow(depth), narrow(height), narrow(width)
         image_at = x + 4 * image * (image_channels * volume + x_gap)
         taps_at = taps + 16 * first_row
@@ -132,7 +132,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             if step < steps:
                 w0 = load_quad(weights_at)
                 w1 = load_quad(weights_at + 16 * threads) if second_weights else w0
-                values = load_column(taps_at, image_at, corner, sizes, volume)
+                values = load_column(taps_at, image_at, place, sizes, volume)
                 weights_at += weight_bytes
                 taps_at += 16 * DEPTH
             if step > 0:

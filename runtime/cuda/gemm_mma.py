@@ -16,8 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cnnc.dims import Dim, ceil_div
-from cnnc.runtime.cuda.warp_tile import packed_words, warp_tile_arithmetic, warp_tile_of
+from cnnc.runtime.cuda.warp_tile import matrix_words, warp_tile_arithmetic, warp_tile_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "gemm.mma"
@@ -25,6 +28,11 @@ SIZES = ("M", "N", "K", "a_row", "splits", "alpha", "beta")
 """alpha, beta: float bits of the activation. Weights: ``pack_fragments`` of [N, K]; bias: N floats, padded to a
 multiple of 4. Compile-time parameters: those of ``warp_tile_of``; ``quads``, whether N is a multiple of 4;
 ``partial``; ``activation``, none where ``partial``."""
+
+
+def padded_bias(bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``bias`` with zeros up to a multiple of 4."""
+    return np.pad(bias, (0, -bias.size % 4))
 
 
 def _items(sizes: Mapping[str, Dim], params: Params) -> Dim:
@@ -37,7 +45,7 @@ def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     rows, columns, depth = sizes["M"], sizes["N"], sizes["K"]
     if not rows * columns:
         return ()
-    weights = packed_words(1, columns, depth, 1, warp_tile_of(params))
+    weights = matrix_words(columns, depth, warp_tile_of(params))
     found = [
         Access("y", 0, 4 * sizes["splits"] * rows * columns, True),
         Access("a", 0, 4 * ((rows - 1) * sizes["a_row"] + depth), False),
@@ -57,7 +65,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     tile = warp_tile_of(params)
     zero_tile, multiply = warp_tile_arithmetic(tile, target)
-    load_weights, store_weights = weight_copy(tile)
+    begin_weights, finish_weights = weight_copy(tile, target)
     load_row, _, store_row = pixel_copy(tile, target)
     activation = scalar_activation(str(params["activation"]))
     shared = shared_memory(2 * tile.stage_bytes)
@@ -121,10 +129,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         left_panel = base + 16 * (row_warp * warp_rows + lane % 16) + lane // 16 * chunk_pitch
         right_panel = base + row_bytes + 16 * (column_warp * (warp_columns // 16) * 32 + lane)
 
-        sums, stage = zero_tile(), 0
+        sums, stage = zero_tile(), 0  # stage: where this step's panels go
         for step in range(first_step, after_step + 1):
             if step < after_step:
-                loaded_weights = load_weights(weights_at)
+                begun = begin_weights(weights_at, weight_copy_at + stage)
                 quads = (left + 7) // 8
                 v0 = load_row(at0, 32, quads if row0 < rows else 0)
                 v1 = load_row(at1, 32, quads if row1 < rows else 0) if has_second else v0
@@ -133,14 +141,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 at1 += 4 * step_depth
                 left -= step_depth
             if step > first_step:
-                sums = multiply(sums, left_panel + stage, right_panel + stage)
-                stage = stage_bytes - stage
+                sums = multiply(sums, left_panel + stage_bytes - stage, right_panel + stage_bytes - stage)
             if step < after_step:
-                store_weights(weight_copy_at + stage, loaded_weights)
                 store_row(row_copy_at + stage, v0)
                 if has_second:
                     store_row(row_copy_at + stage + 8 * threads, v1)
+                finish_weights(weight_copy_at + stage, begun)
                 cuda.syncthreads()
+                stage = stage_bytes - stage
 
         thread_row = first_row + row_warp * warp_rows + lane // 4
         thread_column = column_tile * block_columns + column_warp * warp_columns + 4 * (lane % 4)

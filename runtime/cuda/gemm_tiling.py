@@ -78,7 +78,7 @@ def _few_rows_seconds(rows: int, columns: int, depth: int, tile: FewRowsTile, de
     times = (streaming, waiting, cached)
     reading = _HIDDEN * max(times) + (1 - _HIDDEN) * sum(times)
     meeting = (_CALL_LATENCIES + _PART_LATENCIES * tile.parts) * latency
-    return reading + meeting + (adding if tile.splits > 1 else 0)
+    return reading + meeting + (adding if tile.splits > 1 else 0) + device.launch_seconds
 
 
 def rank_matmul(batch: int, rows: int, columns: int, depth: int, device: DeviceFacts) -> list[tuple[float, MatmulTile]]:
@@ -91,5 +91,5 @@ def rank_matmul(batch: int, rows: int, columns: int, depth: int, device: DeviceF
         computing = most * tile.size**2 * depth / (device.lanes * share)
         # A step of a block begins with loads, which blocks beside it and the products of the step before hide.
         waiting = -(-most // resident) * (depth // DEPTH + _CALL_LATENCIES) * device.latency
-        found.append((max(computing, waiting) / device.clock / unit, tile))
+        found.append(((max(computing, waiting) / device.clock + device.launch_seconds) / unit, tile))
     return sorted(found, key=lambda item: item[0])

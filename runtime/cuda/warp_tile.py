@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from cnnc.errors import InternalError
 from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cuda.conv_packing import InputBlocks
 from cnnc.runtime.cuda.target import LANES, WARP, capability
 from cnnc.runtime.cuda.tensor_precision import TENSOR_PRECISIONS, TensorPrecision, rounded_bits
 from cnnc.runtime.kernel import Params, Target
@@ -154,16 +155,18 @@ def tile_params(tile: WarpTile) -> dict[str, int | str]:
     }
 
 
-def pack_fragments(weights: NDArray[Any], groups: int, tile: WarpTile) -> NDArray[np.uint32]:
+def pack_fragments(weights: NDArray[Any], source: InputBlocks, tile: WarpTile) -> NDArray[np.uint32]:
     """Weights [OC, IC/groups, *K], rounded, in the order of their use; absent channels weigh 0.
 
     [group][tile of channels][tap][step of ``blocks``][step of two chunks][16 channels][thread][4 words]
     """
-    oc, ic = weights.shape[0] // groups, weights.shape[1]
-    tiles, stages = -(-oc // tile.block_channels), -(-ic // tile.depth)
+    groups, oc, ic = source.groups, weights.shape[0] // source.groups, weights.shape[1]
+    tiles, stages = -(-oc // tile.block_channels), -(-source.blocks // tile.blocks)
     taps = int(np.prod(weights.shape[2:]))
     padded = np.zeros((groups, tiles * tile.block_channels, stages * tile.depth, taps), np.float32)
-    padded[:, :oc, :ic] = np.asarray(weights, np.float32).reshape(groups, oc, ic, taps)
+    for group in range(groups):
+        lanes = np.asarray(source.lane_of[group * ic : (group + 1) * ic]) - group * source.blocks * LANES
+        padded[group, :oc, lanes] = weights[group * oc : (group + 1) * oc].reshape(oc, ic, taps).swapaxes(0, 1)
     # Channels are (16 channels, column / 2, column tile, column mod 2); inputs (step, chunk, word, element of a word).
     channels = (tile.block_channels // _COLUMNS, 4, 2, 2)
     inputs = (stages, tile.steps, 2, 4, tile.factors.word_elements)
@@ -172,10 +175,10 @@ def pack_fragments(weights: NDArray[Any], groups: int, tile: WarpTile) -> NDArra
     return ordered.reshape(-1).view(np.uint32)
 
 
-def packed_words(groups: int, out_channels: int, channels: int, taps: int, tile: WarpTile) -> int:
-    """Words of ``pack_fragments`` of weights of so many channels a group."""
-    tiles, stages = -(-out_channels // tile.block_channels), -(-channels // tile.depth)
-    return groups * tiles * taps * stages * tile.weight_bytes // 4
+def matrix_words(columns: int, depth: int, tile: WarpTile) -> int:
+    """Words of ``pack_fragments`` of a matrix [N, K]."""
+    tiles, stages = -(-columns // tile.block_channels), -(-depth // tile.depth)
+    return tiles * stages * tile.weight_bytes // 4
 
 
 def warp_tile_arithmetic(tile: WarpTile, target: Target) -> tuple[Callable[[], Any], Callable[[Any, int, int], Any]]:

@@ -1,4 +1,7 @@
-"""Convolutions on the emulator by implicit GEMM: layers as dicts of ONNX attributes, operands drawn from a seed."""
+"""Convolutions on the emulator by implicit GEMM, of float32 or on tensor cores.
+
+Layers are dicts of ONNX attributes, operands are drawn from a seed.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from cnnc.ptx import Counters
+from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.conv_packing import InputBlocks, pack_weights
 from cnnc.runtime.cuda.conv_phases import pack_phases, phase_dilation
 from cnnc.runtime.cuda.conv_plain_input import NAME as PLAIN
 from cnnc.runtime.cuda.conv_plain_input import pack_plain_input
+from cnnc.runtime.cuda.tensor_precision import rounded
+from cnnc.runtime.cuda.warp_tile import WarpTile, pack_fragments, tile_params
 from cnnc.runtime.kernel import Variant
 from tests.cuda.emulated import launch
 from tests.kernels import reference
@@ -30,6 +36,36 @@ TILES = {
     "64x32": (8, 4, 8, 8),
     "32x32": (4, 4, 8, 8),
 }
+
+
+TENSOR_TILES = {
+    "128x128": (64, 64, 2, 2, 2),
+    "128x64": (64, 32, 2, 2, 2),
+    "64x64": (32, 32, 2, 2, 4),
+    "64x32": (32, 16, 2, 2, 4),
+}
+"""Of pixels x channels: as of ``WarpTile``."""
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """Which kernel runs, and which of its blocks; it takes of operands and options what it has."""
+
+    kernel: str
+    architecture: str = "sm_80"
+    blocks: Sequence[int] | None = None
+
+    def launch(self, options: dict[str, Any], arrays: Mapping[str, Array | None], sizes: Mapping[str, int]) -> Counters:
+        known = kernel_def(self.kernel)
+        if "precision" in options:
+            options = {name: value for name, value in options.items() if name != "phased"}
+        return launch(
+            Variant.of(self.kernel, **options),
+            {name: arrays[name] for name in known.buffers},
+            {name: sizes[name] for name in known.sizes},
+            architecture=self.architecture,
+            blocks=self.blocks,
+        )
 
 
 @dataclass(frozen=True)
@@ -100,10 +136,13 @@ def run_conv(
     prologue: str | None = None,
     blocks: Sequence[int] | None = None,
     seed: int = 0,
+    precision: str | None = None,
+    architecture: str = "sm_80",
 ) -> Outcome:
     """A convolution; ``pieces`` of the case are channel counts that begin with a block of their own.
 
-    Results are those before the activation where ``activation`` is ``none``, else of it by ``_ACTIVATIONS``.
+    Results are those before the activation where ``activation`` is ``none``, else of it by ``_ACTIVATIONS``. With a
+    precision it runs on tensor cores, ``tile`` being one of ``TENSOR_TILES``, and factors are expected to be rounded.
     """
     rng = np.random.default_rng(seed)
     rank, groups = len(case["x"]) - 2, case.get("groups", 1)
@@ -114,14 +153,20 @@ def run_conv(
     assert source.refusal is None
     arrays: dict[str, Array | None] = dict.fromkeys(("counts", "phases", "slopes", "residual", "input_scale"))
     arrays["input_shift"] = None
-    transformed, options = x, _tile_params(tile)
+    warps = None if precision is None else WarpTile(*TENSOR_TILES[tile], precision)
+    transformed, options = x, _tile_params(tile) if warps is None else tile_params(warps)
     if prologue is not None:
         transformed, scales = _prologue(x, prologue, source, rng)
         arrays |= scales
         options["prologue"] = prologue
-    expected = reference.conv(transformed, w, stride, dilation, pads, groups)
+    if warps is None:
+        expected = reference.conv(transformed, w, stride, dilation, pads, groups)
+        packed: Array = pack_weights(w, source, options["rows"] * options["row_threads"])
+    else:
+        factors = rounded(transformed, warps.precision), rounded(w, warps.precision)
+        expected = reference.conv(*factors, stride, dilation, pads, groups)
+        packed = pack_fragments(w, source, warps)
     sizes = _sizes(x, expected.shape, w.shape[2:], {"S{}": stride, "D{}": dilation, "P{}": pads[:rank]})
-    packed = pack_weights(w, source, options["rows"] * options["row_threads"])
     padded = any(pads) or any(size > 1 for size in w.shape[2:])
     options |= {"axes": (3 if rank == 3 else 2) if padded else 0, "phased": 0}
     sizes["phase_count"] = 1
@@ -129,7 +174,9 @@ def run_conv(
     if prologue is not None:
         sizes |= {"input_alpha": 0, "input_beta": 0}
         sizes["input_image"] = arrays["input_scale"].shape[1] if prologue == "gate" else 0
-    return _finish(source, arrays, sizes, options, expected, rng, splits, activation, residual, gap, blocks, w[0].size)
+    kernel = "conv.f32.implicit_gemm" if warps is None else "conv.mma.implicit_gemm"
+    run = _Launch(kernel, architecture, blocks)
+    return _finish(source, arrays, sizes, options, expected, rng, splits, activation, residual, gap, run, w[0].size)
 
 
 def run_transpose(case: Mapping[str, Any], tile: str = "32x32", *, splits: int = 1, seed: int = 0) -> Outcome:
@@ -157,7 +204,8 @@ def run_transpose(case: Mapping[str, Any], tile: str = "32x32", *, splits: int =
     arrays |= {"x": to_lanes(x, source.lane_of), "weights": phases.weights, "phases": phases.table, "counts": None}
     options |= {"axes": 3 if rank == 3 else 2, "phased": 1}
     products = ic // groups * prod(window)
-    return _finish(source, arrays, sizes, options, expected, rng, splits, "none", False, 0, None, products)
+    run = _Launch("conv.f32.implicit_gemm")
+    return _finish(source, arrays, sizes, options, expected, rng, splits, "none", False, 0, run, products)
 
 
 def run_plain(case: Mapping[str, Any], tile: str = "32x32", *, gap: int = 0, seed: int = 0) -> Outcome:
@@ -216,7 +264,7 @@ def _finish(
     activation: str,
     residual: bool,
     gap: int,
-    blocks: Sequence[int] | None,
+    run: _Launch,
     products: int,
 ) -> Outcome:
     oc, spatial = expected.shape[1], (1,) * (expected.ndim - 2)
@@ -245,13 +293,12 @@ def _finish(
         expected = np.where(expected < 0, expected * 0.25, expected)
     y = np.full_like(to_lanes(expected, range(oc), gap), np.nan)
     if splits == 1:
-        variant = Variant.of("conv.f32.implicit_gemm", partial=0, **options)
-        counters = launch(variant, {**arrays, "y": y}, sizes, blocks=blocks)
+        counters = run.launch({"partial": 0, **options}, {**arrays, "y": y}, sizes)
         return Outcome(from_lanes(y, expected.shape, gap), expected, products, counters)
     partial = np.full((splits, *to_lanes(expected, range(oc)).shape), np.nan, np.float32)
-    variant = Variant.of("conv.f32.implicit_gemm", partial=1, **{**options, "activation": "none", "residual": 0})
     absent = dict.fromkeys(("bias", "slopes", "residual"))
-    counters = launch(variant, {**arrays, **absent, "y": partial}, sizes, blocks=blocks)
+    plain_options = {**options, "partial": 1, "activation": "none", "residual": 0}
+    counters = run.launch(plain_options, {**arrays, **absent, "y": partial}, sizes)
     epilogue = {name: arrays[name] for name in absent}
     sums = {"N": sizes["N"], "YB": y_blocks, "pixels": prod(expected.shape[2:]), "splits": splits, "y_gap": gap}
     sums |= {"residual_gap": 0, "alpha": sizes["alpha"], "beta": sizes["beta"]}

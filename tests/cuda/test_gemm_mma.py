@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cnnc.runtime.cuda.conv_packing import InputBlocks
 from cnnc.runtime.cuda.tensor_precision import rounded
 from cnnc.runtime.cuda.warp_tile import WarpTile, pack_fragments, tile_params
 from cnnc.runtime.kernel import Variant
@@ -22,7 +23,7 @@ def run(a, w, precision, *, tile=SMALL, splits=1, bias=None, activation="none", 
     padded = np.zeros(-(-columns // 4) * 4, np.float32)
     padded[:columns] = 0 if bias is None else bias
     y = np.full((splits, rows, columns), np.nan, np.float32)
-    packed = pack_fragments(np.ascontiguousarray(w.T), 1, shape)
+    packed = pack_fragments(w.T, InputBlocks(tuple(range(depth)), 1), shape)
     variant = Variant.of(
         "gemm.mma",
         **tile_params(shape),
@@ -65,6 +66,18 @@ def test_two_rows_a_thread_and_turing():
     a, w = random(130, 40), random(40, 140)
     [y], _ = run(a, w, "f16", tile=(64, 64, 2, 2, 2), architecture="sm_75")
     np.testing.assert_allclose(y, expected(a, w, "f16"), atol=1e-4)
+
+
+def test_f16_has_no_number_beyond_its_range():
+    """65519 rounds to 65504, 65520 to infinity; infinity times 0 is not a number. bfloat16 goes as far as float32."""
+    a, w = np.zeros((4, 8), np.float32), np.zeros((8, 16), np.float32)
+    a[:3, 0] = 65519, 65520, -1e6
+    w[0, :8] = 1
+    [y], _ = run(a, w, "f16")
+    assert np.array_equal(y[:, :8], np.repeat([[65504], [np.inf], [-np.inf], [0]], 8, axis=1))
+    assert np.all(np.isnan(y[1:3, 8:])) and np.all(y[[0, 3], 8:] == 0)
+    [y], _ = run(a, w, "bf16")
+    assert np.all(np.isfinite(y))
 
 
 def test_memory_is_read_and_written_by_whole_sectors():

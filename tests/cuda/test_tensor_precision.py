@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cnnc.errors import InternalError
+from cnnc.runtime.cuda.conv_packing import InputBlocks
 from cnnc.runtime.cuda.target import cuda_target
 from cnnc.runtime.cuda.tensor_precision import TENSOR_PRECISIONS, precision_refusal, rounded, rounded_bits
-from cnnc.runtime.cuda.warp_tile import WarpTile, pack_fragments, packed_words
+from cnnc.runtime.cuda.warp_tile import WarpTile, matrix_words, pack_fragments
 from tests.ptx.snippets import run_snippet
 
 RNG = np.random.default_rng(11)
@@ -57,10 +58,15 @@ def test_architectures():
 def test_fragments_hold_every_weight_once(precision):
     tile = WarpTile(32, 16, 2, 2, 4, precision)
     weights = rounded(RNG.standard_normal((2 * 40, 24, 3)).astype(np.float32), precision)
-    packed = pack_fragments(weights, 2, tile)
-    assert packed.size == packed_words(2, 40, 24, 3, tile)
+    packed = pack_fragments(weights, InputBlocks(tuple(range(2 * 24)), 2), tile)
+    assert packed.size == 2 * 2 * 3 * tile.weight_bytes // 4
     elements = packed.view(np.float32 if precision == "tf32" else np.float16).astype(np.float32)
     assert np.array_equal(np.sort(elements[elements != 0]), np.sort(weights.reshape(-1)))
+
+
+def test_matrices_fill_whole_tiles():
+    tile = WarpTile(32, 16, 2, 2, 4, "f16")
+    assert pack_fragments(np.ones((33, 65)), InputBlocks(tuple(range(65)), 1), tile).size == matrix_words(33, 65, tile)
 
 
 @pytest.mark.parametrize("shape", [(16, 32, 2, 2, 2), (32, 16, 2, 2, 2), (24, 16, 2, 2, 4), (32, 16, 2, 2, 3)], ids=str)

@@ -56,7 +56,7 @@ def on_tensor_cores(
     return Variant.of(kernel, **tile_params(WarpTile(*shape, precision)), **options)
 
 
-_TENSOR_CONV = {"window": 1, "tail": 0, "activation": "relu", "residual": 0}
+_TENSOR_CONV = {"axes": 2, "tail": 0, "partial": 0, "activation": "relu", "residual": 0}
 _TENSOR_GEMM = {"quads": 1, "partial": 0, "activation": "none"}
 
 

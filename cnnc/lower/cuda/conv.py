@@ -117,41 +117,41 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
     sizes |= {"groups": source.groups, "phase_count": 1, "weight_floats": packed.size}
     sizes |= prologue_sizes(node, builder)
     options = {"axes": window_axes(node, shapes), "phased": 0, **epilogue_params(node), **prologue_params(node)}
-    calls = product_calls(node, builder, tiling, source, buffers, sizes, options)
-    builder.kernel_step(node, calls)
+    variant = Variant.of(NAME, **tile_params(tiling.tile), **options)
+    builder.kernel_step(node, product_calls(node, builder, variant, tiling.splits, source, buffers, sizes))
 
 
 def product_calls(
     node: Node,
     builder: ProgramBuilder,
-    tiling: GemmTiling,
+    variant: Variant,
+    splits: int,
     source: InputBlocks,
     buffers: Buffers,
     sizes: Sizes,
-    options: dict[str, int | str],
 ) -> list[Call]:
-    """The product, and where several blocks of threads share it the sum of what they find."""
+    """The product, and where ``splits`` blocks of threads share it the sum of what they find.
+
+    ``variant``: the product's, but for what is found here: ``tail`` and ``partial``.
+    """
     counts = source.counts
     has_tail = bool(np.any(counts % LANES))
     buffers = {**buffers, "counts": BufferArg(builder.constant(counts, "lane_counts")) if has_tail else 0}
-    options = {**options, **tile_params(tiling.tile), "tail": int(has_tail)}
-    if tiling.splits == 1:
-        return [builder.call(Variant.of(NAME, partial=0, **options), buffers, {**sizes, "splits": 1})]
+    options = {**variant.options, "tail": int(has_tail)}
+    if splits == 1:
+        return [builder.call(Variant.of(variant.kernel, partial=0, **options), buffers, {**sizes, "splits": 1})]
     pixels = product([sizes["OD"], sizes["OH"], sizes["OW"]])
-    workspace = builder.temporary(
-        f"{node.name}.partial", sizes["N"] * sizes["YB"] * pixels * (4 * LANES * tiling.splits)
-    )
+    workspace = builder.temporary(f"{node.name}.partial", sizes["N"] * sizes["YB"] * pixels * (4 * LANES * splits))
     epilogue = {name: buffers[name] for name in ("y", "bias", "slopes", "residual")}
     alone = {**buffers, "y": BufferArg(workspace), "bias": 0, "slopes": 0, "residual": 0}
-    raw = Variant.of(NAME, partial=1, **{**options, "activation": "none", "residual": 0})
-    own = {**sizes, "splits": tiling.splits, "y_gap": 0, "residual_gap": 0}
+    raw = Variant.of(variant.kernel, partial=1, **{**options, "activation": "none", "residual": 0})
+    own = {**sizes, "splits": splits, "y_gap": 0, "residual_gap": 0}
     sums: Sizes = {name: sizes[name] for name in ("N", "YB", "y_gap", "residual_gap", "alpha", "beta")}
-    variant = Variant.of(SUM, activation=options["activation"], residual=options["residual"])
+    adding = Variant.of(SUM, activation=options["activation"], residual=options["residual"])
+    operands = {**epilogue, "partial": BufferArg(workspace)}
     return [
         builder.call(raw, alone, own),
-        builder.call(
-            variant, {**epilogue, "partial": BufferArg(workspace)}, {**sums, "pixels": pixels, "splits": tiling.splits}
-        ),
+        builder.call(adding, operands, {**sums, "pixels": pixels, "splits": splits}),
     ]
 
 

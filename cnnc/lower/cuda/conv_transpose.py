@@ -19,7 +19,9 @@ from cnnc.runtime.cuda.conv_packing import InputBlocks
 from cnnc.runtime.cuda.conv_phases import pack_phases, phase_dilation
 from cnnc.runtime.cuda.conv_tiling import GemmLayer, GemmTiling, rank_gemm_tilings
 from cnnc.runtime.cuda.device_facts import facts_of
+from cnnc.runtime.cuda.register_tile import tile_params
 from cnnc.runtime.cuda.target import LANES
+from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 from cnnc.types import DType
 
@@ -124,7 +126,8 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
     axes = 3 if len(y.shape) == 5 else 2
     options: dict[str, int | str] = {"axes": axes, "phased": 1, "activation": attrs.activation.kind, "residual": 0}
     sizes |= activation_bits(attrs.activation)
-    builder.kernel_step(node, product_calls(node, builder, tiling, source, buffers, sizes, options))
+    variant = Variant.of(NAME, **tile_params(tiling.tile), **options)
+    builder.kernel_step(node, product_calls(node, builder, variant, tiling.splits, source, buffers, sizes))
 
 
 RULES = {"conv_transpose": (TiledRule(NAME, GemmTiling, _refusal, _tilings, _emit),)}
