@@ -22,6 +22,7 @@ _MODULES = {
     "byte.max_pool": "cnnc.runtime.cuda.byte_max_pool",
     "byte.table": "cnnc.runtime.cuda.byte_table",
     "conv.f32.depthwise": "cnnc.runtime.cuda.conv_depthwise",
+    "conv.f32.grouped": "cnnc.runtime.cuda.conv_grouped",
     "conv.f32.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm",
     "conv.f32.plain_input": "cnnc.runtime.cuda.conv_plain_input",
     "conv.f32.sum_splits": "cnnc.runtime.cuda.conv_sum_splits",

@@ -10,12 +10,13 @@ from cnnc.compiler import CompiledModel, Options, compile_graph
 from cnnc.emulation import EmulatedDevice
 from cnnc.lower.builder import Decision
 from cnnc.runtime.artifact import load_artifact
-from cnnc.runtime.cuda.depthwise_tiling import DepthwiseLayer, rank_depthwise_tilings
 from cnnc.runtime.cuda.device_facts import A100, T4
+from cnnc.runtime.cuda.row_tiling import RowLayer, rank_row_tilings
 from cnnc.runtime.cuda.winograd_tiling import WinogradLayer, rank_winograd_tilings
 from tests.numeric.network import Network
 
-WINOGRAD, DEPTHWISE = "conv.f32.winograd", "conv.f32.depthwise"
+WINOGRAD, DEPTHWISE, GROUPED = "conv.f32.winograd", "conv.f32.depthwise", "conv.f32.grouped"
+GEMM = "conv.f32.implicit_gemm"
 
 
 def compiled(shape=(1, 64, 28, 28), filters=64, winograd="auto", level=2, **conv) -> CompiledModel:
@@ -55,6 +56,14 @@ def test_winograd_where_it_is_asked_for(winograd, window):
 )
 def test_winograd_refused_with_a_reason(conv, words):
     assert words in reason(decision(**conv), WINOGRAD)
+
+
+@pytest.mark.parametrize(
+    ("filters", "group", "chosen"),
+    [(64, 16, GROUPED), (64, 64 // 8, GROUPED), (256, 2, GEMM), (64, 64, DEPTHWISE), (128, 64, GROUPED)],
+)
+def test_groups_take_the_kernel_of_their_size(filters, group, chosen):
+    assert decision((1, max(64, filters // 2), 28, 28), filters, winograd="off", group=group).chosen == chosen
 
 
 @pytest.mark.parametrize(
@@ -100,10 +109,9 @@ def test_small_maps_get_small_tiles():
     assert (best(224, 64).out_rows, best(56, 256, T4).out_rows) == (4, 4)
 
 
-def test_depthwise_threads_compute_few_rows_where_there_are_few_threads():
-    def best(size, channels, device=A100):
-        return rank_depthwise_tilings(DepthwiseLayer(channels // 8, (size, size), (1, 3, 3), 1, True), device, 1)[0][
-            1
-        ].rows
+def test_threads_compute_few_rows_where_there_are_few_threads():
+    def best(size, channels):
+        layer = RowLayer(channels // 8, (size, size), 3, 5, 1, 12, 8 * channels * size * size)
+        return rank_row_tilings(layer, A100, 1)[0][1].rows
 
     assert best(7, 64) <= best(112, 64) <= best(512, 256)

@@ -90,6 +90,11 @@ def elementwise(chain: str, rank: int) -> Variant:
     return Variant.of("elementwise.chain", chain=chain, rank=rank)
 
 
+def conv_grouped(quads: int) -> Variant:
+    """The convolution of small groups, with inputs in quads or in any lanes."""
+    return Variant.of("conv.f32.grouped", rows=4, quads=quads, lanes=8, activation="relu", residual=1)
+
+
 CASES = (
     *(Case(variant, occupancy) for variant, occupancy in BYTE_VARIANTS),
     Case(Variant.of("arg_reduce", kind="max", last=0), 1 / 2),
@@ -104,6 +109,8 @@ CASES = (
     Case(Variant.of("conv.f32.sum_splits", activation="relu", residual=1), 1 / 2),
     Case(conv_depthwise(3, 1), 1 / 4),
     Case(conv_depthwise(0, 0), 1 / 4),
+    Case(conv_grouped(0), 1 / 4),
+    Case(conv_grouped(1), 1 / 4),
     Case(on_tensor_cores("conv.mma.implicit_gemm", (64, 64, 2, 2, 2), "f16", **_TENSOR_CONV), 1 / 8),
     Case(on_tensor_cores("conv.mma.implicit_gemm", (64, 64, 2, 2, 2), "tf32", **_TENSOR_CONV), 1 / 8, 80),
     Case(on_tensor_cores("conv.mma.implicit_gemm", (32, 32, 2, 2, 4), "bf16", **_TENSOR_CONV), 1 / 8, 80),

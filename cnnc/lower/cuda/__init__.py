@@ -10,6 +10,7 @@ from cnnc.lower import layouts, movement, normalization, pool, quantized, quanti
 from cnnc.lower.cuda import (
     conv,
     conv_depthwise,
+    conv_grouped,
     conv_plain_input,
     conv_tensor,
     conv_transpose,
@@ -28,6 +29,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = joined(
     movement.RULES,
     elementwise.RULES,
     conv_depthwise.RULES,
+    conv_grouped.RULES,
     conv.RULES,
     conv_plain_input.RULES,
     conv_winograd.RULES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from cnnc.dims import Dim
@@ -21,8 +22,9 @@ from cnnc.lower.rules import TiledRule
 from cnnc.lower.spatial import activation_bits, typical
 from cnnc.runtime.cpu.conv_depthwise import pack_depthwise
 from cnnc.runtime.cuda.conv_depthwise import NAME
-from cnnc.runtime.cuda.depthwise_tiling import DepthwiseLayer, DepthwiseTiling, rank_depthwise_tilings
 from cnnc.runtime.cuda.device_facts import facts_of
+from cnnc.runtime.cuda.row_tiling import RowLayer, RowTiling, rank_row_tilings
+from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 
@@ -36,15 +38,25 @@ def _is_known(node: Node) -> bool:
     return known and shapes.dilations[1:] == (1, 1)
 
 
-def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, DepthwiseTiling]]:
+def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[float, RowTiling]]:
     shapes = conv_shapes(node)
     depth, height, width = (typical(size) for size in shapes.result)
     planes = shapes.blocks_out * typical(node.output.type.shape[0], 1) * depth
-    layer = DepthwiseLayer(planes, (height, width), shapes.kernel, shapes.strides[1], _is_known(node))
-    return rank_depthwise_tilings(layer, facts_of(builder.target), count)
+    window, stride = shapes.kernel, shapes.strides[1]
+    known = _is_known(node)
+    layer = RowLayer(
+        planes=planes,
+        map=(height, width),
+        steps=window[0] * window[2] if known else math.prod(window),
+        fixed_loads=2 * window[1] - stride if known else 1,
+        row_loads=stride if known else 1,
+        row_products=4 * (window[1] if known else 1),
+        moved_bytes=4 * LANES * planes * height * width * (1 + math.prod(shapes.strides)),
+    )
+    return rank_row_tilings(layer, facts_of(builder.target), count)
 
 
-def _emit(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling) -> None:
+def _emit(node: Node, builder: ProgramBuilder, tiling: RowTiling) -> None:
     shapes = conv_shapes(node)
     weights = constant_array(node, 1)
     channels = node.output.type.shape[1]
@@ -71,4 +83,4 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: DepthwiseTiling) -> None:
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
-RULES = {"conv": (TiledRule(NAME, DepthwiseTiling, depthwise_refusal, _tilings, _emit),)}
+RULES = {"conv": (TiledRule(NAME, RowTiling, depthwise_refusal, _tilings, _emit),)}
