@@ -68,6 +68,11 @@ def test_concat_of_odd_channels_is_read_in_pieces() -> None:
     net.kernels(net.layer("conv", [joined, net.constant(9, 24, 3, 3)]))
 
 
+def test_first_layer_of_a_volume_without_a_window_along_its_depth() -> None:
+    net = Network(1, 2, 3, 4, 5)
+    assert "conv.f32.plain_input" in net.kernels(net.layer("conv", [net.x, net.constant(5, 2, 1, 1, 1)]))
+
+
 def test_first_layer_reads_its_plain_image() -> None:
     net = Network(2, 3, 13, 11)
     y = net.layer("conv", [net.x, net.constant(16, 3, 5, 5)], strides=(2, 2), pads=(2, 2, 2, 2))

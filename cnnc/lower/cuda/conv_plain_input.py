@@ -67,7 +67,7 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: GemmTiling) -> None:
     sizes |= {"steps": len(packed.taps) // DEPTH}
     sizes |= {name: size for name, size in window_sizes(shapes).items() if name in SIZES}
     sizes |= gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation)
-    has_depth = shapes.kernel[0] > 1 or shapes.begins[0] != 0
+    has_depth = shapes.source[0] != 1 or shapes.kernel[0] > 1 or shapes.begins[0] != 0
     variant = Variant.of(NAME, axes=3 if has_depth else 2, **tile_params(tiling.tile), **epilogue_params(node))
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
