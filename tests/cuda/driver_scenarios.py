@@ -8,8 +8,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 import cnnc
 from cnnc.dims import symbol
@@ -106,6 +108,15 @@ def failing_kernel() -> None:
         device.synchronize()
     except InternalError as error:
         print(error)
+
+
+def kernel_suite() -> None:
+    """``pytest -m gpu``, as on a machine with a GPU; prints how often the driver was asked to launch."""
+    fake = FakeDriver(EmulatedDevice())
+    suite = [str(Path(__file__).with_name(name)) for name in ("test_copy.py", "test_matrix_lowering.py")]
+    outcome = pytest.main(["-q", "-x", "-m", "gpu", "-p", "no:cacheprovider", *suite])
+    assert outcome == pytest.ExitCode.OK and not fake.failures, fake.failures
+    print(len(fake.launches))
 
 
 def open_only() -> None:

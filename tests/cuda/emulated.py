@@ -1,4 +1,7 @@
-"""Runs GPU kernels of the library on the PTX emulator: no GPU is needed. Skips tests without numba-cuda."""
+"""Runs GPU kernels of the library on the PTX emulator: no GPU is needed. Skips tests without numba-cuda.
+
+With ``pytest -m gpu`` they run on this machine's GPU, which counts nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ from cnnc.ptx import Counters, Emulator, Module, parse_ptx
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.compile import ENTRY
 from cnnc.runtime.cuda.kernel_library import compiled_ptx
-from cnnc.runtime.cuda.target import cuda_target
+from cnnc.runtime.cuda.target import capability, cuda_target
 from cnnc.runtime.kernel import Variant
+from tests.cuda.devices import Uncounted, gpu, launch_on
 
 Array = np.ndarray[Any, Any]
 
@@ -27,12 +31,15 @@ def launch(
     architecture: str = "sm_80",
     blocks: Sequence[int] | None = None,
     offsets: Mapping[str, int] | None = None,
-) -> Counters:
+) -> Any:
     """Run a kernel over arrays, which it reads and writes in place; None for an absent buffer.
 
     Args:
-        blocks: numbers of the thread blocks to run; None for all.
+        blocks: numbers of the thread blocks to run; None for all. A GPU runs all.
         offsets: byte offsets of buffer arguments into their arrays, 0 unless given.
+
+    Returns:
+        Counters of the emulator, or ``Uncounted``.
     """
     kernel = kernel_def(variant.kernel)
     assert set(buffers) == set(kernel.buffers)
@@ -44,6 +51,12 @@ def launch(
         inside = 0 <= first + access.start <= first + access.stop <= array.nbytes
         assert inside, f"footprint of {access.buffer} ends outside of its array"
         assert not access.writes or access.buffer in kernel.writes
+    device = gpu()
+    if device is not None:
+        if capability(cuda_target(device.architecture)) < capability(cuda_target(architecture)):
+            pytest.skip(f"{device.name} is {device.architecture}, the kernel needs {architecture}")
+        launch_on(device, variant, kernel, buffers, sizes, offsets or {})
+        return Uncounted()
     emulator = Emulator(_module(variant, architecture))
     addresses: dict[int, int] = {0: 0}
     for name, array in buffers.items():

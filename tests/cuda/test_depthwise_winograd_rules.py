@@ -7,12 +7,12 @@ import pytest
 
 from cnnc import interp
 from cnnc.compiler import CompiledModel, Options, compile_graph
-from cnnc.emulation import EmulatedDevice
 from cnnc.lower.builder import Decision
 from cnnc.runtime.artifact import load_artifact
 from cnnc.runtime.cuda.device_facts import A100, T4
 from cnnc.runtime.cuda.row_tiling import RowLayer, rank_row_tilings
 from cnnc.runtime.cuda.winograd_tiling import WinogradLayer, rank_winograd_tilings
+from tests.cuda.devices import program_device
 from tests.numeric.network import Network
 
 WINOGRAD, DEPTHWISE, GROUPED = "conv.f32.winograd", "conv.f32.depthwise", "conv.f32.grouped"
@@ -86,7 +86,7 @@ def test_programs_compute_what_the_cpu_does(shape, conv):
         DEPTHWISE if "group" in conv else WINOGRAD
     ]
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
-    device = EmulatedDevice()
+    device = program_device()
     [got] = model.session(device=device).run(None, {"x": x})
     [expected] = interp.run(model.graph, {"x": x}, float64=True).values()
     np.testing.assert_allclose(got, expected, rtol=0, atol=3e-5)

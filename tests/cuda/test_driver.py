@@ -98,6 +98,20 @@ def test_a_driver_older_than_the_toolkit(library, status):
     assert "does not take code of the installed toolkit" in text and "update the driver" in text
 
 
+@needs_toolkit
+def test_the_kernel_suite_runs_on_the_device(library):
+    *_, summary, launches = scenario(library, "kernel_suite").splitlines()
+    assert int(launches) > 20, summary
+
+
+def test_the_kernel_suite_without_a_device_says_why(library):
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs", "-p", "no:cacheprovider", "tests/cuda/test_copy.py"]
+    variables = {**os.environ, "LD_LIBRARY_PATH": str(library), "FAKE_CUDA_DEVICES": "0"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert "finds no GPU on this machine" in done.stdout and "SKIPPED" in done.stdout
+    assert " passed" not in done.stdout
+
+
 def test_no_driver_at_all(tmp_path):
     text = scenario(tmp_path, "open_only")
     if "sm_" in text:

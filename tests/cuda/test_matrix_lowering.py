@@ -7,12 +7,12 @@ import pytest
 
 import cnnc
 from cnnc.dims import symbol
-from cnnc.emulation import EmulatedDevice
 from cnnc.ir import Graph
 from cnnc.ops import OPS
 from cnnc.runtime.cuda.device_facts import A100
 from cnnc.runtime.cuda.gemm_tiling import MatmulTile, rank_few_rows, rank_matmul
 from cnnc.types import DType, TensorType
+from tests.cuda.devices import program_device
 
 
 def _random(*shape):
@@ -42,7 +42,7 @@ def _check(graph, cases, kernels):
     compiled = cnnc.compile(graph, target="cuda:sm_80")
     [step] = compiled.executable.program.steps
     assert [choice.calls[0].variant.kernel for choice in step.choices] == kernels
-    session = compiled.session(device=EmulatedDevice())
+    session = compiled.session(device=program_device())
     for inputs, expected in cases:
         [y] = session.run(None, inputs)
         np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-4)

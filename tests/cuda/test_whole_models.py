@@ -12,12 +12,12 @@ import pytest
 import cnnc
 from cnnc import interp, models
 from cnnc.compiler import read_graph
-from cnnc.emulation import EmulatedDevice
 from cnnc.frontends.dsl.model import model as make_model
 from cnnc.ir import Graph
 from cnnc.runtime.cuda.executor import DeviceExecutor
 from cnnc.runtime.input_check import bind_shapes
 from cnnc.sample_inputs import sample_arrays
+from tests.cuda.devices import program_device
 
 pytestmark = [pytest.mark.jit, pytest.mark.usefixtures("compiler")]
 
@@ -64,7 +64,7 @@ CASES: dict[str, Callable[[], Graph]] = {
 def run_on_device(graph: Graph, feeds: dict[str, Any], **options: Any) -> tuple[dict[str, Any], Sequence[str]]:
     """Outputs by name, and the ops that ran on the host."""
     compiled = cnnc.compile(graph, target="cuda:sm_80", **options)
-    executor = DeviceExecutor(compiled.executable, EmulatedDevice(), poison=True)
+    executor = DeviceExecutor(compiled.executable, program_device(), poison=True)
     ports = compiled.lowered.program.inputs
     arrays = [feeds[port.name] for port in ports]
     outputs = executor.run(arrays, bind_shapes(ports, arrays))
