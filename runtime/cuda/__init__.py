@@ -32,6 +32,7 @@ _MODULES = {
     "conv.mma.implicit_gemm": "cnnc.runtime.cuda.conv_mma",
     "conv.u8.depthwise": "cnnc.runtime.cuda.conv_depthwise_bytes",
     "conv.u8.implicit_gemm": "cnnc.runtime.cuda.conv_implicit_gemm_bytes",
+    "conv.f32.sparse": "cnnc.runtime.cuda.conv_sparse",
     "conv.u8.plain_input": "cnnc.runtime.cuda.conv_plain_input_bytes",
     "gemm.u8.warps": "cnnc.runtime.cuda.gemm_bytes",
     "copy.fill": "cnnc.runtime.cuda.copy_fill",

@@ -112,6 +112,33 @@ def unrolled(count: int, body: Callable[..., Any]) -> Any:
     return loop
 
 
+def each_part(count: int, body: Callable[..., Any]) -> Any:
+    """Unrolled loop over parts of a tuple of registers: ``loop(values, facts)`` changes every part.
+
+    ``body(part, number, facts)`` is a function for Numba CUDA code that gives a tuple like ``part``, one of ``count``
+    runs of neighbouring values; ``number`` is a constant in each copy.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def loop(typing: Any, values: Any, facts: Any) -> Any:
+        size = len(values) // count
+        kind = types.UniTuple(values.dtype, size)
+
+        def generate(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+            registers = cgutils.unpack_tuple(builder, arguments[0])
+            step = signature(kind, kind, types.int64, sig.args[1])
+            changed = []
+            for number in range(count):
+                part = cgutils.pack_array(builder, registers[number * size : (number + 1) * size])
+                call = [part, ir.Constant(I64, number), arguments[1]]
+                changed += cgutils.unpack_tuple(builder, context.compile_internal(builder, body, step, call))
+            return cgutils.pack_array(builder, changed)
+
+        return signature(values, values, facts), generate
+
+    return loop
+
+
 def for_each_quad(rows: int, columns: int, body: Callable[..., Any]) -> Any:
     """Unrolled loop over a register tile: ``loop(tile, facts)`` calls ``body(quad, row, column, facts)``.
 
