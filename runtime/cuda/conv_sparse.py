@@ -22,6 +22,7 @@ from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_acc
 from cnnc.runtime.cuda.sparse_packing import (
     GROUP_BYTES,
     GROUPS,
+    INDEX_BYTES,
     TILE_BYTES,
     Array,
     sparse_refusal,
@@ -40,6 +41,9 @@ SIZES = (
 of ``sparse_tile_of``; ``window``, whether taps have offsets or there is padding; ``partial``; ``activation``,
 ``residual`` and ``lanes`` (8)."""
 
+MOST_THREADS = 512
+"""Threads that a multiprocessor shall hold, with up to 128 registers each."""
+
 
 def _outputs(sizes: Mapping[str, Dim]) -> Dim:
     return sizes["OD"] * sizes["OH"] * sizes["OW"]
@@ -47,7 +51,7 @@ def _outputs(sizes: Mapping[str, Dim]) -> Dim:
 
 def _items(sizes: Mapping[str, Dim], params: Params) -> Dim:
     tile = sparse_tile_of(params)
-    tiles = ceil_div(sizes["YB"], tile.blocks * tile.warps)
+    tiles = ceil_div(sizes["YB"], tile.warps)
     return sizes["splits"] * tiles * ceil_div(sizes["N"] * _outputs(sizes), tile.pixels)
 
 
@@ -60,9 +64,9 @@ def _footprint(sizes: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     found = [
         images_access("x", sizes, x_image, False),
         Access("records", 0, 16 * tile.record_quads * (sizes["record_count"] + 1), False),
-        Access("index", 0, 4 * (tile.lists + 1) * sizes["row_count"], False),
+        Access("index", 0, INDEX_BYTES * sizes["row_count"], False),
         Access("groups", 0, GROUP_BYTES * sizes["group_count"], False),
-        Access("tiles", 0, TILE_BYTES * -(-sizes["YB"] // (tile.blocks * tile.warps)), False),
+        Access("tiles", 0, TILE_BYTES * -(-sizes["YB"] // tile.warps), False),
     ]
     if params["partial"]:
         size = 4 * LANES * sizes["splits"] * sizes["N"] * sizes["YB"] * outputs
@@ -96,28 +100,28 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     add_lists = functions.add_lists
     finish_quad = output_epilogue(params)
     shared = shared_memory(tile.panel_bytes)
-    pixels, vectors, warps, blocks = tile.pixels, tile.vectors, tile.warps, tile.blocks
-    tile_blocks, pitch, zero_row, row_bytes = blocks * warps, tile.pitch, tile.zero_row, 4 * (tile.lists + 1)
+    pixels, vectors, warps = tile.pixels, tile.vectors, tile.warps
+    pitch, zero_row = tile.pitch, tile.zero_row
     has_window, is_partial, zero = bool(params["window"]), bool(params["partial"]), np.float32(0)
 
     def finish(sums: Any, row: int, column: int, facts: Any) -> None:
         """Four channels of a pixel."""
-        y, bias, slopes, residual, first_block, first_pixel, last_pixel, y_blocks, outputs = facts[:9]
+        y, bias, slopes, residual, block, first_pixel, last_pixel, y_blocks, outputs = facts[:9]
         y_gap, residual_gap, numbers = facts[9:]
-        block, pixel = first_block + row // LANES, first_pixel + column * WARP
+        pixel = first_pixel + column * WARP
         if block >= y_blocks or pixel >= last_pixel:
             return
         image, place = divide(pixel, outputs)
-        offset = ((image * y_blocks + block) * outputs + place) * LANES + row % LANES
+        offset = ((image * y_blocks + block) * outputs + place) * LANES + row
         y_at = y + 4 * (offset + image * y_gap)
         if is_partial:
             store_quad(y_at, sums)
         else:
-            at = 4 * (block * LANES + row % LANES)
+            at = 4 * (block * LANES + row)
             residual_at = residual + 4 * (offset + image * residual_gap)
             finish_quad(sums, y_at, bias + at, slopes + at, residual_at, numbers)
 
-    finish_tile = for_each_quad(blocks * LANES, vectors, finish)
+    finish_tile = for_each_quad(LANES, vectors, finish)
 
     def conv_sparse(args: Any) -> None:
         y, x, records, index, groups, tiles, bias, slopes, residual = args[:9]
@@ -127,7 +131,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         volume, outputs = depth * height * width, out_d * out_h * out_w
         last_pixel = images * outputs
         rest, split = divide(cuda.blockIdx.x, splits)
-        pixel_tile, channel_tile = divide(rest, (y_blocks + tile_blocks - 1) // tile_blocks)
+        pixel_tile, channel_tile = divide(rest, (y_blocks + warps - 1) // warps)
         thread = cuda.threadIdx.x
         lane, warp = thread % WARP, thread // WARP
 
@@ -158,23 +162,28 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         chunks = (group_count + GROUPS - 1) // GROUPS
         first, _ = divide(chunks * split, splits)
         last, _ = divide(chunks * (split + 1), splits)
+        groups_at = groups + 16 * (first_group + first * GROUPS + first_copy)
+        left = group_count - first * GROUPS - first_copy
+        row = index + INDEX_BYTES * (first_row + first * warps + warp)
+        own_chunks = last - first
         sums = zero_sums()
-        for chunk in range(first, last + 1):
-            if chunk < last:
-                group = chunk * GROUPS + first_copy
-                quads = load_chunk(groups + 16 * (first_group + group), group_count - group, copied, extents)
-            if chunk > first:
-                row = index + row_bytes * (first_row + (chunk - 1) * warps + warp)
-                sums = add_lists(sums, (panel, row, records))
+        for chunk in range(own_chunks + 1):
+            if chunk < own_chunks:
+                quads = load_chunk(groups_at, left, copied, extents)
+                groups_at += 16 * GROUPS
+                left -= GROUPS
+            if chunk > 0:
+                sums = add_lists(sums, panel, row, records)
+                row += INDEX_BYTES * warps
                 cuda.syncthreads()
-            if chunk < last:
+            if chunk < own_chunks:
                 store_chunk(panel_store, quads)
                 cuda.syncthreads()
 
         result, gap = y, y_gap
         if is_partial:
             result, gap = y + 4 * split * images * y_blocks * outputs * LANES, 0
-        places = (channel_tile * tile_blocks + warp * blocks, pixel_tile * pixels + lane, last_pixel, y_blocks, outputs)
+        places = (channel_tile * warps + warp, pixel_tile * pixels + lane, last_pixel, y_blocks, outputs)
         finish_tile(sums, (result, bias, slopes, residual, *places, gap, residual_gap, (alpha, beta)))
 
     return conv_sparse
@@ -191,4 +200,5 @@ KERNEL = KernelDef(
     tables=("records", "index", "groups", "tiles"),
     table_refusal=_table_refusal,
     threads=lambda params: sparse_tile_of(params).threads,
+    resident=lambda params: MOST_THREADS // sparse_tile_of(params).threads,
 )

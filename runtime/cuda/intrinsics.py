@@ -113,28 +113,30 @@ def unrolled(count: int, body: Callable[..., Any]) -> Any:
 
 
 def each_part(count: int, body: Callable[..., Any]) -> Any:
-    """Unrolled loop over parts of a tuple of registers: ``loop(values, facts)`` changes every part.
+    """Unrolled loop over parts of a tuple of registers: ``loop(values, state, facts)`` changes every part.
 
-    ``body(part, number, facts)`` is a function for Numba CUDA code that gives a tuple like ``part``, one of ``count``
-    runs of neighbouring values; ``number`` is a constant in each copy.
+    ``body(part, number, state, facts)`` is a function for Numba CUDA code that gives a part, one of ``count`` runs of
+    neighbouring values, and the state for the next one; ``number`` is a constant in each copy.
     """
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def loop(typing: Any, values: Any, facts: Any) -> Any:
+    def loop(typing: Any, values: Any, state: Any, facts: Any) -> Any:
         size = len(values) // count
         kind = types.UniTuple(values.dtype, size)
 
         def generate(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-            registers = cgutils.unpack_tuple(builder, arguments[0])
-            step = signature(kind, kind, types.int64, sig.args[1])
+            registers, current, known = cgutils.unpack_tuple(builder, arguments[0]), arguments[1], arguments[2]
+            step = signature(types.Tuple([kind, state]), kind, types.int64, state, facts)
             changed = []
             for number in range(count):
                 part = cgutils.pack_array(builder, registers[number * size : (number + 1) * size])
-                call = [part, ir.Constant(I64, number), arguments[1]]
-                changed += cgutils.unpack_tuple(builder, context.compile_internal(builder, body, step, call))
+                call = [part, ir.Constant(I64, number), current, known]
+                result = context.compile_internal(builder, body, step, call)
+                changed += cgutils.unpack_tuple(builder, builder.extract_value(result, 0))
+                current = builder.extract_value(result, 1)
             return cgutils.pack_array(builder, changed)
 
-        return signature(values, values, facts), generate
+        return signature(values, values, state, facts), generate
 
     return loop
 

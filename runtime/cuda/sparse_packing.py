@@ -32,6 +32,7 @@ PADDING = 4
 RECORD_ENTRIES = 2
 GROUP_BYTES = 16
 TILE_BYTES = 16
+INDEX_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,12 @@ class SparseTile:
     Attributes:
         share: output channels that have one list: 1, 2 or 4.
         vectors: pixels of a thread, ``WARP`` apart: 1, 2 or 4. All warps have the same pixels.
-        blocks: blocks of output channels of a warp.
         warps: of a block of threads, at least 2 * ``vectors``.
         splits: blocks of threads that divide the chunks of a tile.
     """
 
     share: int
     vectors: int
-    blocks: int
     warps: int
     splits: int = 1
 
@@ -67,13 +66,13 @@ class SparseTile:
 
     @property
     def lists(self) -> int:
-        """Lists of a warp."""
-        return self.blocks * LANES // self.share
+        """Lists of a warp, which has a block of output channels."""
+        return LANES // self.share
 
     @property
     def channels(self) -> int:
         """Output channels of a block of threads."""
-        return self.blocks * self.warps * LANES
+        return self.warps * LANES
 
     @property
     def record_quads(self) -> int:
@@ -92,8 +91,8 @@ class SparseTile:
 
 def sparse_tile_of(params: Params) -> SparseTile:
     """The tile that a kernel's compile-time parameters name."""
-    share, vectors, blocks, warps = (int(params[name]) for name in ("share", "vectors", "blocks", "warps"))
-    return SparseTile(share, vectors, blocks, warps)
+    share, vectors, warps = (int(params[name]) for name in ("share", "vectors", "warps"))
+    return SparseTile(share, vectors, warps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,8 @@ class SparseTables:
 
     Attributes:
         records: int32 [records + 1, 4 * record_quads]; the last stands for what is read ahead.
-        index: int32 [rows, lists + 1]: numbers of the records where the lists of a warp begin, and where the last ends;
-            a row for every chunk of a tile and warp.
+        index: int32 [rows, 4], a row for every chunk of a tile and warp: the number of the record where the warp's
+            lists begin, and a byte for each list, how many records it has; 0.
         groups: int32 [groups, 4]: channel block, and the tap's offsets in pixels along depth, height and width.
         tiles: int32 [tiles, 4]: first group, number of groups, first row of the index, 0.
     """
@@ -130,22 +129,23 @@ def pack_sparse(rows: Array, offsets: Array, tile: SparseTile) -> SparseTables:
         kept = np.zeros((tile.channels, chunks * GROUPS, LANES), np.float32)
         kept[: len(own), : len(used)] = own[:, used[:, 0], used[:, 1]]
         shape = (tile.channels // tile.share, tile.share, chunks, PANEL_ROWS)
-        packed, begins = _pack_tile(kept.reshape(shape), tile)
+        packed, index_rows = _pack_tile(kept.reshape(shape), tile)
         table = np.zeros((len(used), 4), np.int32)
         table[:, 0], table[:, 1:] = used[:, 0], offsets[used[:, 1]]
         tiles.append((group_count, len(used), row_count, 0))
+        index_rows[:, 0] += record_count
         records.append(packed)
-        index.append(begins + record_count)
+        index.append(index_rows)
         groups.append(table)
         record_count, group_count, row_count = (
             record_count + len(packed),
             group_count + len(used),
-            row_count + len(begins),
+            row_count + len(index_rows),
         )
     records.append(np.zeros((1, 4 * tile.record_quads), np.int32))
     return SparseTables(
         np.concatenate(records),
-        np.concatenate(index).astype(np.int32),
+        np.concatenate(index),
         np.concatenate(groups),
         np.array(tiles, np.int32),
     )
@@ -174,8 +174,9 @@ def _pack_tile(kept: Array, tile: SparseTile) -> tuple[Array, Array]:
     words[:, first : first + RECORD_ENTRIES * tile.share] = values.reshape(total, RECORD_ENTRIES * tile.share).view(
         np.int32
     )
-    by_warp = begins.reshape(-1, tile.lists)
-    index = np.concatenate([by_warp, ends.reshape(-1, tile.lists)[:, -1:]], axis=1)
+    index = np.zeros((begins.size // tile.lists, INDEX_BYTES // 4), np.int32)
+    index[:, 0] = begins.reshape(-1, tile.lists)[:, 0]
+    index.view(np.uint8)[:, 4 : 4 + tile.lists] = record_counts.reshape(-1, tile.lists)
     return words, index
 
 
@@ -184,16 +185,15 @@ def sparse_refusal(sizes: Mapping[str, int], tile: SparseTile, tables: Mapping[s
 
     ``sizes``: x_blocks, y_blocks, and the numbers of records (without the last), index rows and groups.
     """
-    words, lists = 4 * tile.record_quads, tile.lists
+    words = 4 * tile.record_quads
     records = tables["records"][: 4 * words * (sizes["records"] + 1)].view(np.int32).reshape(-1, words)
     places = records[:, :RECORD_ENTRIES]
     if _leads_out(places, tile.zero_row + 1) or (places % (4 * tile.vectors)).any():
         return "a list names a row that the panel does not have"
-    index = tables["index"][: 4 * sizes["rows"] * (lists + 1)].view(np.int32).reshape(-1, lists + 1)
-    if _leads_out(index, sizes["records"] + 1):
+    index = tables["index"][: INDEX_BYTES * sizes["rows"]].reshape(-1, INDEX_BYTES)
+    begins, counts = index[:, :4].copy().view(np.int32)[:, 0], index[:, 4 : 4 + tile.lists].sum(axis=1, dtype=np.int64)
+    if _leads_out(begins, sizes["records"] - counts + 1):
         return "a list begins or ends outside of the records"
-    if (np.diff(index, axis=1) < 0).any():
-        return "a list ends before it begins"
     groups = tables["groups"][: GROUP_BYTES * sizes["group_count"]].view(np.int32).reshape(-1, 4)
     if _leads_out(groups[:, 0], sizes["x_blocks"]):
         return "a group of rows is of no block of the input"

@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.cuda import types
 
 from cnnc.frozen_dataclass import dataclass
-from cnnc.runtime.cuda.intrinsics import F32, FLOAT, I32, I64, INT, assembly, device_function, each_part
+from cnnc.runtime.cuda.intrinsics import F32, FLOAT, I32, I64, INT, assembly, device_function, each_part, inlined
 from cnnc.runtime.cuda.memory_access import emit_load_quad, emit_load_quad_if, load_i32
 from cnnc.runtime.cuda.sparse_packing import GROUP_BYTES, GROUPS, RECORD_ENTRIES, SparseTile
 from cnnc.runtime.cuda.target import LANES
@@ -29,8 +29,8 @@ class SparseFunctions:
             the pixel exists, else 0 or 1); ``sizes`` are D, H, W and the bytes of a channel block of x.
         store: ``store(address, quads)``: to the panel.
         zero: ``zero()``: sums of a warp's channels for the thread's pixels, [channel][pixel].
-        add_lists: ``add_lists(sums, (panel, row, records))``: the products of a chunk. ``panel``: address of the
-            thread's first pixel in its first row; ``row``: of the warp's row of the index.
+        add_lists: ``add_lists(sums, panel, row, records)``: the products of a chunk. ``panel``: address of the thread's
+            first pixel in its first row; ``row``: of the warp's row of the index.
     """
 
     load: Any
@@ -137,17 +137,23 @@ def _products(tile: SparseTile) -> tuple[Any, Any]:
     load_record = device_function(record_type, [INT], emit_record)
     add_entries = device_function(list_type, [list_type, INT, record_type], emit_entries)
 
-    def add_list(sums: Any, number: int, facts: Any) -> Any:
-        panel, row, records = facts
-        at = records + load_i32(row + 4 * number) * record_bytes
-        end = records + load_i32(row + 4 * number + 4) * record_bytes
-        record = load_record(at)
-        while at < end:
+    def add_list(part: Any, number: int, state: Any, facts: Any) -> Any:
+        panel, low, high = facts
+        at, record = state
+        for _ in range((low if number < 4 else high) >> 8 * (number % 4) & 255):
             at += record_bytes
             # Its loads are under way while the products of the record before are added.
             following = load_record(at)
-            sums = add_entries(sums, panel, record)
+            part = add_entries(part, panel, record)
             record = following
-        return sums
+        return part, (at, record)
 
-    return device_function(types.UniTuple(FLOAT, size), [], zero), each_part(tile.lists, add_list)
+    add_each_list = each_part(tile.lists, add_list)
+
+    def add_lists(sums: Any, panel: int, row: int, records: int) -> Any:
+        at = records + load_i32(row) * record_bytes
+        # The lists of a warp lie one behind the other: what is read ahead is the first record of the next one.
+        return add_each_list(sums, (at, load_record(at)), (panel, load_i32(row + 4), load_i32(row + 8)))
+
+    kind = types.UniTuple(FLOAT, size)
+    return device_function(kind, [], zero), inlined(kind, [kind, INT, INT, INT], add_lists)

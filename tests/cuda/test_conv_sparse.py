@@ -32,7 +32,7 @@ def _case(x, w, tile, *, stride=1, pad=0, dilation=1, residual=None, activation=
     x_blocks, y_blocks = -(-channels // 8), -(-len(w) // 8)
     offsets = np.array([(0, dilation * i, dilation * j) for i in range(w.shape[2]) for j in range(w.shape[3])])
     tables = pack_sparse(channel_rows(w, 8, x_blocks, range(channels)), offsets, tile)
-    params = {"share": tile.share, "vectors": tile.vectors, "blocks": tile.blocks, "warps": tile.warps}
+    params = {"share": tile.share, "vectors": tile.vectors, "warps": tile.warps}
     params |= {"window": int(w.shape[2:] != (1, 1)), "partial": int(splits > 1), "lanes": 8}
     variant = Variant.of("conv.f32.sparse", **params, activation=activation, residual=int(residual is not None))
     y = np.full((splits * n, y_blocks, out_h, out_w, 8), np.nan, np.float32)
@@ -46,7 +46,7 @@ def _case(x, w, tile, *, stride=1, pad=0, dilation=1, residual=None, activation=
     return variant, buffers, sizes, y
 
 
-TILES = [SparseTile(1, 4, 1, 8), SparseTile(2, 2, 1, 4), SparseTile(4, 1, 2, 2), SparseTile(4, 4, 1, 8)]
+TILES = [SparseTile(1, 4, 8), SparseTile(2, 2, 4), SparseTile(4, 1, 2), SparseTile(4, 4, 8)]
 
 
 @pytest.mark.parametrize("tile", TILES, ids=str)
@@ -77,7 +77,7 @@ def test_windows(tile, window, stride, pad, dilation):
 
 def test_splits_add_up():
     x, w = _random(1, 200, 5, 5), _pruned(_random(9, 200, 1, 1), 0.7, 1)
-    variant, buffers, sizes, y = _case(x, w, SparseTile(1, 1, 1, 2), splits=3)
+    variant, buffers, sizes, y = _case(x, w, SparseTile(1, 1, 2), splits=3)
     launch(variant, buffers, sizes)
     np.testing.assert_allclose(plain(y, 9).sum(axis=0), reference.conv(x, w, (1, 1), (1, 1), (0,) * 4)[0], atol=1e-5)
 
@@ -85,7 +85,7 @@ def test_splits_add_up():
 def test_channels_without_weights():
     x, w = _random(1, 16, 4, 4), np.zeros((9, 16, 1, 1), np.float32)
     x[0, 3] = np.inf
-    variant, buffers, sizes, y = _case(x, w, SparseTile(1, 1, 1, 2))
+    variant, buffers, sizes, y = _case(x, w, SparseTile(1, 1, 2))
     launch(variant, buffers, sizes)
     np.testing.assert_array_equal(plain(y, 9), np.broadcast_to(np.arange(9.0)[:, None, None], (1, 9, 4, 4)))
 
@@ -94,7 +94,7 @@ def test_zero_blocks_are_not_copied():
     x, w = _random(1, 128, 16, 16), _random(128, 128, 1, 1)
     w[64:, :120] = 0
     w[:64, 8:] = 0
-    variant, buffers, sizes, y = _case(x, w, SparseTile(1, 4, 1, 8))
+    variant, buffers, sizes, y = _case(x, w, SparseTile(1, 4, 8))
     counters = launch(variant, buffers, sizes)
     expected = reference.conv(x, w, (1, 1), (1, 1), (0,) * 4) + np.arange(128.0)[:, None, None]
     np.testing.assert_allclose(plain(y, 128), expected, atol=1e-5)
@@ -111,7 +111,7 @@ def test_zero_blocks_are_not_copied():
         ("records", lambda t: t.__setitem__((0, 1), -16), "panel does not have"),
         ("records", lambda t: t.__setitem__((0, 0), 4), "panel does not have"),
         ("index", lambda t: t.__setitem__((0, 0), 1 << 20), "outside of the records"),
-        ("index", lambda t: t.__setitem__((0, 1), t[0, 2] + 1), "ends before it begins"),
+        ("index", lambda t: t.__setitem__((-1, 1), 1 << 24), "outside of the records"),
         ("groups", lambda t: t.__setitem__((0, 0), 7), "no block of the input"),
         ("tiles", lambda t: t.__setitem__((0, 0), 1), "groups that are not there"),
         ("tiles", lambda t: t.__setitem__((0, 1), -1), "groups that are not there"),
@@ -120,7 +120,7 @@ def test_zero_blocks_are_not_copied():
 )
 def test_tables_that_lead_elsewhere_are_refused(table, change, fragment):
     x, w = _random(1, 16, 4, 4), _pruned(_random(8, 16, 1, 1), 0.5, 1)
-    variant, buffers, sizes, _ = _case(x, w, SparseTile(1, 2, 1, 4))
+    variant, buffers, sizes, _ = _case(x, w, SparseTile(1, 2, 4))
     kernel = kernel_def(variant.kernel)
     tables = {name: buffers[name].copy() for name in kernel.tables}
     as_bytes = {name: array.reshape(-1).view(np.uint8) for name, array in tables.items()}

@@ -72,6 +72,13 @@ def winograd_products(rows: int, columns: int, threads: int, depth: int, tail: i
     return Variant.of("conv.f32.winograd.products", depth=depth, tail=tail, **tile)
 
 
+def conv_sparse(share: int, vectors: int, warps: int, **options: int | str) -> Variant:
+    """The convolution by lists."""
+    tile = {"share": share, "vectors": vectors, "warps": warps, "lanes": 8}
+    defaults = {"window": 1, "partial": 0, "activation": "relu", "residual": 1}
+    return Variant.of("conv.f32.sparse", **{**defaults, **tile, **options})
+
+
 def gemm_few_rows(rows: int, columns: int, **options: int | str) -> Variant:
     """The product of a few rows with constant weights."""
     defaults = {"parts": 2, "quads": 1, "partial": 0, "activation": "none"}
@@ -124,6 +131,10 @@ CASES = (
     Case(winograd_products(8, 8, 8, 0, 0), 1 / 8),
     Case(winograd_products(8, 8, 16, 1, 1), 1 / 8),
     Case(winograd_products(4, 4, 8, 0, 1), 3 / 8),
+    Case(conv_sparse(1, 4, 8), 1 / 4),
+    Case(conv_sparse(4, 4, 8, residual=0), 1 / 4),
+    Case(conv_sparse(2, 2, 4, window=0, partial=1, activation="none", residual=0), 1 / 4),
+    Case(conv_sparse(4, 1, 2), 1 / 4),
     Case(Variant.of("copy.fill", size=4), 1 / 2),
     Case(Variant.of("copy.strided", size=4), 1 / 2),
     Case(Variant.of("copy.strided", size=1), 1 / 2),
