@@ -14,9 +14,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnc.cli.console import counting, note, print_json, print_table
+from cnnc.cli.engines import PEERS
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, PRECISION, SHAPES, STRASSEN, WINOGRAD, CompileRequest, compile_model
+from cnnc.cli.model_options import (
+    LEVEL,
+    MODEL,
+    PRECISION,
+    SHAPES,
+    STRASSEN,
+    TARGET,
+    WINOGRAD,
+    CompileRequest,
+    compile_model,
+)
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, write_text
 from cnnc.errors import OptionError
@@ -31,12 +42,14 @@ Each engine runs in a process of its own; the engines take turns in short slices
 hits all of them. Shown are the median over the rounds, the fastest and slowest round, and the ratio to cnnc: above 1
 means that cnnc is faster. With several threads, rounds in which the machine does not give each a core are repeated.
 
-An engine may live in another Python environment: name its interpreter by PY_ORT, PY_OV, PY_NCNN or PY_MNN.
+An engine may live in another Python environment: name its interpreter by PY_ORT, PY_ORT_GPU, PY_OV, PY_NCNN or
+PY_MNN.
 
 \b
   cnnc bench model.onnx --against onnxruntime,openvino --threads 1,2 --json out.json
   PY_NCNN=../peers/bin/python cnnc bench model.onnx --against ncnn
   cnnc bench model.onnx --shape input=8,3,224,224
+  cnnc bench model.onnx --target cuda --against onnxruntime-gpu
   cnnc bench model.onnx --profile                     time, GFLOP/s and share of the peak of every layer
 """
 
@@ -64,7 +77,7 @@ class EngineResult:
 @click.command("bench", help=_HELP, short_help="Measure against other engines, or layer by layer.")
 @MODEL
 @input_options
-@click.option("--against", default="", metavar="ENGINE,...", help="Other engines: onnxruntime, openvino, ncnn, mnn.")
+@click.option("--against", default="", metavar="ENGINE,...", help=f"Other engines: {', '.join(PEERS)}.")
 @click.option("--threads", default="1", show_default=True, metavar="N,...", help="Most threads, one or several.")
 @click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Turns of each engine.")
 @click.option(
@@ -78,6 +91,7 @@ class EngineResult:
 @WINOGRAD
 @STRASSEN
 @PRECISION
+@TARGET
 @SHAPES
 @click.pass_obj
 def command(
@@ -97,6 +111,7 @@ def command(
     winograd: str,
     strassen: str,
     precision: str,
+    target: str,
     shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
@@ -110,11 +125,14 @@ def command(
     peers = [find_engine(name.strip()) for name in against.split(",") if name.strip()]
     if peers:
         model.check_onnx()
+    if target != "cpu" or any(peer.on_gpu for peer in peers):
+        _check_gpu()
     counts = _thread_counts(threads)
     if json_file not in (None, "-"):
         check_writable(Path(json_file), "--json")
     compiled = compile_model(
-        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision), evidence
+        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision, target=target),
+        evidence,
     )
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed, batch=batch)
@@ -152,6 +170,17 @@ def command(
     if json_file is not None:
         write_text(Path(json_file), json.dumps(report, indent=2, allow_nan=False) + "\n")
     _show(report)
+
+
+def _check_gpu() -> None:
+    """Refuse to measure a GPU that is not there, before anything is compiled.
+
+    Raises:
+        OptionError: why no GPU can be opened.
+    """
+    from cnnc.runtime.cuda.driver import open_device
+
+    open_device()
 
 
 def _thread_counts(text: str) -> list[int]:

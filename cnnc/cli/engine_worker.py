@@ -66,6 +66,24 @@ def load_onnxruntime(path: str, feeds: Feeds, outputs: Sequence[str], threads: i
     return lambda: list(session.run(names, arrays))
 
 
+def load_onnxruntime_gpu(path: str, feeds: Feeds, outputs: Sequence[str], threads: int) -> Runner:
+    """From ONNX, on the first GPU; inputs come from the host and outputs go there, as in cnnc."""
+    import onnxruntime
+
+    wanted = "CUDAExecutionProvider"
+    if wanted not in onnxruntime.get_available_providers():
+        raise RuntimeError(f"this onnxruntime has no {wanted}: it is the package onnxruntime-gpu that has it")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    # TF32 would be other numbers than cnnc's at precision f32.
+    session = onnxruntime.InferenceSession(path, options, providers=[(wanted, {"use_tf32": 0})])
+    if session.get_providers()[0] != wanted:
+        raise RuntimeError(f"{wanted} does not start here")
+    arrays, names = dict(feeds), list(outputs)
+    return lambda: list(session.run(names, arrays))
+
+
 def load_reference(path: str, feeds: Feeds, outputs: Sequence[str], threads: int) -> Runner:
     """onnxruntime without graph optimisations: what results are compared with."""
     return load_onnxruntime(path, feeds, outputs, threads, optimise=False)
@@ -129,6 +147,7 @@ def load_mnn(path: str, feeds: Feeds, outputs: Sequence[str], threads: int) -> R
 LOADERS: Mapping[str, tuple[str, str, Callable[[str, Feeds, Sequence[str], int], Runner]]] = {
     "cnnc": ("cnnc.runtime", "cnnc", load_cnnc),
     "onnxruntime": ("onnxruntime", "onnxruntime", load_onnxruntime),
+    "onnxruntime-gpu": ("onnxruntime", "onnxruntime-gpu", load_onnxruntime_gpu),
     "reference": ("onnxruntime", "onnxruntime", load_reference),
     "openvino": ("openvino", "openvino", load_openvino),
     "ncnn": ("ncnn", "ncnn", load_ncnn),

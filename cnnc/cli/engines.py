@@ -19,12 +19,14 @@ class Engine:
         module: what must be importable.
         variable: the environment variable that may name another interpreter which has the engine; "" for none.
         packages: what pip installs to run it, with its model converter.
+        on_gpu: whether it runs on a GPU.
     """
 
     name: str
     module: str
     variable: str
     packages: str
+    on_gpu: bool = False
 
     @property
     def interpreter(self) -> str:
@@ -70,6 +72,7 @@ ENGINES: Mapping[str, Engine] = {
     for engine in (
         Engine("cnnc", "cnnc", "", "cnnc"),
         Engine("onnxruntime", "onnxruntime", "PY_ORT", "onnxruntime"),
+        Engine("onnxruntime-gpu", "onnxruntime", "PY_ORT_GPU", "onnxruntime-gpu", on_gpu=True),
         Engine("openvino", "openvino", "PY_OV", "openvino"),
         Engine("ncnn", "ncnn", "PY_NCNN", "ncnn pnnx"),
         Engine("mnn", "MNN", "PY_MNN", "MNN"),

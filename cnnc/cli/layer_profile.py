@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnc.cli.console import print_table
 from cnnc.cli.step_bytes import step_bytes
+from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.input_check import bind_shapes
 from cnnc.tuning.machine_peak import MachinePeak
 
@@ -24,7 +25,7 @@ FLOPS_PER_MAC = 2
 
 
 def profile_layers(compiled: CompiledModel, feeds: Mapping[str, Array], threads: int) -> dict[str, Any]:
-    """Time every step; the peak is measured before and after, and the better one counts.
+    """Time every step. The peak of a CPU is measured before and after, and the better one counts; a GPU's is computed.
 
     Returns:
         A JSON value: ``peak_gflops`` of all threads, ``layers`` in the order of the program, ``seconds`` of all steps.
@@ -32,21 +33,28 @@ def profile_layers(compiled: CompiledModel, feeds: Mapping[str, Array], threads:
     """
     from cnnc.runtime.session import InferenceSession
 
-    peak = MachinePeak()
-    before = peak.flops()
+    peak = None if is_cuda(compiled.target) else MachinePeak()
+    before = peak.flops() if peak else _gpu_flops()
     session = InferenceSession(compiled.executable, threads=threads, profile=True)
     session.run(None, feeds)
     runs: list[tuple[StepTiming, ...]] = []
     for _ in range(RUNS):
         session.run(None, feeds)
         runs.append(session.last_profile)
-    limit = max(before, peak.flops()) * threads
+    limit = max(before, peak.flops()) * threads if peak else before
     program = compiled.executable.program
     bindings = bind_shapes(program.inputs, [feeds[port.name] for port in program.inputs])
     moved = step_bytes(program, bindings)
     layers = [_layer(timings, limit, moved.get(timings[0].step)) for timings in zip(*runs, strict=True)]
     seconds = sum(layer["seconds"] for layer in layers)
     return {"threads": threads, "peak_gflops": limit / 1e9, "seconds": seconds, "layers": layers}
+
+
+def _gpu_flops() -> float:
+    from cnnc.runtime.cuda.driver import open_device
+    from cnnc.runtime.cuda.driver_facts import facts_of_device
+
+    return facts_of_device(open_device()).flops
 
 
 def _layer(timings: tuple[StepTiming, ...], limit: float, moved: int | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cnnc.cli.engines import ENGINES, PEERS, find_engine
 from cnnc.cli.interleaved import Pace, run_rounds
 from cnnc.cli.peer_models import model_for
 from cnnc.errors import OptionError
+from cnnc.runtime.cuda import driver
 from tests.cli.command_line import LENET, cnnc
 
 IMAGE = {"input": np.zeros((1, 1, 28, 28), np.float32)}
@@ -77,7 +78,7 @@ def test_interpreter_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch,
 def test_unknown_engine_is_refused() -> None:
     with pytest.raises(OptionError, match="there is no engine 'tflite'"):
         find_engine("tflite")
-    assert PEERS == ("onnxruntime", "openvino", "ncnn", "mnn")
+    assert PEERS == ("onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "mnn")
 
 
 def test_ncnn_takes_one_image(tmp_path: Path) -> None:
@@ -114,3 +115,26 @@ def test_interpreter_without_the_engine_is_named(monkeypatch: pytest.MonkeyPatch
     result = cnnc("bench", LENET, "--against", "onnxruntime", "--rounds", 1)
     assert result.exit_code == 2
     assert "onnxruntime cannot run it" in result.output
+
+
+@pytest.mark.parametrize("arguments", [("--target", "cuda:sm_80"), ("--against", "onnxruntime-gpu")])
+def test_measuring_a_gpu_takes_one(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    pytest.importorskip("onnxruntime")
+
+    def absent() -> None:
+        raise OptionError("the NVIDIA driver finds no GPU on this machine", where="device", hint="use the CPU")
+
+    monkeypatch.setattr(driver, "open_device", absent)
+    result = cnnc("bench", LENET, *arguments)
+    assert result.exit_code == 2
+    assert "finds no GPU on this machine" in result.output
+
+
+def test_an_onnxruntime_without_gpus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime runs on GPUs")
+    monkeypatch.setattr(driver, "open_device", lambda: None)
+    result = cnnc("bench", LENET, "--against", "onnxruntime-gpu", "--rounds", 1)
+    assert result.exit_code == 2
+    assert "onnxruntime-gpu cannot run it" in result.output and "has no CUDAExecutionProvider" in result.output

@@ -17,11 +17,14 @@ import cnnc
 from cnnc.dims import symbol
 from cnnc.emulation import EmulatedDevice
 from cnnc.errors import CnncError, InternalError
+from cnnc.frozen_dataclass import replace
 from cnnc.ir import Graph
 from cnnc.ops import OPS
 from cnnc.runtime import InferenceSession
 from cnnc.runtime.cuda import pinned_staging
+from cnnc.runtime.cuda.device_facts import A100
 from cnnc.runtime.cuda.driver import DriverDevice, open_device
+from cnnc.runtime.cuda.driver_facts import facts_of_device
 from cnnc.runtime.kernel import Variant
 from cnnc.types import DType, TensorType
 from tests.cuda.fake_driver import FakeDriver
@@ -108,6 +111,13 @@ def failing_kernel() -> None:
         device.synchronize()
     except InternalError as error:
         print(error)
+
+
+def facts() -> None:
+    """The fake GPU is an A100 by another name."""
+    found = facts_of_device(open_device())
+    assert replace(found, name="A100", memory_bandwidth=0.0) == replace(A100, memory_bandwidth=0.0)
+    assert abs(found.memory_bandwidth / A100.memory_bandwidth - 1) < 1e-3
 
 
 def kernel_suite() -> None:

@@ -55,9 +55,23 @@ static int device_count(int *count) { *count = setting("FAKE_CUDA_DEVICES", 1); 
 static int device_get(int *device, int number) { *device = number; return SUCCESS; }
 static int device_name(char *name, int size, int device) { strncpy(name, "Fake GPU", size); return SUCCESS; }
 
+/* Those of an A100; the numbers of attributes are those of cuda.h. */
 static int device_attribute(int *value, int attribute, int device) {
   int capability = setting("FAKE_CUDA_CAPABILITY", 80);
-  *value = attribute == 75 ? capability / 10 : attribute == 76 ? capability % 10 : attribute == 16 ? 108 : 0;
+  switch (attribute) {
+    case 13: *value = 1410000; break;  /* kHz */
+    case 16: *value = 108; break;      /* multiprocessors */
+    case 36: *value = 1215000; break;  /* kHz of the memory */
+    case 37: *value = 5120; break;     /* bits of its bus */
+    case 38: *value = 40 << 20; break; /* bytes of the second-level cache */
+    case 39: *value = 2048; break;     /* of a multiprocessor: threads, */
+    case 81: *value = 164 << 10; break; /* bytes of shared memory, */
+    case 82: *value = 65536; break;    /* registers, */
+    case 106: *value = 32; break;      /* blocks */
+    case 75: *value = capability / 10; break;
+    case 76: *value = capability % 10; break;
+    default: return INVALID_VALUE;
+  }
   return SUCCESS;
 }
 

@@ -62,6 +62,10 @@ def test_copies_go_through_pinned_memory_in_parts(library):
     scenario(library, "copies")
 
 
+def test_the_driver_tells_the_facts(library):
+    scenario(library, "facts")
+
+
 @needs_toolkit
 def test_out_of_memory_names_need_and_what_is_free(library):
     program, allocation = scenario(library, "out_of_memory").split("\nInputError ")
