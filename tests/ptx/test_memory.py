@@ -82,6 +82,15 @@ def test_a_guarded_access_is_not_one():
     assert np.array_equal(y, [1.0] * 31 + [2.0])
 
 
+def test_threads_of_a_warp_in_two_allocations():
+    x, y, z = RNG.standard_normal((3, 32)).astype(np.float32)
+    expected = np.where(np.arange(32) % 2 == 0, x, y)
+    body = """and.b32 %r0, %t, 1; setp.eq.u32 %q0, %r0, 0; selp.b64 %a0, %p0, %p1, %q0; mul.wide.u32 %a1, %t, 4;
+    add.u64 %a2, %a0, %a1; ld.global.f32 %f0, [%a2]; add.u64 %a3, %p2, %a1; st.global.f32 [%a3], %f0;"""
+    launch(body, [x, y, z])
+    assert np.array_equal(z, expected)
+
+
 def test_alignment():
     x = np.zeros(33, np.float32)
     with pytest.raises(AccessError, match="no multiple"):

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from cnnc.ptx.native.compiled import compiled
 from cnnc.ptx.native.pointers import load8, load16, load32, load64, store8, store16, store32, store64
 from cnnc.ptx.native.program import GLOBAL, SHARED, Field
 from cnnc.ptx.native.races import note_reader, read, write
@@ -42,7 +41,7 @@ _ADDRESSES, _UNITS, _SEEN, _GROUPS, _LOADS = (
 )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def access(m: Any, row: int, warp: int, mask: int, writes: bool) -> bool:
     """Do the load or store of a row of the table for the threads ``mask`` of a warp.
 
@@ -77,18 +76,18 @@ def access(m: Any, row: int, warp: int, mask: int, writes: bool) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _add(at: int, value: int) -> None:
     store64(at, load64(at) + value)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _move(addresses: int, start: int, pitch: int) -> None:
     for lane in range(WARP):
         _add(addresses + 8 * lane, start + lane * pitch)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _find_addresses(addresses: int, registers: int, row: int) -> None:
     base = registers + load64(row + _BASE)
     offset, width = load64(row + _OFFSET), load64(row + _BASE_BYTES)
@@ -102,7 +101,7 @@ def _find_addresses(addresses: int, registers: int, row: int) -> None:
         store64(addresses + 8 * lane, word - ((word & sign) << 1) + offset)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _fits(m: Any, space: int, mask: int, size: int) -> bool:
     """Whether all addresses are aligned and inside of memory.
 
@@ -136,7 +135,7 @@ def _fits(m: Any, space: int, mask: int, size: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _is_repeated(units: int, shift: int, unit: int, first: int, lane: int, mask: int) -> bool:
     """Whether an active lane from ``first`` on, before this one, has the same unit."""
     for other in range(first, lane):  # noqa: SIM110 - Numba knows no generators
@@ -145,7 +144,7 @@ def _is_repeated(units: int, shift: int, unit: int, first: int, lane: int, mask:
     return False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _distinct(room: int, units: int, mask: int, shift: int) -> int:
     """How many different units the active lanes have, shifted by ``shift``."""
     seen = room + _SEEN
@@ -165,7 +164,7 @@ def _distinct(room: int, units: int, mask: int, shift: int) -> int:
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _share(m: Any, block: int, warp: int, mask: int, size: int, writes: bool) -> bool:
     """Charge an access to shared memory; False if it races with another."""
     addresses, units = m.room + _ADDRESSES, m.room + _UNITS
@@ -215,7 +214,7 @@ def _share(m: Any, block: int, warp: int, mask: int, size: int, writes: bool) ->
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _load(addresses: int, offset: int, size: int, signed: bool, data: int, wide: int, mask: int) -> None:
     """An element of every active lane to a register of ``wide`` bytes, extended by its sign or by zeros."""
     if size == 4 and wide == 4:
@@ -241,7 +240,7 @@ def _load(addresses: int, offset: int, size: int, signed: bool, data: int, wide:
             store8(data + lane, value)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _store(addresses: int, offset: int, size: int, data: int, wide: int, mask: int) -> None:
     """The low bytes of a register of ``wide`` bytes to an element of every active lane; the last lane's stays."""
     for lane in range(WARP):

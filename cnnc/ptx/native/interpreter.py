@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from cnnc.ptx.native.access import access
+from cnnc.ptx.native.compiled import compiled
 from cnnc.ptx.native.pointers import call, count_bits, load32, load64
 from cnnc.ptx.native.program import Field, Handler
 from cnnc.ptx.native.state import Status, Total
@@ -38,7 +37,7 @@ _LANEWISE, _BRANCH, _EXIT, _BARRIER, _WARP_BARRIER, _LOAD, _STORE, _NOTHING = (
 _BRANCHES, _DIVERGENT, _BARRIERS = (int(each) for each in (Total.BRANCHES, Total.DIVERGENT_BRANCHES, Total.BARRIERS))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def run_blocks(s: Any) -> None:
     """Run every block until all of its warps have ended or wait for what is not done here."""
     for block in range(len(s.block_period)):
@@ -51,7 +50,7 @@ def run_blocks(s: Any) -> None:
                 break
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _release(s: Any, block: int, first: int) -> bool:
     """Let the warps of a block go on if all of their threads are at one barrier."""
     place = -1
@@ -75,7 +74,7 @@ def _release(s: Any, block: int, first: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _run_warp(s: Any, warp: int) -> None:
     while s.status[warp] == _READY:
         top = s.paths[warp] - 1
@@ -88,7 +87,7 @@ def _run_warp(s: Any, warp: int) -> None:
             _run_path(s, warp, top)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _run_path(s: Any, warp: int, top: int) -> None:
     """Run the topmost path of a warp until it ends, parts, or waits."""
     table, issued, threads = s.table, s.issued, s.threads
@@ -147,7 +146,7 @@ def _run_path(s: Any, warp: int, top: int) -> None:
     s.next[warp, top], s.left[warp], s.status[warp] = pc, left, status
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _part(s: Any, warp: int, top: int, pc: int, taken: int) -> None:
     """The threads ``taken`` branch, the others go on; all meet again where the paths do."""
     target, meets = s.table[pc, _TARGET], s.table[pc, _MEETS]

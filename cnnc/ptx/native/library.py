@@ -13,7 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from cnnc.ptx.native.lanewise import Operation, cast, vector_type
+from cnnc.ptx.native.vectors import Operation, cast, vector_type
 from cnnc.ptx.registers import WARP
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)

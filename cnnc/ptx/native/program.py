@@ -12,8 +12,9 @@ import numpy as np
 
 from cnnc.ptx.control_flow import branch_targets, meeting_points
 from cnnc.ptx.module import Address, Entry, Float, Instruction, Integer, Operand, Pack, Register, Symbol
-from cnnc.ptx.native.lanewise import Operation, operation_of
+from cnnc.ptx.native.lanewise import operation_of
 from cnnc.ptx.native.library import Shape, addresses
+from cnnc.ptx.native.vectors import Operation
 from cnnc.ptx.registers import RegisterLayout, Slot, register_layout, slot_bytes
 from cnnc.ptx.transfer import space_of
 from cnnc.ptx.types import DTYPES, is_signed, size_of

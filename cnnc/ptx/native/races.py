@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from cnnc.ptx.native.compiled import compiled
 from cnnc.ptx.native.pointers import load32, load64, store32, store64
 from cnnc.ptx.races import RECORD_BYTES, SEVERAL, STAMP_BITS
 from cnnc.ptx.registers import WARP
@@ -13,7 +12,7 @@ _WRITTEN, _READ_AT, _WRITER, _READER = 0, 8, 16, 20
 _LOW = (1 << STAMP_BITS) - 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def read(races: int, first: int, words: int, thread: int, stamp: int) -> bool:
     """Note that a thread reads words; False where it races with a writer.
 
@@ -33,7 +32,7 @@ def read(races: int, first: int, words: int, thread: int, stamp: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def note_reader(races: int, first: int, words: int, thread: int) -> None:
     """Note that a thread reads words that another of its warp has just read."""
     for word in range(first, first + words):
@@ -43,7 +42,7 @@ def note_reader(races: int, first: int, words: int, thread: int) -> None:
             store32(at, SEVERAL - 1 - thread // WARP)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def write(races: int, first: int, words: int, thread: int, stamp: int, checked: bool) -> bool:
     """Note that a thread writes words; False where it is ``checked`` and races with a writer or reader."""
     for word in range(first, first + words):
@@ -58,7 +57,7 @@ def write(races: int, first: int, words: int, thread: int, stamp: int, checked: 
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _conflicts(then: int, other: int, thread: int, now: int) -> bool:
     """Whether ``other`` touched a word at ``then``, and no barrier lies between it and this thread's ``now``."""
     if then >> STAMP_BITS != now >> STAMP_BITS or other == thread:
@@ -66,11 +65,11 @@ def _conflicts(then: int, other: int, thread: int, now: int) -> bool:
     return _warp(other) != thread // WARP or (then & _LOW) >= (now & _LOW)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _warp(reader: int) -> int:
     return reader // WARP if reader >= 0 else SEVERAL - 1 - reader
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _signed(word: int) -> int:
     return (word ^ 0x80000000) - 0x80000000
