@@ -81,7 +81,8 @@ def _items(s: Mapping[str, Dim], params: Params) -> Dim:
     return ceil_div(s["N"] * s["YB"] * s["OD"] * groups * s["OW"] * 2, THREADS)
 
 
-def _table_entries(s: Mapping[str, int], params: Params) -> int:
+def table_entries(s: Mapping[str, int], params: Params) -> int:
+    """Numbers of the table of lanes."""
     return 2 * s["YB"] * (1 if params["quads"] else s["inputs"] * QUAD)
 
 
@@ -90,13 +91,14 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     return (
         images_access("x", s, s["XB"] * s["D"] * s["H"] * s["W"] * LANES * 4, False),
         Access("weights", 0, s["YB"] * LANES * taps * s["inputs"] * 4, False),
-        Access("lanes", 0, _table_entries(s, params) * 4, False),
+        Access("lanes", 0, table_entries(s, params) * 4, False),
         *epilogue_footprint(s, params, s["OD"] * s["OH"] * s["OW"]),
     )
 
 
-def _table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
-    found = tables["lanes"][: _table_entries(s, params) * 4].view(np.int32)
+def table_refusal(s: Mapping[str, int], params: Params, tables: Mapping[str, Any]) -> str | None:
+    """Why the table of lanes leads out of x; None if it does not."""
+    found = tables["lanes"][: table_entries(s, params) * 4].view(np.int32)
     if params["quads"]:
         first, behind, limit = found, found + s["inputs"] // QUAD, s["XB"] * 2
     else:
@@ -215,6 +217,6 @@ KERNEL = KernelDef(
     footprint=_footprint,
     inplace=residual_inplace,
     tables=("lanes",),
-    table_refusal=_table_refusal,
+    table_refusal=table_refusal,
     threads=lambda params: THREADS,
 )

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
 
 from cnnc.ptx import Counters
+from cnnc.runtime.cpu.conv_transpose import as_convolution
 from cnnc.runtime.cuda import kernel_def
+from cnnc.runtime.cuda.conv_grouped import pack_grouped
 from cnnc.runtime.cuda.conv_packing import InputBlocks, pack_weights
 from cnnc.runtime.cuda.conv_phases import pack_phases, phase_dilation
 from cnnc.runtime.cuda.conv_plain_input import NAME as PLAIN
@@ -234,6 +236,33 @@ def run_plain(case: Mapping[str, Any], tile: str = "32x32", *, gap: int = 0, see
     counters = launch(variant, arrays, sizes)
     expected = np.where(expected < 0, expected * 0.25, expected)
     return Outcome(from_lanes(y, expected.shape, gap), expected, w[0].size, counters)
+
+
+def run_grouped_transpose(case: Mapping[str, Any], *, gap: int = 0, seed: int = 0) -> Outcome:
+    """A transposed convolution of any groups, with leaky_relu; the input may lie in ``pieces``."""
+    rng = np.random.default_rng(seed)
+    rank, groups = len(case["x"]) - 2, case.get("groups", 1)
+    stride, dilation = case.get("stride", (1,) * rank), case.get("dilation", (1,) * rank)
+    pads, extra = case.get("pads", (0,) * 2 * rank), case.get("extra", (0,) * rank)
+    x, w = rng.standard_normal(case["x"], np.float32), rng.standard_normal(case["w"], np.float32)
+    expected = reference.conv_transpose(x, w, stride, dilation, pads, extra, groups)
+    oc = expected.shape[1]
+    bias = rng.standard_normal(oc, np.float32)
+    expected += bias.reshape(-1, *(1,) * rank)
+    lanes = lanes_of(case.get("pieces", (x.shape[1],)))
+    turned = as_convolution(w, groups)
+    packed = pack_grouped(turned, groups, lanes)
+    facts = {"S{}": stride, "D{}": dilation, "P{}": pads[:rank]}
+    facts["T{}"] = [step // gcd(step, spread) for step, spread in zip(stride, dilation)]
+    sizes = _sizes(x, expected.shape, turned.shape[2:], facts) | {"XB": lanes[-1] // 8 + 1, "YB": -(-oc // 8)}
+    sizes |= {"inputs": turned.shape[1], "x_gap": gap, "y_gap": gap, "residual_gap": 0}
+    y = np.full_like(to_lanes(expected, range(oc), gap), np.nan)
+    arrays: dict[str, Array | None] = {"x": to_lanes(x, lanes, gap), "y": y, "slopes": None, "residual": None}
+    arrays |= {"weights": packed.weights, "lanes": packed.lanes, "bias": channel_vector(bias)}
+    options = {"quads": int(packed.quads), "activation": "leaky_relu", "residual": 0, "lanes": 8}
+    counters = launch(Variant.of("conv_transpose.f32.grouped", **options), arrays, sizes)
+    expected = np.where(expected < 0, expected * 0.25, expected)
+    return Outcome(from_lanes(y, expected.shape, gap), expected, turned[0].size, counters)
 
 
 def _tile_params(tile: str) -> dict[str, Any]:

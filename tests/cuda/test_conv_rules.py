@@ -91,3 +91,15 @@ def test_one_and_three_axes(shape: tuple[int, ...]) -> None:
     net = Network(*shape)
     rank = len(shape) - 2
     net.kernels(net.layer("conv", [net.x, net.constant(17, 16, *(3,) * rank)], pads=(1,) * 2 * rank))
+
+
+def test_transposed_groups_of_a_few_channels() -> None:
+    net = Network(1, 24, 6, 5)
+    y = net.layer("conv_transpose", [net.x, net.constant(24, 2, 4, 3)], group=12, strides=(2, 2), pads=(1, 1, 1, 0))
+    assert "conv_transpose.f32.grouped" in net.kernels(net.layer("relu", [y]))
+
+
+def test_groups_of_whole_blocks_are_products() -> None:
+    net = Network(1, 256, 14, 14)
+    y = net.layer("conv", [net.x, net.constant(256, 128, 3, 3)], group=2, strides=(2, 2))
+    assert "conv.f32.implicit_gemm" in net.kernels(net.layer("relu", [y]))

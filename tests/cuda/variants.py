@@ -118,6 +118,8 @@ CASES = (
     Case(conv_depthwise(0, 0), 1 / 4),
     Case(conv_grouped(0), 1 / 4),
     Case(conv_grouped(1), 1 / 4),
+    Case(Variant.of("conv_transpose.f32.grouped", quads=1, lanes=8, activation="relu", residual=0), 1 / 4),
+    Case(Variant.of("conv_transpose.f32.grouped", quads=0, lanes=8, activation="none", residual=0), 1 / 4),
     Case(on_tensor_cores("conv.mma.implicit_gemm", (64, 64, 2, 2, 2), "f16", **_TENSOR_CONV), 1 / 8),
     Case(on_tensor_cores("conv.mma.implicit_gemm", (64, 64, 2, 2, 2), "tf32", **_TENSOR_CONV), 1 / 8, 80),
     Case(on_tensor_cores("conv.mma.implicit_gemm", (32, 32, 2, 2, 4), "bf16", **_TENSOR_CONV), 1 / 8, 80),

@@ -66,9 +66,11 @@ def transpose_source(node: Node) -> InputBlocks:
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = transpose_refusal(node)
-    if reason is not None:
-        return reason
+    return transpose_refusal(node) or product_refusal(node)
+
+
+def product_refusal(node: Node) -> str | None:
+    """Why phases are no products of whole blocks with weights that can be packed."""
     if not all(isinstance(begin, int) for begin in transpose_begins(node)):
         return "its padding is not known"
     channels = node.output.type.shape[1]
