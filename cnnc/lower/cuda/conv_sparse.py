@@ -64,7 +64,7 @@ def _layer(node: Node) -> SparseLayer:
     weights, shapes = constant_array(node, 1), conv_shapes(node)
     assert weights is not None
     kept: Array = _rows(node, weights) != 0
-    reads: Array = kept.any(axis=3)
+    reads: Array = np.logical_or.reduce(kept, axis=3)
     entries = tuple((share, _taken(kept, share)) for share in _SHARES)
     groups = tuple((channels, _taken(reads, channels)) for channels in CHANNELS)
     images = typical(node.output.type.shape[0], 1)
