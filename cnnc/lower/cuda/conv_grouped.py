@@ -13,6 +13,7 @@ from cnnc.lower.conv import (
     conv_attrs,
     conv_shapes,
     dense_refusal,
+    depthwise_refusal,
     epilogue_buffers,
     epilogue_params,
     gap_sizes,
@@ -36,6 +37,8 @@ def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
         return reason
     if not node.input(0).type.layout.is_blocked:
         return "its input is in plain layout"
+    if depthwise_refusal(node, builder) is None:
+        return "it is one filter a channel"
     if conv_attrs(node).group == 1 and input_blocks(node).refusal is None:
         return "it is one product of whole blocks"
     return None
@@ -54,6 +57,7 @@ def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[
     depth, height, width = (typical(size) for size in shapes.result)
     images = typical(node.output.type.shape[0], 1)
     inputs = math.prod(weights.shape[1:])
+    source = math.prod(typical(size) for size in shapes.source)
     layer = RowLayer(
         planes=images * shapes.blocks_out * depth,
         map=(height, width),
@@ -61,7 +65,7 @@ def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[
         fixed_loads=QUAD if packed.quads else 1 + QUAD,
         row_loads=1 if packed.quads else QUAD,
         row_products=QUAD * QUAD if packed.quads else QUAD,
-        moved_bytes=4 * LANES * images * height * width * depth * (shapes.blocks_in + shapes.blocks_out),
+        moved_bytes=4 * LANES * images * (source * shapes.blocks_in + depth * height * width * shapes.blocks_out),
     )
     return rank_row_tilings(layer, facts_of(builder.target), count)
 
