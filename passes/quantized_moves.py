@@ -18,7 +18,7 @@ from cnnc.passes.quantized_operand import Quantized, is_dequantized, read_operan
 
 _MOVES = (
     "reshape|flatten|squeeze|unsqueeze|transpose|expand|tile|slice|gather|depth_to_space|space_to_depth|channel_shuffle"
-    "|max_pool|global_max_pool|resize|pad"
+    "|max_pool|resize|pad"
 )
 _CLAMPS = "relu|clip"
 _CARRIERS = frozenset(f"{_MOVES}|{_CLAMPS}".split("|"))

@@ -238,6 +238,12 @@ def test_a_flatten_in_front_of_the_classifier_works_on_integers() -> None:
     assert fused(s.returns(s.quantize(y))).ops == ("flatten", "q_linear_gemm")
 
 
+def test_a_global_maximum_stays_as_it_takes_no_bytes() -> None:
+    s = QuantizedSketch()
+    y = s.quantize(s.op("global_max_pool", s.stored("N", 3, 4, 5)))
+    assert fused(s.returns(y)).ops == ("dequantize_linear", "global_max_pool", "quantize_linear")
+
+
 def test_split_halves_are_quantized_already() -> None:
     s = QuantizedSketch()
     x = s.stored("N", 4, 3)
