@@ -12,8 +12,11 @@ import pytest
 import cnnc
 from cnnc import interp, models
 from cnnc.compiler import read_graph
+from cnnc.dsl import Input, Module
 from cnnc.frontends.dsl.model import model as make_model
 from cnnc.ir import Graph
+from cnnc.models.unet import UNet
+from cnnc.models.unet3d import UNet3d
 from cnnc.runtime.cuda.executor import DeviceExecutor
 from cnnc.runtime.input_check import bind_shapes
 from cnnc.sample_inputs import sample_arrays
@@ -45,6 +48,11 @@ def network(name: str, *sizes: int) -> Graph:
     return make_model(entry.network(), {port: type(given)("N", *shape[1:])}, name=name, seed=0).graph({port: shape})
 
 
+def traced(module: Module, *shape: int) -> Graph:
+    """A network of its own sizes, at batch 1."""
+    return make_model(module, {"x": Input("N", *shape)}, seed=0).graph({"x": (1, *shape)})
+
+
 CASES: dict[str, Callable[[], Graph]] = {
     "lenet5": lambda: bundled("lenet5_fashion.onnx", 3),
     "resnet14": lambda: bundled("resnet14_fashion-bn.onnx"),
@@ -55,6 +63,12 @@ CASES: dict[str, Callable[[], Graph]] = {
     "shufflenet_v2_x0_5": lambda: network("shufflenet_v2_x0_5", 32, 32),
     "squeezenet1_1": lambda: network("squeezenet1_1", 32, 32),
     "1-D": lambda: network("radar1d"),
+    "unet": lambda: traced(UNet(width=8), 3, 32, 16),
+    "3-D unet": lambda: traced(UNet3d(), 3, 8, 8, 8),
+    "groups": lambda: network("shufflenet_v1_g8", 32, 32),
+    "dense blocks": lambda: network("densenet121", 32, 32),
+    "gates": lambda: network("cbam_resnet18", 32, 32),
+    "pyramid pools": lambda: network("deeplabv3_resnet50", 33, 33),
     "multitask": lambda: network("multitask", 32, 32),
     "espcn": lambda: network("espcn", 17, 13),
 }
