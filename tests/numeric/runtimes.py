@@ -102,6 +102,9 @@ RUNTIMES: Mapping[str, Callable[[Graph], Run]] = {
 }
 """Name -> how a graph becomes a ``Run``. The graph is the runtime's own: compilers rewrite it."""
 
+LONG = ("gpu-O0",)
+"""Runtimes that take minutes, and differ little from another one."""
+
 _FRACTIONS = (
     "where scales lead to a fraction of a pixel, onnxruntime counts with the rounded size, ONNX with the exact one"
 )
