@@ -15,7 +15,7 @@ import numpy as np
 from cnnc.dims import Dim, ceil_div
 from cnnc.runtime.cpu.conv_footprint import images_access
 from cnnc.runtime.cuda.target import LANES
-from cnnc.runtime.cuda.winograd_shape import shape_of, v_bytes
+from cnnc.runtime.cuda.winograd_shape import shape_of, v_bytes, v_pitch
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.f32.winograd.input"
@@ -27,7 +27,7 @@ THREADS = 128
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
-    return ceil_div(s["N"] * s["D"] * shape_of(params).plane_columns(s) * s["XB"] * (LANES // 2), THREADS)
+    return ceil_div(v_pitch(s["N"] * s["D"], shape_of(params).plane_columns(s)) * s["XB"] * (LANES // 2), THREADS)
 
 
 def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
@@ -68,10 +68,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         column_tiles = dilation_w * ((out_w + dilation_w * tile_width - 1) // (dilation_w * tile_width))
         plane_columns = (row_tiles * column_tiles + 3) // 4 * 4
         columns = images * depth * plane_columns
+        pitch = (columns + 7) // 8 * 8
         rest, pair = divide(cuda.blockIdx.x * THREADS + cuda.threadIdx.x, pairs)
-        block, place = divide(rest, columns)
+        # Each block of channels begins with a warp, so that warps write whole sectors.
+        block, place = divide(rest, pitch)
         plane, tile = divide(place, plane_columns)
-        if block >= blocks or tile >= row_tiles * column_tiles:
+        if block >= blocks or place >= columns or tile >= row_tiles * column_tiles:
             return
         image, z = divide(plane, depth)
         tile_row, tile_column = divide(tile, column_tiles)
@@ -83,7 +85,6 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         plane_at = x + 4 * (image * (blocks * volume + x_gap) + block * volume) + z * height * width * pixel
         lane = block * LANES + 2 * pair
         row0, row1 = load_i32(lane_rows + 4 * lane), load_i32(lane_rows + 4 * lane + 4)
-        v_pitch = (columns + 7) // 8 * 8
         transform(
             (
                 plane_at + (row * width + column) * pixel + 8 * pair,
@@ -95,11 +96,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 column,
                 dilation_w,
                 width,
-                v + 4 * (row0 * v_pitch + place),
-                v + 4 * (row1 * v_pitch + place),
+                v + 4 * (row0 * pitch + place),
+                v + 4 * (row1 * pitch + place),
                 int(row0 >= 0),
                 int(row1 >= 0),
-                4 * channels * v_pitch,
+                4 * channels * pitch,
             )
         )
 

@@ -15,7 +15,7 @@ from cnnc.runtime.cuda.device_facts import A100, facts_of
 from cnnc.runtime.cuda.kernel_library import compiled_cubin
 from cnnc.runtime.cuda.machine_code import hottest_loop, listing, whole_kernel
 from cnnc.runtime.cuda.target import capability, cuda_target
-from tests.cuda.variants import CASES, Case, conv_implicit_gemm
+from tests.cuda.variants import CASES, Case, conv_implicit_gemm, winograd_products
 
 needs_assembler = pytest.mark.skipif(toolkit.find_program("ptxas") is None, reason="ptxas is not installed (cuda13)")
 needs_listing = pytest.mark.skipif(
@@ -61,6 +61,16 @@ def test_products_of_a_step_stand_in_the_hottest_loop(architecture):
     assert loop.local_memory == loop.tensor == 0
     assert loop.shared_memory >= 8 * 4  # quads of both panels
     assert loop.arithmetic + loop.memory + loop.control + loop.other == loop.total
+
+
+@needs_assembler
+@needs_listing
+@pytest.mark.jit
+@pytest.mark.parametrize("threads", [8, 16])
+def test_products_of_winograd_are_multiply_adds_mostly(threads):
+    loop = hottest_loop(listing(machine_code(Case(winograd_products(8, 8, threads, 0, 0), 1), "sm_80").image))
+    assert loop.multiply_adds >= 8 * 8 * 8 and loop.local_memory == 0
+    assert loop.multiply_adds >= 0.85 * loop.total
 
 
 REPORT = """ptxas info    : Compiling entry function 'kernel' for 'sm_80'

@@ -177,13 +177,13 @@ def test_error_bound(outputs, channels):
 
 def test_launches_waste_nothing():
     """Whole sectors, no bank conflicts, no local memory; products are multiply-adds mostly, counted in their loop."""
-    case = {"x": (1, 32, 16, 16), "w": (64, 32, 3, 3), "pads": (1, 1, 1, 1)}
+    case = {"x": (1, 32, 28, 28), "w": (64, 32, 3, 3), "pads": (1, 1, 1, 1)}
     counters = run_winograd(case, tile="64x64", residual=True)[3]
     for found in counters.values():
         assert found.conflicts == 0
         assert found.sectors <= 1.1 * found.least_sectors
         assert found.issued["load local"] == found.issued["store local"] == 0
-    longer = run_winograd({**case, "x": (1, 48, 16, 16), "w": (64, 48, 3, 3)}, tile="64x64", residual=True)[3]
+    longer = run_winograd({**case, "x": (1, 48, 28, 28), "w": (64, 48, 3, 3)}, tile="64x64", residual=True)[3]
     steps = longer["products"].issued - counters["products"].issued
     assert steps["fma"] >= 0.85 * steps.total()
 
