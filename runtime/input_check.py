@@ -9,13 +9,14 @@ import numpy as np
 
 from cnnc.dims import Dim, Expr, evaluate, symbols
 from cnnc.errors import InputError
+from cnnc.runtime.cuda.device_array import DeviceArray
 from cnnc.runtime.program import Port
 
 Array = np.ndarray[Any, Any]
 
 
-def gather_inputs(ports: Sequence[Port], feeds: Mapping[str, Any]) -> list[Array]:
-    """The fed arrays in the order of the ports, dtype and rank checked.
+def gather_inputs(ports: Sequence[Port], feeds: Mapping[str, Any]) -> list[Any]:
+    """The fed arrays in the order of the ports, dtype and rank checked; of NumPy, or on a device.
 
     Raises:
         InputError: a name is unknown or missing, or an array has another dtype or rank than its port.
@@ -33,8 +34,8 @@ def gather_inputs(ports: Sequence[Port], feeds: Mapping[str, Any]) -> list[Array
     return [_checked(port, feeds[port.name]) for port in ports]
 
 
-def _checked(port: Port, value: Any) -> Array:
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+def _checked(port: Port, value: Any) -> Array | DeviceArray:
+    array = value if isinstance(value, (np.ndarray, DeviceArray)) else np.asarray(value)
     expected = port.dtype.numpy
     if array.dtype != expected:
         # Big-endian arrays compare unequal too; astype mends both.
@@ -53,7 +54,7 @@ def _checked(port: Port, value: Any) -> Array:
     return array
 
 
-def bind_shapes(ports: Sequence[Port], arrays: Sequence[Array]) -> dict[str, int]:
+def bind_shapes(ports: Sequence[Port], arrays: Sequence[Array | DeviceArray]) -> dict[str, int]:
     """Sizes of all symbols in the ports' shapes.
 
     Raises:

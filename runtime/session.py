@@ -27,6 +27,7 @@ from cnnc.runtime.repeated_call import RepeatedCalls
 
 if TYPE_CHECKING:
     from cnnc.runtime.cuda.device import Device
+    from cnnc.runtime.cuda.device_array import DeviceArray
     from cnnc.runtime.cuda.executor import DeviceExecutor
 
 Array = np.ndarray[Any, Any]
@@ -161,6 +162,39 @@ class InferenceSession:
             outputs = self._run_any(input_feed)
         return outputs if wanted is None else [outputs[index] for index in wanted]
 
+    def run_on_device(self, output_names: Iterable[str] | None, input_feed: Mapping[str, Any]) -> list[DeviceArray]:
+        """Compute the outputs of a session on a GPU and leave them there.
+
+        Args:
+            output_names, input_feed: as for ``run``. Inputs that lie on the GPU, of any library that offers the CUDA
+                Array Interface or DLPack, are read where they are; both methods take them.
+
+        Returns:
+            Arrays that offer both, complete when this returns. ``numpy()`` copies one to the host.
+
+        Raises:
+            InputError: see ``run``; or an input is on another GPU, not contiguous, or not at a multiple of 16 bytes.
+            OptionError: the session runs on the CPU.
+        """
+        from cnnc.runtime.cuda.executor import DeviceExecutor
+
+        if not isinstance(self._executor, DeviceExecutor):
+            raise OptionError("the session runs on the CPU", where="run_on_device", hint=f"ask for {CUDA_PROVIDER}")
+        ports, outputs = self._executable.program.inputs, self._executable.program.outputs
+        wanted = select_outputs(output_names, outputs)
+        arrays = gather_inputs(ports, self._located(input_feed))
+        found = self._executor.run_on_device(arrays, bind_shapes(ports, arrays))
+        return [found[index] for index in wanted]
+
+    def _located(self, input_feed: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The inputs, with those that lie on the session's GPU as ``DeviceArray``."""
+        if isinstance(self._executor, Executor):
+            return input_feed
+        from cnnc.runtime.cuda.foreign_array import device_view
+
+        views = {name: device_view(value, self._executor.device) for name, value in input_feed.items()}
+        return {name: value if views[name] is None else views[name] for name, value in input_feed.items()}
+
     def _prepare(self, device: Device | None) -> tuple[Executor | DeviceExecutor, RepeatedCalls | None]:
         """What runs the program on its target, with all kernels loaded."""
         if not is_cuda(self._executable.target):
@@ -178,7 +212,7 @@ class InferenceSession:
     def _run_any(self, input_feed: Mapping[str, Any]) -> list[Array]:
         """Run with inputs of whatever shapes, after all checks."""
         ports = self._executable.program.inputs
-        arrays = gather_inputs(ports, input_feed)
+        arrays = gather_inputs(ports, self._located(input_feed))
         bindings = bind_shapes(ports, arrays)
         if self._is_profiling:
             timings: list[StepTiming] = []

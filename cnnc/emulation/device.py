@@ -61,6 +61,17 @@ class EmulatedDevice:
     def architecture(self) -> str:
         return self._target.cpu
 
+    @property
+    def number(self) -> int:
+        return 0
+
+    @property
+    def stream(self) -> int:
+        return 1
+
+    def wait_for(self, stream: int) -> None:
+        """Everything is done at once: there is nothing to wait for."""
+
     def allocate(self, size: int) -> int:
         """The address of ``size`` bytes that hold 0xFF: NaN as floats.
 

@@ -24,6 +24,17 @@ class Device(Protocol):
     def architecture(self) -> str:
         """``sm_80``: what kernels are compiled for."""
 
+    @property
+    def number(self) -> int:
+        """Which GPU of the machine it is: 0 for the first."""
+
+    @property
+    def stream(self) -> int:
+        """Handle of the stream, for who makes arrays that the device is to read."""
+
+    def wait_for(self, stream: int) -> None:
+        """Have the stream wait for what another one has still to do; 1 is the legacy default stream."""
+
     def allocate(self, size: int) -> int:
         """The address of ``size`` bytes, 1 at least.
 

@@ -12,6 +12,7 @@ class DeviceMemory:
         self._device = device
         self._sizes: dict[int, int] = {}
         self._free: list[int] = []
+        self._is_closed = False
 
     def take(self, size: int) -> int:
         """The address of at least ``size`` bytes, of undefined content: the smallest block that fits, or a new one.
@@ -31,8 +32,10 @@ class DeviceMemory:
         return address
 
     def give(self, address: int) -> None:
-        """A block is in use no more."""
+        """A block is in use no more. Safe from any thread."""
         self._free.append(address)
+        if self._is_closed:
+            self.clear()
 
     def free_bytes(self) -> int:
         """Bytes that can be had, kept blocks included."""
@@ -40,7 +43,12 @@ class DeviceMemory:
 
     def clear(self) -> None:
         """Give the device all blocks back that are not in use."""
-        for address in self._free:
+        while self._free:
+            address = self._free.pop()
             self._device.release(address)
             del self._sizes[address]
-        self._free.clear()
+
+    def close(self) -> None:
+        """Keep no block any more, neither now nor when it is given back."""
+        self._is_closed = True
+        self.clear()

@@ -40,7 +40,7 @@ class DriverDevice:
         calls = self._calls = driver()
         if not 0 <= number < checked(calls.cuDeviceGetCount()):
             raise no_device()
-        self.number = number
+        self._number = number
         self._device = checked(calls.cuDeviceGet(number))
         self._name: str = checked(calls.cuDeviceGetName(256, self._device)).split(b"\0")[0].decode()
         major, minor = (self.attribute(f"COMPUTE_CAPABILITY_{part}") for part in ("MAJOR", "MINOR"))
@@ -70,9 +70,18 @@ class DriverDevice:
         return self._architecture
 
     @property
+    def number(self) -> int:
+        return self._number
+
+    @property
     def stream(self) -> int:
-        """Handle of the stream, for producers of device arrays."""
         return int(self._stream)
+
+    def wait_for(self, stream: int) -> None:
+        calls = self._enter()
+        mark = _Destroyed(checked(calls.cuEventCreate(0)), calls.cuEventDestroy)
+        checked(calls.cuEventRecord(mark.handle, stream))
+        checked(calls.cuStreamWaitEvent(self._stream, mark.handle, 0))
 
     def attribute(self, name: str) -> int:
         """A number that the driver says of the device: ``CU_DEVICE_ATTRIBUTE_`` and ``name`` in its documentation."""

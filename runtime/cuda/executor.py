@@ -23,6 +23,7 @@ from cnnc.runtime.arena_layout import Layout, best_fit
 from cnnc.runtime.call import RunSettings, StepTiming
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.device import Device
+from cnnc.runtime.cuda.device_array import DeviceArray
 from cnnc.runtime.cuda.device_memory import DeviceMemory
 from cnnc.runtime.cuda.recorded_launches import RecordedLaunches
 from cnnc.runtime.cuda.target import capability, cuda_target, is_cuda
@@ -32,7 +33,7 @@ from cnnc.runtime.host_call import Deferred, bind_symbols, host_results, sizes_a
 from cnnc.runtime.plan import Address, HostCall, HostSizes, HostTensor, Instruction, Plan
 from cnnc.runtime.plan_checker import check_plan
 from cnnc.runtime.planner import Planner
-from cnnc.runtime.program import KernelStep, Program, Tensor
+from cnnc.runtime.program import KernelStep, Port, Program, Tensor
 from cnnc.runtime.table_checker import check_tables
 
 T = TypeVar("T")
@@ -102,15 +103,21 @@ class DeviceExecutor:
 
     def run(
         self,
-        inputs: Sequence[Array],
+        inputs: Sequence[Array | DeviceArray],
         bindings: Mapping[str, int],
         settings: RunSettings | None = None,
         timings: list[StepTiming] | None = None,
     ) -> list[Array]:
-        """Run the program once; see ``Executor.run``."""
+        """Run the program once; see ``Executor.run``. Inputs may lie on the device."""
         with self._lock:
             self.load_kernels()
-            return _DeviceCall(self, dict(bindings), timings).run(inputs)
+            return _DeviceCall(self, dict(bindings), timings).run(inputs, _DeviceCall.downloaded_outputs)
+
+    def run_on_device(self, inputs: Sequence[Array | DeviceArray], bindings: Mapping[str, int]) -> list[DeviceArray]:
+        """The same; the outputs stay on the device, where they are complete when this returns."""
+        with self._lock:
+            self.load_kernels()
+            return _DeviceCall(self, dict(bindings), None).run(inputs, _DeviceCall.outputs_on_device)
 
     def kernel(self, instruction: Instruction) -> Any:
         """The loaded kernel of an instruction."""
@@ -148,7 +155,7 @@ class DeviceExecutor:
 
 
 def _give_back(device: Device, memory: DeviceMemory, constants: dict[int, int]) -> None:
-    memory.clear()
+    memory.close()
     for address in constants.values():
         device.release(address)
 
@@ -184,14 +191,15 @@ class _DeviceCall:
         self._bindings = bindings
         self._timings = timings
         self._stages: list[_Stage] = []
+        # Addresses of inputs and outputs by buffer, and which of them are to be given back.
         self._ports: dict[int, int] = {}
+        self._leases: set[int] = set()
 
-    def run(self, inputs: Sequence[Array]) -> list[Array]:
+    def run(self, inputs: Sequence[Array | DeviceArray], outputs: Callable[[_DeviceCall], list[T]]) -> list[T]:
+        """Everything; ``outputs`` is called in the end."""
         try:
             for port, array in zip(self._program.inputs, inputs, strict=True):
-                data = bytes_of(np.ascontiguousarray(array))
-                self._ports[port.buffer] = self._memory.take(max(data.size, 1))
-                self._device.upload(self._ports[port.buffer], data)
+                self._take_input(port.buffer, array)
             deferred: Deferred = []
             while True:
                 plan = self._executor.plan(len(self._stages), self._bindings)
@@ -200,11 +208,24 @@ class _DeviceCall:
                     self._upload(tensor.buffer, 0, array)
                 deferred = self._execute(plan)
                 if plan.is_last:
-                    return self._outputs()
+                    return outputs(self)
                 bind_symbols(self._program, plan.stop - 1, deferred, self._bindings)
         finally:
-            for address in (*self._ports.values(), *(stage.arena for stage in self._stages)):
+            for address in (*self._leases, *(stage.arena for stage in self._stages)):
                 self._memory.give(address)
+
+    def _take_input(self, buffer: int, array: Array | DeviceArray) -> None:
+        if isinstance(array, DeviceArray):
+            self._ports[buffer] = array.address
+            return
+        data = bytes_of(np.ascontiguousarray(array))
+        self._lease(buffer, data.size)
+        self._device.upload(self._ports[buffer], data)
+
+    def _lease(self, buffer: int, size: int) -> None:
+        """Memory for an input or output."""
+        self._ports[buffer] = self._memory.take(max(size, 1))
+        self._leases.add(self._ports[buffer])
 
     def _allocate(self, plan: Plan) -> None:
         size = max(plan.arena_bytes, 1)
@@ -221,7 +242,7 @@ class _DeviceCall:
         if self._executor.poison:
             self._device.fill(arena, size, 0xFF)
         for buffer in plan.outputs:
-            self._ports[buffer] = self._memory.take(max(plan.buffer_bytes[buffer], 1))
+            self._lease(buffer, plan.buffer_bytes[buffer])
 
     def _execute(self, plan: Plan) -> Deferred:
         deferred: Deferred = []
@@ -313,9 +334,28 @@ class _DeviceCall:
         if array.size:
             self._device.upload(self._address(buffer) + offset, bytes_of(np.ascontiguousarray(array)))
 
-    def _outputs(self) -> list[Array]:
+    def downloaded_outputs(self) -> list[Array]:
+        """Fresh arrays of the host, one for each output."""
         self._device.synchronize()
-        return [
-            self._download(port.buffer, 0, tuple(evaluate(dim, self._bindings) for dim in port.shape), port.dtype.numpy)
-            for port in self._program.outputs
-        ]
+        return [self._download(port.buffer, 0, self._shape(port), port.dtype.numpy) for port in self._program.outputs]
+
+    def outputs_on_device(self) -> list[DeviceArray]:
+        """Arrays that keep their memory from being taken again until they are collected."""
+        found = []
+        for port in self._program.outputs:
+            shape, dtype = self._shape(port), port.dtype.numpy
+            address = self._ports.get(port.buffer, 0)
+            if address in self._leases and self._program.buffers[port.buffer].kind == "output":
+                self._leases.remove(address)
+            else:  # an input, a constant, or an output that is given twice
+                data = bytes_of(np.ascontiguousarray(self._download(port.buffer, 0, shape, dtype)))
+                address = self._memory.take(max(data.size, 1))
+                self._device.upload(address, data)
+            array = DeviceArray(self._device, address, shape, dtype, self._memory)
+            weakref.finalize(array, self._memory.give, address)
+            found.append(array)
+        self._device.synchronize()
+        return found
+
+    def _shape(self, port: Port) -> tuple[int, ...]:
+        return tuple(evaluate(dim, self._bindings) for dim in port.shape)

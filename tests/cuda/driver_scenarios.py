@@ -28,6 +28,7 @@ from cnnc.runtime.cuda.driver_facts import facts_of_device
 from cnnc.runtime.kernel import Variant
 from cnnc.types import DType, TensorType
 from tests.cuda.fake_driver import FakeDriver
+from tests.cuda.test_device_array import ByDLPack, ByInterface, on_device, softmax
 
 
 def network() -> Graph:
@@ -111,6 +112,24 @@ def failing_kernel() -> None:
         device.synchronize()
     except InternalError as error:
         print(error)
+
+
+def device_arrays() -> None:
+    """Results of one session are what another reads, by both protocols; everything is given back in the end."""
+    fake = FakeDriver(EmulatedDevice())
+    device = open_device()
+    session = InferenceSession(cnnc.compile(network(), target="cuda:sm_80"), device=device)
+    other = InferenceSession(cnnc.compile(softmax(), target="cuda:sm_80"), device=device)
+    [y] = session.run_on_device(None, {"x": data(3)})
+    first = np.ascontiguousarray(y.numpy()[:, :, :4, 0])
+    expected = np.exp(first) / np.exp(first).sum(1, keepdims=True)
+    x = on_device(device, first)
+    for array in (x, ByDLPack(x), ByInterface(x, stream=1)):
+        np.testing.assert_allclose(other.run(None, {"x": array})[0], expected, rtol=1e-6)
+    device.release(x.address)
+    del session, other, device, x, y, array
+    gc.collect()
+    assert not fake.failures and fake.alive() == 0, (fake.failures, fake.alive())
 
 
 def facts() -> None:

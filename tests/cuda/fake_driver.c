@@ -89,6 +89,7 @@ static int destroy(void *handle) { free(handle); alive--; return SUCCESS; }
 static int make_with_flags(void **handle, unsigned flags) { return make(handle); }
 static int on_stream(void *stream) { return current == &context && stream ? SUCCESS : INVALID_CONTEXT; }
 static int event_record(void *event, void *stream) { return on_stream(stream); }
+static int stream_wait_event(void *stream, void *event, unsigned flags) { return on_stream(stream); }
 static int event_wait(void *event) { return captured ? CAPTURE_UNSUPPORTED : SUCCESS; }
 static int event_time(float *milliseconds, void *start, void *stop) { *milliseconds = 2.5f; return SUCCESS; }
 static int stream_wait(void *stream) { return captured ? CAPTURE_UNSUPPORTED : on_stream(stream); }
@@ -187,6 +188,7 @@ static const struct { const char *name; void *function; } ENTRIES[] = {
   {"cuDeviceGetAttribute", device_attribute}, {"cuDevicePrimaryCtxRetain", context_retain},
   {"cuDevicePrimaryCtxRelease", context_release}, {"cuCtxSetCurrent", context_set},
   {"cuStreamCreate", make_with_flags}, {"cuStreamDestroy", destroy}, {"cuStreamSynchronize", stream_wait},
+  {"cuStreamWaitEvent", stream_wait_event},
   {"cuEventCreate", make_with_flags}, {"cuEventDestroy", destroy}, {"cuEventRecord", event_record},
   {"cuEventSynchronize", event_wait}, {"cuEventElapsedTime", event_time},
   {"cuMemAlloc", memory_allocate}, {"cuMemFree", memory_free}, {"cuMemGetInfo", memory_info},

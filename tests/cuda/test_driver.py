@@ -54,6 +54,11 @@ def test_a_whole_program(library):
 
 
 @needs_toolkit
+def test_device_arrays(library):
+    scenario(library, "device_arrays")
+
+
+@needs_toolkit
 def test_profiles_have_the_time_of_events(library):
     assert scenario(library, "profile") == "[0.0025]"
 
