@@ -24,7 +24,7 @@ import numpy as np
 
 from cnnc.dims import Dim, ceil_div, floor_div
 from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_access, residual_inplace
-from cnnc.runtime.cpu.prologue import GATED, PROLOGUE_BUFFERS, PROLOGUE_SIZES, prologue_accesses
+from cnnc.runtime.cpu.prologue import PROLOGUE_BUFFERS, PROLOGUE_SIZES, prologue_accesses
 from cnnc.runtime.cuda.conv_phases import PHASE_BYTES
 from cnnc.runtime.cuda.conv_tiling import MOST_THREADS
 from cnnc.runtime.cuda.register_tile import DEPTH, tile_of
@@ -94,9 +94,9 @@ def _inplace(s: Mapping[str, Dim], params: Params) -> tuple[tuple[str, str], ...
 def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda, types
 
-    from cnnc.runtime.cuda.activation import scalar_activation
-    from cnnc.runtime.cuda.integers import add, below, divide, float_of_bits, narrow, opaque
-    from cnnc.runtime.cuda.intrinsics import BOOL, INT, QUAD, inlined
+    from cnnc.runtime.cuda.input_prologue import input_prologue
+    from cnnc.runtime.cuda.integers import add, divide, narrow
+    from cnnc.runtime.cuda.intrinsics import INT, QUAD, inlined
     from cnnc.runtime.cuda.memory_access import (
         first_lanes,
         load_i32,
@@ -106,6 +106,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         store_shared,
         store_shared_quad,
     )
+    from cnnc.runtime.cuda.pixel_cursor import corner, inside_check, moved, tap_walk
     from cnnc.runtime.cuda.register_tile import register_tile
     from cnnc.runtime.cuda.tile_output import tile_output
 
@@ -117,10 +118,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     column_threads = tile.column_threads
     second_weights, second_pixels = tile.weight_loads == 2, tile.pixel_loads == 2
     weight_bytes, pitch, stage_bytes = 4 * DEPTH * channels, 4 * tile.pixel_pitch, tile.stage_bytes
-    has_window, has_depth = int(params["axes"]) > 0, int(params["axes"]) == 3
+    axes, has_window = int(params["axes"]), int(params["axes"]) > 0
+    is_inside, (find_steps, advance) = inside_check(axes), tap_walk(axes)
     has_tail, is_partial, is_phased = bool(params["tail"]), bool(params["partial"]), bool(params["phased"])
-    has_prologue, is_gated = "prologue" in params, params.get("prologue") == GATED
-    input_activation = scalar_activation("none" if is_gated else str(params.get("prologue", "none")))
+    has_prologue = "prologue" in params
+    transformed = input_prologue(params if has_prologue else {"prologue": "none"})
 
     def store_rows(panel: int, quad: Any) -> None:
         """Four channels of a pixel to four rows of the panel."""
@@ -130,48 +132,6 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         store_shared(panel + 3 * pitch, quad[3])
 
     store_pixel = inlined(types.void, [INT, QUAD], store_rows)
-
-    def find_corner(pixel: int, last_pixel: int, facts: Any) -> Any:
-        """(image, z, y, x) of the first tap of a pixel; of pixels that do not exist a place far outside."""
-        outputs, out_h, out_w, stride_d, stride_h, stride_w, begin_d, begin_h, begin_w = facts
-        if pixel >= last_pixel:
-            return 0, -(1 << 30), 0, -(1 << 30)
-        image, place = divide(pixel, outputs)
-        row, x = divide(place, out_w)
-        z, y = divide(row, out_h)
-        return image, z * stride_d - begin_d, y * stride_h - begin_h, x * stride_w - begin_w
-
-    corner = inlined(types.UniTuple(INT, 4), [INT, INT, types.UniTuple(INT, 9)], find_corner)
-    int3 = types.UniTuple(types.int32, 3)
-
-    def check_inside(place: Any, bounds: Any) -> Any:
-        inside = below(place[2], bounds[2])
-        if has_window:
-            inside = inside and below(place[1], bounds[1])
-        if has_depth:
-            inside = inside and below(place[0], bounds[0])
-        return inside
-
-    is_inside = inlined(BOOL, [int3, int3], check_inside)
-
-    def add_moves(place: Any, move: Any) -> Any:
-        return add(place[0], move[0]), add(place[1], move[1]), add(place[2], move[2])
-
-    moved = inlined(int3, [int3, int3], add_moves)
-
-    def transform(quad: Any, lane: int, inside: bool, facts: Any) -> Any:
-        """The prologue of four channels, from byte ``lane`` of the scales on; padding stays 0."""
-        scale, shift, alpha_bits, beta_bits = facts
-        alpha, beta = float_of_bits(alpha_bits), float_of_bits(beta_bits)
-        s = load_quad(scale + lane)
-        v0, v1, v2, v3 = quad[0] * s[0], quad[1] * s[1], quad[2] * s[2], quad[3] * s[3]
-        if not is_gated:
-            t = load_quad(shift + lane)
-            v0, v1 = input_activation(v0 + t[0], alpha, beta), input_activation(v1 + t[1], alpha, beta)
-            v2, v3 = input_activation(v2 + t[2], alpha, beta), input_activation(v3 + t[3], alpha, beta)
-        return first_lanes((v0, v1, v2, v3), 4 if inside else 0)
-
-    transformed = inlined(QUAD, [QUAD, INT, BOOL, types.UniTuple(INT, 4)], transform)
 
     def conv_implicit_gemm(args: Any) -> None:
         y, x, weights, counts, phases, bias, slopes, residual, input_scale, input_shift = args[:10]
@@ -190,7 +150,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         tiles = (y_blocks * LANES + channels - 1) // channels
         rest, tile_number = divide(cuda.blockIdx.x, tiles)
         rest, group = divide(rest, groups)
-        taps, weights_first, grid_h, grid_w = kernel_d * kernel_h * kernel_w, 0, out_h, out_w
+        taps, weights_first = kernel_d * kernel_h * kernel_w, 0
+        grid_d, grid_h, grid_w = out_d, out_h, out_w
         outputs, steps, firsts = volume, strides, (0, 0, 0)
         if is_phased:
             rest, phase = divide(rest, phase_count)
@@ -199,9 +160,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             kernel_d, kernel_h, kernel_w = load_i32(row + 8), load_i32(row + 12), load_i32(row + 16)
             begins = load_i32(row + 20), load_i32(row + 24), load_i32(row + 28)
             firsts = load_i32(row + 32), load_i32(row + 36), load_i32(row + 40)
+            grid_d = divide(out_d + strides[0] - 1, strides[0])[0]
             grid_h = divide(out_h + strides[1] - 1, strides[1])[0]
             grid_w = divide(out_w + strides[2] - 1, strides[2])[0]
-            outputs = divide(out_d + strides[0] - 1, strides[0])[0] * grid_h * grid_w
+            outputs = grid_d * grid_h * grid_w
             strides = 1, 1, 1
         pixel_tile, split = divide(rest, splits)
         first_pixel, last_pixel = pixel_tile * pixels, images * outputs
@@ -217,9 +179,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         weights_at = weights + first_row_of_weights * weight_bytes + 16 * thread
         half = thread % 2
         pixel = first_pixel + thread // 2
-        facts = (outputs, grid_h, grid_w, *strides, *begins)
-        image0, z0, y0, x0 = corner(pixel, last_pixel, facts)
-        image1, z1, y1, x1 = corner(pixel + threads // 2, last_pixel, facts)
+        grid = grid_d, grid_h, grid_w
+        image0, z0, y0, x0 = corner(pixel, last_pixel, grid, strides, begins)
+        image1, z1, y1, x1 = corner(pixel + threads // 2, last_pixel, grid, strides, begins)
         tap_place = tap_z * dilations[0], tap_y * dilations[1], tap_x * dilations[2]
         group_at = x + group * x_blocks * block_bytes + 16 * half
         at0 = group_at + image0 * x_image + 32 * ((z0 * height + y0) * width + x0)
@@ -230,18 +192,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         bounds = narrow(depth), narrow(height), narrow(width)
         inside0, inside1 = is_inside(place0, bounds), is_inside(place1, bounds)
         lane0, lane1 = 4 * image0 * input_image + 16 * half, 4 * image1 * input_image + 16 * half
-        input_facts = (input_scale, input_shift, input_alpha, input_beta)
-
-        # From the last block of a tap to the first of the next: along x, or to the next row or plane of the window.
-        back_x, back_y = (1 - kernel_w) * dilations[2], (1 - kernel_h) * dilations[1]
-        zero = narrow(0)
-        move_x = zero, zero, narrow(dilations[2])
-        move_y = zero, narrow(dilations[1]), narrow(back_x)
-        move_z = narrow(dilations[0]), narrow(back_y), narrow(back_x)
-        blocks_back = x_blocks * block_bytes
-        jump_x = opaque(32 * dilations[2] - blocks_back)
-        jump_y = opaque(32 * (dilations[1] * width + back_x) - blocks_back)
-        jump_z = opaque(32 * ((dilations[0] * height + back_y) * width + back_x) - blocks_back)
+        input_numbers = input_alpha, input_beta
+        source, kernel = (depth, height, width), (kernel_d, kernel_h, kernel_w)
+        jumps = find_steps(kernel, dilations, source, x_blocks * block_bytes)
 
         base = shared()
         a_copy = base + 16 * thread
@@ -251,9 +204,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
         sums = zero_tile()
         stage = 0
-        block, tap_y, tap_x = narrow(first_block), narrow(tap_y), narrow(tap_x)
-        last_block, last_y, last_x = narrow(x_blocks), narrow(kernel_h), narrow(kernel_w)
-        left, one = narrow(after_step - first_step), narrow(1)
+        block, last_block = narrow(first_block), narrow(x_blocks)
+        next_tap, last_tap = (narrow(tap_y), narrow(tap_x)), (narrow(kernel_h), narrow(kernel_w))
+        left, zero, one = narrow(after_step - first_step), narrow(0), narrow(1)
         is_loaded = False
         while True:
             if left != zero:
@@ -262,9 +215,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 v0 = load_quad_if(at0 + offset, inside0)
                 v1 = load_quad_if(at1 + offset, inside1) if second_pixels else v0
                 if has_prologue:
-                    lane = 4 * LANES * (group * x_blocks + block)
-                    v0 = transformed(v0, lane + lane0, inside0, input_facts)
-                    v1 = transformed(v1, lane + lane1, inside1, input_facts) if second_pixels else v0
+                    scale = input_scale + 4 * LANES * (group * x_blocks + block)
+                    shift = input_shift + 4 * LANES * (group * x_blocks + block)
+                    v0 = transformed(v0, scale + lane0, shift + lane0, inside0, input_numbers)
+                    if second_pixels:
+                        v1 = transformed(v1, scale + lane1, shift + lane1, inside1, input_numbers)
                 if has_tail:
                     count = load_i32(counts + 4 * (group * x_blocks + block)) - 4 * half
                     v0, v1 = first_lanes(v0, count), first_lanes(v1, count)
@@ -273,16 +228,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 block = add(block, one)
                 if has_window and block == last_block:
                     block = zero
-                    jump, move = jump_x, move_x
-                    tap_x = add(tap_x, one)
-                    if tap_x == last_x:
-                        tap_x = zero
-                        jump, move = jump_y, move_y
-                        if has_depth:
-                            tap_y = add(tap_y, one)
-                            if tap_y == last_y:
-                                tap_y = zero
-                                jump, move = jump_z, move_z
+                    next_tap, jump, move = advance(next_tap, last_tap, jumps)
                     offset += jump
                     place0 = moved(place0, move)
                     inside0 = is_inside(place0, bounds)

@@ -19,18 +19,20 @@ from typing import Any
 
 from cnnc.dims import Dim, ceil_div, floor_div
 from cnnc.runtime.cpu.conv_footprint import GAPS, epilogue_footprint, images_access, residual_inplace
+from cnnc.runtime.cpu.prologue import PROLOGUE_BUFFERS, PROLOGUE_SIZES, prologue_accesses
 from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.cuda.warp_tile import warp_tile_arithmetic, warp_tile_of
 from cnnc.runtime.kernel import Access, KernelDef, Params, Target
 
 NAME = "conv.mma.implicit_gemm"
-BUFFERS = ("y", "x", "weights", "counts", "bias", "slopes", "residual")
+BUFFERS = ("y", "x", "weights", "counts", "bias", "slopes", "residual", *PROLOGUE_BUFFERS)
 SIZES = (
     *("N", "XB", "D", "H", "W", "YB", "OD", "OH", "OW", "KD", "KH", "KW", "SD", "SH", "SW", "DD", "DH", "DW"),
-    *("PD", "PH", "PW", "groups", "splits", "weight_floats", *GAPS, "alpha", "beta"),
+    *("PD", "PH", "PW", "groups", "splits", "weight_floats", *GAPS, "alpha", "beta", *PROLOGUE_SIZES),
 )
 """As of ``conv.f32.implicit_gemm``, ``weight_floats`` being words of ``pack_fragments``. Compile-time parameters: those
-of ``warp_tile_of``, and ``axes``, ``tail``, ``partial``, ``activation`` and ``residual`` as of that kernel."""
+of ``warp_tile_of``, and ``axes``, ``tail``, ``prologue``, ``partial``, ``activation`` and ``residual`` as of that
+kernel."""
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -48,6 +50,7 @@ def _footprint(s: Mapping[str, int], params: Params) -> tuple[Access, ...]:
     ]
     if params["tail"]:
         found.append(Access("counts", 0, 4 * s["XB"], False))
+    found += prologue_accesses(s, {**params, "lanes": LANES})
     if params["partial"]:
         return (*found, Access("y", 0, 4 * LANES * s["splits"] * s["N"] * s["YB"] * pixels, True))
     return (*found, *epilogue_footprint(s, {**params, "lanes": LANES}, pixels))
@@ -61,8 +64,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda
 
     from cnnc.runtime.cuda.epilogue import output_epilogue
+    from cnnc.runtime.cuda.input_prologue import input_prologue
     from cnnc.runtime.cuda.integers import add, divide, narrow
-    from cnnc.runtime.cuda.intrinsics import for_each_quad
+    from cnnc.runtime.cuda.intrinsics import for_each_quad, map_quads
     from cnnc.runtime.cuda.memory_access import shared_memory, store_quad
     from cnnc.runtime.cuda.panel_copy import pixel_copy, weight_copy
     from cnnc.runtime.cuda.pixel_cursor import corner, inside_check, moved, tap_walk
@@ -82,6 +86,15 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     pixel_bytes, weight_bytes, stage_bytes = tile.pixel_bytes, tile.weight_bytes, tile.stage_bytes
     chunk_pitch = tile.chunk_pitch
     has_window, has_tail, is_partial = axes > 0, bool(params["tail"]), bool(params["partial"])
+    has_prologue = "prologue" in params
+    transformed = input_prologue(params if has_prologue else {"prologue": "none"})
+
+    def transform(quad: Any, block: int, facts: Any) -> Any:
+        """The prologue of half a block of a pixel, of the first ``facts[0]`` blocks of a step."""
+        scale, shift = facts[1] + 4 * LANES * block, facts[2] + 4 * LANES * block
+        return transformed(quad, scale, shift, block < facts[0], facts[3:])
+
+    transform_blocks = map_quads(tile.blocks, transform)
 
     def finish(sums: Any, row: int, column: int, facts: Any) -> None:
         """What becomes of four channels of a pixel."""
@@ -103,10 +116,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     finish_tile = for_each_quad(tile.rows, tile.columns, finish)
 
     def conv_mma(args: Any) -> None:
-        y, x, weights, counts, bias, slopes, residual = args[:7]
-        images, all_x_blocks, source, all_y_blocks, result = args[7], args[8], args[9:12], args[12], args[13:16]
-        kernel, strides, dilations, begins = args[16:19], args[19:22], args[22:25], args[25:28]
-        groups, splits, _, x_gap, y_gap, residual_gap, alpha, beta = args[28:]
+        y, x, weights, counts, bias, slopes, residual, input_scale, input_shift = args[:9]
+        images, all_x_blocks, source, all_y_blocks, result = args[9], args[10], args[11:14], args[14], args[15:18]
+        kernel, strides, dilations, begins = args[18:21], args[21:24], args[24:27], args[27:30]
+        groups, splits, _, x_gap, y_gap, residual_gap, alpha, beta = args[30:38]
+        input_alpha, input_beta, input_image = args[38:]
 
         x_blocks, y_blocks = divide(all_x_blocks, groups)[0], divide(all_y_blocks, groups)[0]
         block_bytes = 4 * LANES * source[0] * source[1] * source[2]
@@ -142,7 +156,8 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         inside0, inside1 = is_inside(place0, bounds), is_inside(place1, bounds)
         tap, last_tap = (narrow(tap_y), narrow(tap_x)), (narrow(kernel[1]), narrow(kernel[2]))
         steps = find_steps(kernel, dilations, source, tap_steps * blocks * block_bytes)
-        counts_at = counts + 4 * (group * x_blocks + first_block)
+        lane0, lane1 = 4 * image0 * input_image + 16 * half, 4 * image1 * input_image + 16 * half
+        block = group * x_blocks + first_block
 
         # What its warp multiplies, and where in its fragments it has its row.
         warp, lane = thread // 32, thread % 32
@@ -155,22 +170,28 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
         sums, stage = zero_tile(), 0  # stage: where this step's panels go
         left, zero, is_loaded = narrow(after_step - first_step), narrow(0), False
-        blocks_left, tap_blocks = x_blocks - first_block, x_blocks
+        blocks_left = x_blocks - first_block
         while True:
             if left != zero:
                 begun = begin_weights(weights_at, weight_copy_at + stage)
-                v0 = load_pixel(at0 + offset, block_bytes, blocks_left if inside0 else 0)
-                v1 = load_pixel(at1 + offset, block_bytes, blocks_left if inside1 else 0) if has_second else v0
+                blocks0, blocks1 = blocks_left if inside0 else 0, blocks_left if inside1 else 0
+                v0 = load_pixel(at0 + offset, block_bytes, blocks0)
+                v1 = load_pixel(at1 + offset, block_bytes, blocks1) if has_second else v0
+                if has_prologue:
+                    scale, shift = input_scale + 4 * LANES * block, input_shift + 4 * LANES * block
+                    v0 = transform_blocks(v0, (blocks0, scale + lane0, shift + lane0, input_alpha, input_beta))
+                    if has_second:
+                        v1 = transform_blocks(v1, (blocks1, scale + lane1, shift + lane1, input_alpha, input_beta))
                 if has_tail:
-                    v0 = keep_lanes(v0, counts_at, blocks_left, 4 * half)
-                    v1 = keep_lanes(v1, counts_at, blocks_left, 4 * half) if has_second else v0
-                    counts_at += 4 * blocks
+                    v0 = keep_lanes(v0, counts + 4 * block, blocks_left, 4 * half)
+                    v1 = keep_lanes(v1, counts + 4 * block, blocks_left, 4 * half) if has_second else v0
                 weights_at += weight_bytes
+                block += blocks
                 offset += blocks * block_bytes
                 blocks_left -= blocks
                 if has_window and blocks_left <= 0:
-                    counts_at -= 4 * blocks * tap_steps
-                    blocks_left = tap_blocks
+                    block -= blocks * tap_steps
+                    blocks_left = x_blocks
                     tap, jump, move = advance(tap, last_tap, steps)
                     offset += jump
                     place0 = moved(place0, move)

@@ -165,6 +165,29 @@ def for_each_quad(rows: int, columns: int, body: Callable[..., Any]) -> Any:
     return loop
 
 
+def map_quads(count: int, body: Callable[..., Any]) -> Any:
+    """``loop(values, facts)``: ``body(quad, index, facts)`` in place of each of ``count`` quads of a tuple.
+
+    ``index`` is a constant in each copy of the body.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def loop(typing: Any, values: Any, facts: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, operands: Any) -> Any:
+            elements, found = cgutils.unpack_tuple(builder, operands[0]), []
+            step = signature(QUAD, QUAD, types.int64, sig.args[1])
+            for index in range(count):
+                quad = cgutils.pack_array(builder, elements[4 * index : 4 * index + 4])
+                place = ir.Constant(I64, index)
+                changed = context.compile_internal(builder, body, step, [quad, place, operands[1]])
+                found += cgutils.unpack_tuple(builder, changed)
+            return cgutils.pack_array(builder, found)
+
+        return signature(values, values, facts), generate
+
+    return loop
+
+
 def assembly(
     builder: Any, result: Any, text: str, constraints: str, values: Sequence[Any], *, has_effect: bool = False
 ) -> Any:

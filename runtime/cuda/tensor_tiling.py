@@ -72,7 +72,10 @@ class TensorProduct:
 def rank_tensor_tilings(
     product: TensorProduct, precision: str, device: DeviceFacts, count: int
 ) -> list[tuple[float, TensorTiling]]:
-    """Up to ``count`` tilings, cheapest first; costs are multiply-adds of eight lanes of the whole device."""
+    """Up to ``count`` tilings, cheapest first; costs are multiply-adds of eight lanes of the whole device.
+
+    Of tilings that wait for memory as long, the one that computes less is first.
+    """
     unit, found = device.fma_seconds(LANES), []
     for shape in _SHAPES:
         if (shape[4] * LANES * TENSOR_PRECISIONS[precision].bytes) % (2 * CHUNK_BYTES):
@@ -81,8 +84,12 @@ def rank_tensor_tilings(
         if 2 * tile.stage_bytes > MAX_SHARED:
             continue
         for splits in _splits(product, tile, device):
-            found.append((_seconds(product, tile, splits, device) / unit, TensorTiling(*shape, splits)))
-    return sorted(found, key=lambda pair: pair[0])[:count]
+            computing = _computing_seconds(product, tile, splits, device)
+            seconds = max(computing, _moving_seconds(product, tile, splits, device))
+            seconds += _launch_seconds(product, splits, device)
+            found.append((seconds / unit, computing, TensorTiling(*shape, splits)))
+    ranked = sorted(found, key=lambda item: item[:2])
+    return [(cost, tiling) for cost, _, tiling in ranked[:count]]
 
 
 def _steps(product: TensorProduct, tile: WarpTile) -> int:
@@ -110,21 +117,35 @@ def _splits(product: TensorProduct, tile: WarpTile, device: DeviceFacts) -> list
     return [splits for splits in SPLITS if splits == 1 or splits <= most]
 
 
-def _seconds(product: TensorProduct, tile: WarpTile, splits: int, device: DeviceFacts) -> float:
+def _computing_seconds(product: TensorProduct, tile: WarpTile, splits: int, device: DeviceFacts) -> float:
+    """Of the multiprocessor with most blocks, if nothing waits for the device's memory."""
     blocks, steps = _tiles(product, tile) * splits, -(-_steps(product, tile) // splits)
     resident = _resident(tile, device)
     rounds, rest = divmod(-(-blocks // device.multiprocessors), resident)
     cycles = rounds * (steps * _step_cycles(tile, resident, device) + _BLOCK_CYCLES)
     if rest:
         cycles += steps * _step_cycles(tile, rest, device) + _BLOCK_CYCLES
-    l2_bytes = blocks * steps * (4 * tile.block_pixels * tile.depth + tile.weight_bytes)
-    outputs = 4 * product.groups * product.pixels * product.channels
+    return cycles / device.clock
+
+
+def _moving_seconds(product: TensorProduct, tile: WarpTile, splits: int, device: DeviceFacts) -> float:
+    """Of panels from the second-level cache, or operands and results in memory."""
+    steps = splits * -(-_steps(product, tile) // splits)
+    panels = _tiles(product, tile) * steps * (4 * tile.block_pixels * tile.depth + tile.weight_bytes)
     weights = product.groups * product.channels * product.blocks * product.taps * LANES * tile.factors.bytes
-    moving = max(l2_bytes / device.l2_bandwidth, (product.input_bytes + weights + outputs) / device.memory_bandwidth)
-    seconds = max(cycles / device.clock, moving) + device.launch_seconds
-    if splits > 1:
-        seconds += (2 * splits + 1) * outputs / device.l2_bandwidth + device.launch_seconds
-    return seconds
+    operands = product.input_bytes + weights + _result_bytes(product)
+    return max(panels / device.l2_bandwidth, operands / device.memory_bandwidth)
+
+
+def _launch_seconds(product: TensorProduct, splits: int, device: DeviceFacts) -> float:
+    """Of the launch, and of the one that adds up the sums of several blocks."""
+    if splits == 1:
+        return device.launch_seconds
+    return 2 * device.launch_seconds + (2 * splits + 1) * _result_bytes(product) / device.l2_bandwidth
+
+
+def _result_bytes(product: TensorProduct) -> int:
+    return 4 * product.groups * product.pixels * product.channels
 
 
 def _step_cycles(tile: WarpTile, resident: int, device: DeviceFacts) -> float:

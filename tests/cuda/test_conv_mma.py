@@ -65,3 +65,11 @@ def test_memory_is_read_and_written_by_whole_sectors(tile, precision):
     """A 1x1 convolution whose tiles divide the map: no instruction touches more sectors than its bytes fill."""
     counters = run_conv(POINTWISE, tile, precision=precision).counters
     assert counters.sectors == counters.least_sectors
+
+
+@pytest.mark.parametrize("prologue", ["relu", "gate"])
+@pytest.mark.parametrize("tile", ["64x32", "128x128"])
+def test_prologue(prologue, tile):
+    """Channels in pieces and an odd stride: what is not there is 0, whatever the prologue makes of 0."""
+    case = {"x": (2, 15, 9, 7), "w": (40, 15, 1, 1), "pieces": (3, 8, 4), "stride": (2, 1)}
+    check(run_conv(case, tile, prologue=prologue, precision="f16"))

@@ -9,6 +9,7 @@ import cnnc
 from cnnc import interp
 from cnnc.emulation import EmulatedDevice
 from cnnc.ir import Graph
+from cnnc.ir.clone import clone_graph
 from cnnc.ops import OPS
 from cnnc.types import DType, TensorType
 
@@ -44,16 +45,17 @@ def reason(graph, op, rule, **options):
     return said
 
 
-def check(graph, precision, *kernels):
+def check(graph, precision, *kernels, atol=1e-4):
     """Equal to the interpreter with rounded factors; all products are those of the kernels."""
+    imported = clone_graph(graph)
     compiled = cnnc.compile(graph, target="cuda:sm_80", precision=precision)
     assert {item.chosen for item in compiled.lowered.decisions if item.op in ("conv", "gemm")} <= set(kernels)
     feeds = {value.name: random(*value.type.shape) for value in graph.inputs}
-    expected = interp.run(compiled.optimised, feeds, float64=True, precision=precision)
+    expected = interp.run(imported, feeds, float64=True, precision=precision)
     device = EmulatedDevice()
     got = compiled.session(device=device).run(None, feeds)
-    for name, array in zip(compiled.optimised.output_names, got):
-        np.testing.assert_allclose(array, expected[name], atol=1e-4)
+    for name, array in zip(imported.output_names, got):
+        np.testing.assert_allclose(array, expected[name], atol=atol)
     assert set(kernels) <= set(device.counters)
 
 
@@ -97,15 +99,19 @@ def test_few_rows_share_the_steps():
     check(gemm(16, 64, 4096), "f16", *names)
 
 
-def conv(channels, filters, size, *, kernel=1, weights=None, **attrs):
+def conv(channels, filters, size, *, kernel=1, weights=None, normalized=False, **attrs):
     """A graph of a convolution of a blocked tensor, which a pool of a plain input makes without rounding."""
     graph = Graph(OPS)
     x = graph.add_input("x", TensorType((1, channels, size + 1, size + 1), DType.F32))
-    x = graph.add_node("max_pool", [x], OPS["max_pool"].attrs(kernel_shape=(2, 2)))
+    x = graph.add_node("max_pool", [x], OPS["max_pool"].attrs(kernel_shape=(2, 2))).output
+    if normalized:
+        facts = [graph.add_constant(np.abs(random(channels)) + 1, name) for name in ("scale", "b", "mean", "var")]
+        x = graph.add_node("batch_normalization", [x, *facts], OPS["batch_normalization"].attrs()).output
+        x = graph.add_node("relu", [x], OPS["relu"].attrs()).output
     inputs = channels // attrs.get("group", 1)
     shape = (filters, inputs, kernel, kernel)
     weights = random(*shape) / np.float32(np.sqrt(inputs) * kernel) if weights is None else weights
-    operands = [x.output, graph.add_constant(weights, "w")]
+    operands = [x, graph.add_constant(weights, "w")]
     graph.set_outputs([graph.add_node("conv", operands, OPS["conv"].attrs(**attrs), names=["y"]).output], ["y"])
     return graph
 
@@ -118,6 +124,14 @@ def test_convolutions(precision):
 def test_convolutions_with_odd_channels_and_groups():
     check(conv(69, 50, 24, kernel=3, pads=(1, 1, 1, 1)), "f16", CONV)
     check(conv(96, 64, 24, kernel=3, group=2), "f16", CONV)
+
+
+def test_convolutions_behind_a_normalization():
+    """It is the convolution's prologue, computed before factors are rounded; in float32, so some round elsewhere."""
+    check(conv(64, 96, 28, normalized=True), "f16", CONV, atol=1e-3)
+    found = cnnc.compile(conv(64, 96, 28, normalized=True), target="cuda:sm_80", precision="f16")
+    calls = [call for step in found.executable.program.steps for call in step.choices[0].calls]
+    assert [call.variant.options["prologue"] for call in calls if call.variant.kernel == CONV] == ["relu"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from cnnc.lower.conv import (
     gap_sizes,
     window_sizes,
 )
+from cnnc.lower.conv_prologue import prologue_buffers, prologue_params, prologue_sizes
 from cnnc.lower.cuda.conv import Buffers, Sizes, groups_refusal, input_blocks, product_calls, window_axes
 from cnnc.lower.cuda.tensor_cores import tensor_refusal, weights_refusal
 from cnnc.lower.rules import TiledRule
@@ -32,7 +33,7 @@ from cnnc.runtime.program import BufferArg
 
 
 def _refusal(node: Node, builder: ProgramBuilder) -> str | None:
-    reason = tensor_refusal(builder) or dense_refusal(node)
+    reason = tensor_refusal(builder) or dense_refusal(node, takes_prologue=True)
     if reason is not None:
         return reason
     if not node.input(0).type.layout.is_blocked:
@@ -68,13 +69,15 @@ def _emit(node: Node, builder: ProgramBuilder, tiling: TensorTiling) -> None:
     buffers: Buffers = {
         "x": builder.argument(node.input(0), gaps=True),
         "weights": BufferArg(builder.constant(packed, f"{node.name}.weights")),
+        **prologue_buffers(node, builder),
         **epilogue_buffers(node, builder),
     }
     buffers["y"] = builder.result(node.output, gaps=True)
     sizes: Sizes = {"N": node.output.type.shape[0], "XB": shapes.blocks_in, "YB": shapes.blocks_out}
     sizes |= window_sizes(shapes) | gap_sizes(node, builder) | activation_bits(conv_attrs(node).activation)
-    sizes |= {"groups": source.groups, "weight_floats": packed.size}
-    variant = Variant.of(NAME, **tile_params(tile), axes=window_axes(node, shapes), **epilogue_params(node))
+    sizes |= {"groups": source.groups, "weight_floats": packed.size, **prologue_sizes(node, builder)}
+    options = {"axes": window_axes(node, shapes), **epilogue_params(node), **prologue_params(node)}
+    variant = Variant.of(NAME, **tile_params(tile), **options)
     builder.kernel_step(node, product_calls(node, builder, variant, tiling.splits, source, buffers, sizes))
 
 
