@@ -27,10 +27,12 @@ _OPERAND = re.compile(r"[fb][01*]")
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Attributes:
-    operands: type and inner stride of each, such as ``f1``.
-    result: type of the result, ``f`` or ``b``.
-    steps: at least one.
+    """What a text says.
+
+    Attributes:
+        operands: type and inner stride of each, such as ``f1``.
+        result: type of the result, ``f`` or ``b``.
+        steps: at least one.
     """
 
     operands: tuple[str, ...]

@@ -23,7 +23,7 @@ def _variant(found, inputs, steps, kind="f"):
     return Variant.of("elementwise.chain", chain=str(text), rank=found.rank)
 
 
-def _run(shape, inputs, steps, *, kind="f", out=None):
+def run_chain(shape, inputs, steps, *, kind="f", out=None):
     """(result, counters) of a chain over ``shape``; ``out`` is an operand to write over."""
     y = poison(shape, np.bool_ if kind == "b" else np.float32) if out is None else out
     operands = [Operand(broadcast_strides(array.shape, shape)) for array in inputs]
@@ -36,7 +36,7 @@ def _run(shape, inputs, steps, *, kind="f", out=None):
 def test_op(op):
     operands, alpha, beta = opcode_operands(op)
     step = TapeStep(op, tuple(range(len(operands))), alpha, beta)
-    got, _ = _run(operands[0].shape, operands, [step])
+    got, _ = run_chain(operands[0].shape, operands, [step])
     check_opcode(op, operands, got)
 
 
@@ -44,7 +44,7 @@ def test_op(op):
 def test_chain_with_constants(size):
     x = np.linspace(-3, 3, size).astype(np.float32)
     steps = [TapeStep("mul", (0, 2.7)), TapeStep("add", (1, -1.0)), TapeStep("relu", (2,)), TapeStep("add", (3, 0))]
-    got, _ = _run(x.shape, [x], steps)
+    got, _ = run_chain(x.shape, [x], steps)
     # Bit for bit: products and sums are rounded one by one.
     np.testing.assert_array_equal(got, np.maximum(x * np.float32(2.7) - np.float32(1), 0) + x)
 
@@ -69,7 +69,7 @@ def test_broadcast(shapes):
     random = np.random.default_rng(5)
     a, b = (random.normal(size=shape).astype(np.float32) for shape in shapes)
     expected = a - b
-    got, _ = _run(expected.shape, [a, b], [TapeStep("sub", (0, 1))])
+    got, _ = run_chain(expected.shape, [a, b], [TapeStep("sub", (0, 1))])
     np.testing.assert_array_equal(got, expected)
 
 
@@ -100,10 +100,10 @@ def test_bool_operands_and_result(shape):
     x, y = (random.normal(size=shape).astype(np.float32) for _ in range(2))
     mask, whole = random.random(shape[1:]) < 0.5, random.random(shape) < 0.5
     steps = [TapeStep("less", (0, 1)), TapeStep("and", (4, 2)), TapeStep("xor", (5, 3))]
-    got, _ = _run(shape, [x, y, mask, whole], steps, kind="b")
+    got, _ = run_chain(shape, [x, y, mask, whole], steps, kind="b")
     np.testing.assert_array_equal(got, ((x < y) & mask) ^ whole)
     assert got.view(np.uint8).max() == 1
-    got, _ = _run(shape, [whole, x, y], [TapeStep("where", (0, 1, 2))])
+    got, _ = run_chain(shape, [whole, x, y], [TapeStep("where", (0, 1, 2))])
     np.testing.assert_array_equal(got, np.where(whole, x, y))
 
 
@@ -114,7 +114,7 @@ def test_in_place(size):
     bias = np.arange(3, dtype=np.float32).reshape(3, 1)
     steps = [TapeStep("add", (0, 1)), TapeStep("mul", (2, 0)), TapeStep("neg", (3,))]
     memory = x.copy()
-    _run(x.shape, [memory, bias], steps, out=memory)
+    run_chain(x.shape, [memory, bias], steps, out=memory)
     np.testing.assert_array_equal(memory, -((x + bias) * x))
     found = iteration(x.shape, [Operand((size, 1)), Operand((1, 0))], Operand((size, 1)))
     kernel, options = kernel_def("elementwise.chain"), _variant(found, [x, bias], steps).options
@@ -125,11 +125,17 @@ def test_memory_moves_in_whole_sectors():
     x, lanes = np.ones((2, 4, 32, 8), np.float32), np.ones((4, 1, 8), np.float32)
     gate = np.ones((2, 4, 1, 8), np.float32)
     steps = [TapeStep("fma", (0, 1, 1)), TapeStep("relu", (3,)), TapeStep("mul", (4, 2))]
-    got, counters = _run(x.shape, [x, lanes, gate], steps)
+    got, counters = run_chain(x.shape, [x, lanes, gate], steps)
     assert (got == 2).all()
     assert counters.divergent_branches == 0
     warps = x.size // 4 // 32
     assert counters.sectors == 2 * x.nbytes // 32 + 2 * warps  # a vector of a block of channels is a sector
+
+
+def test_constants_may_be_infinite_or_no_number():
+    x = np.array([-1, 0, 1], np.float32)
+    got, _ = run_chain((3,), [x], [TapeStep("max", (0, -np.inf)), TapeStep("where", (0, 1, np.nan))])
+    np.testing.assert_array_equal(got, [-1, np.nan, 1])
 
 
 def test_text_says_the_chain():

@@ -14,7 +14,8 @@ from tests.kernels.harness import poison
 from tests.kernels.pool_cases import CASES, pool_case, pool_sizes
 
 
-def _blocked(x, window, kind, include_pad=False, architecture="sm_80"):
+def pool_blocked(x, window, kind, include_pad=False, architecture="sm_80"):
+    """``pool.blocked`` of a plain tensor."""
     source = blocked(x)
     y = poison((*source.shape[:2], *window.output, LANES))
     sizes = pool_sizes(source.shape[0] * source.shape[1], x, window, include_pad)
@@ -23,7 +24,8 @@ def _blocked(x, window, kind, include_pad=False, architecture="sm_80"):
     return plain(y, x.shape[1])
 
 
-def _plain(x, window, kind, include_pad=False):
+def pool_plain(x, window, kind, include_pad=False):
+    """``pool.plain``."""
     y = poison((*x.shape[:2], *window.output))
     sizes = pool_sizes(x.shape[0] * x.shape[1], x, window, include_pad)
     launch(Variant.of("pool.plain", kind=kind), {"y": y, "x": x}, sizes)
@@ -37,8 +39,8 @@ def test_max(name):
     x.reshape(-1)[3::41] = np.nan
     expected = host.function("max_pool")(x, **attributes)[0]
     for architecture in ("sm_75", "sm_80"):  # only newer ones have a maximum that NaN wins
-        np.testing.assert_array_equal(_blocked(x, window, "max", architecture=architecture), expected)
-    np.testing.assert_array_equal(_plain(x, window, "max"), expected)
+        np.testing.assert_array_equal(pool_blocked(x, window, "max", architecture=architecture), expected)
+    np.testing.assert_array_equal(pool_plain(x, window, "max"), expected)
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -60,7 +62,7 @@ def test_max_with_indices(name, order):
 def test_average(name, include_pad):
     x, attributes, window = pool_case(name)
     expected = host.function("average_pool")(x.astype(np.float64), count_include_pad=int(include_pad), **attributes)
-    for got in (_blocked(x, window, "average", include_pad), _plain(x, window, "average", include_pad)):
+    for got in (pool_blocked(x, window, "average", include_pad), pool_plain(x, window, "average", include_pad)):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 

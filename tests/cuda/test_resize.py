@@ -23,7 +23,7 @@ def _table(length, size, scale, coordinates, interpolation):
     return table
 
 
-def _resize(x, out, scales, coordinates, interpolation):
+def resize(x, out, scales, coordinates, interpolation):
     """(plain result, blocked result) of resizing the spatial axes of x to ``out``."""
     spatial = x.shape[2:]
     tables, taps = [None] * (3 - len(out)), []
@@ -48,7 +48,7 @@ def test_linear(name, coordinates):
     shape, out, scales = CASES[name]
     x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     expected = resize_reference(x, out, scales, mode="linear", coordinate_transformation_mode=coordinates)
-    for got in _resize(x, out, scales, coordinates, "linear"):
+    for got in resize(x, out, scales, coordinates, "linear"):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -59,7 +59,7 @@ def test_nearest(name, coordinates, nearest):
     shape, out, scales = CASES[name]
     x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     expected = resize_reference(x, out, scales, nearest_mode=nearest, coordinate_transformation_mode=coordinates)
-    for got in _resize(x, out, scales, coordinates, nearest):
+    for got in resize(x, out, scales, coordinates, nearest):
         np.testing.assert_array_equal(got, expected)
 
 
