@@ -18,9 +18,12 @@ from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 import cnnc
 from cnnc import interp
+from cnnc.compiler import CompiledModel
 from cnnc.errors import InputError, OptionError, UserError
 from cnnc.frontends import import_onnx
 from cnnc.ir.fact import Array
+from cnnc.runtime.cuda.device import Device
+from cnnc.runtime.cuda.driver import open_device
 
 Inputs = Sequence[Array] | Mapping[str, Array] | Array
 """One array for each graph input in order, arrays by name, or the only array."""
@@ -34,8 +37,11 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
     a Squeeze, the condition of an If), it is imported anew for each run with those inputs as constants.
     """
 
-    def __init__(self, model: onnx.ModelProto, options: Mapping[str, Any], *, compiled: bool) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, options: Mapping[str, Any], *, compiled: bool, device: Device | None = None
+    ) -> None:
         self._model = model
+        self._device = device
         self._options = dict(options)
         self._compiled = compiled
         self._shapes = self._options.pop("shapes", None)
@@ -69,8 +75,9 @@ class PreparedModel(BackendRep):  # type: ignore[misc]
         graph = import_onnx(self._model, shapes=self._shapes, values=values)
         if not self._compiled:
             return partial(interp.run, graph)
-        run: Run = cnnc.compile(graph, **self._options).run
-        return run
+        compiled: CompiledModel = cnnc.compile(graph, **self._options)
+        compiled.device = self._device
+        return compiled.run
 
     def _feeds(self, inputs: Inputs) -> dict[str, Array]:
         if isinstance(inputs, Mapping):
@@ -96,20 +103,27 @@ def _can_decide(value: onnx.ValueInfoProto, weights: set[str]) -> bool:
 
 
 class CnncBackend(Backend):  # type: ignore[misc]
-    """Compiles models for the CPU. Keyword arguments are those of ``cnnc.compile``."""
+    """Compiles models for the CPU or the GPU. Keyword arguments are those of ``cnnc.compile``."""
 
     compiled: ClassVar[bool] = True
+    gpu: ClassVar[Device | None] = None
+    """What runs models of device "CUDA"; this machine's first GPU if None."""
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> PreparedModel:
         """Import and compile a model.
 
         Raises:
-            OptionError: a device that is not the CPU.
+            OptionError: a device that is not here.
             ModelError, UnsupportedError: what is wrong with the model.
         """
-        _check_device(device)
-        return PreparedModel(model, kwargs, compiled=cls.compiled)
+        kind = device.split(":")[0]
+        if kind not in ("CPU", "CUDA"):
+            raise OptionError(f"device {device!r} is not supported", hint="use 'CPU' or 'CUDA'")
+        if kind == "CPU":
+            return PreparedModel(model, kwargs, compiled=cls.compiled)
+        gpu = cls.gpu or open_device()
+        return PreparedModel(model, {**kwargs, "target": f"cuda:{gpu.architecture}"}, compiled=cls.compiled, device=gpu)
 
     @classmethod
     def run_model(cls, model: onnx.ModelProto, inputs: Inputs, device: str = "CPU", **kwargs: Any) -> tuple[Array, ...]:
@@ -134,19 +148,20 @@ class CnncBackend(Backend):  # type: ignore[misc]
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """Whether ``device`` is the CPU."""
-        return device.split(":")[0] == "CPU"
+        """Whether ``device`` is the CPU, or "CUDA" where there is a GPU."""
+        kind = device.split(":")[0]
+        if kind != "CUDA":
+            return kind == "CPU"
+        try:
+            return (cls.gpu or open_device()) is not None
+        except OptionError:
+            return False
 
 
 class InterpreterBackend(CnncBackend):
     """Runs models on the reference interpreter: the same frontend, no kernels."""
 
     compiled = False
-
-
-def _check_device(device: str) -> None:
-    if not CnncBackend.supports_device(device):
-        raise OptionError(f"device {device!r} is not supported", hint="use 'CPU'")
 
 
 def _single_node_model(node: onnx.NodeProto, feeds: Mapping[str, Array], opset: int) -> onnx.ModelProto:

@@ -42,7 +42,7 @@ TIERS = (
 ALLOWED_UP = {("cnnc.runtime.session", "cnnc.compiler")}
 """The one place where the runtime reaches up: InferenceSession("model.onnx")."""
 
-LAZY_ONLY = {"onnx", "numba", "llvmlite", "networkx", "onnxruntime", "PIL", "rich", "click"}
+LAZY_ONLY = {"onnx", "numba", "llvmlite", "networkx", "onnxruntime", "PIL", "rich", "click", "cuda", "numba_cuda"}
 
 
 def modules() -> dict[str, Path]:

@@ -2,7 +2,8 @@
 
 ``skips.txt`` names every case that cnnc does not pass, with the reason. A listed case runs all the same, and fails the
 suite when it passes, so the list stays honest. Every case is compiled and run; ``CNNC_BACKEND=interpreter`` in the
-environment runs the reference interpreter instead, for which the list has lines of its own.
+environment runs the reference interpreter instead, for which the list has lines of its own, and
+``CNNC_BACKEND=emulated-gpu`` compiles for a GPU and runs on the emulator.
 """
 
 from __future__ import annotations
@@ -12,16 +13,33 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import onnx
 import onnx.backend.test
 import pytest
 
-from cnnc.backend import CnncBackend, InterpreterBackend
+from cnnc.backend import CnncBackend, InterpreterBackend, PreparedModel
+from cnnc.emulation import EmulatedDevice
 
 MANIFEST = Path(__file__).with_name("skips.txt")
 EXPECTED_TO_PASS = 1600
 INTERPRETED = os.environ.get("CNNC_BACKEND") == "interpreter"
-BACKEND = InterpreterBackend if INTERPRETED else CnncBackend
+EMULATED = os.environ.get("CNNC_BACKEND") == "emulated-gpu"
+
+
+class EmulatedGpuBackend(CnncBackend):
+    """Compiles for a GPU and runs on the emulator."""
+
+    gpu = EmulatedDevice() if EMULATED else None
+
+    @classmethod
+    def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> PreparedModel:
+        """The suite's CPU cases, on the emulated GPU."""
+        return super().prepare(model, "CUDA", **kwargs)
+
+
+BACKEND = InterpreterBackend if INTERPRETED else EmulatedGpuBackend if EMULATED else CnncBackend
 HEAVY = ("test_bvlc_alexnet", "test_densenet121", "test_inception_v1", "test_inception_v2", "test_vgg19")
 
 
