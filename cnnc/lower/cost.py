@@ -7,13 +7,15 @@ from cnnc.ir import Node, Value
 from cnnc.lower.builder import ProgramBuilder
 from cnnc.lower.spatial import TYPICAL_SIZE
 from cnnc.runtime.cpu.machine import CALL_SECONDS
+from cnnc.runtime.cuda.device_facts import facts_of
+from cnnc.runtime.cuda.target import is_cuda
 
 HIDDEN = 0.7
 """Share of the shorter of computing and moving bytes that the longer one hides."""
 
 
 def predicted_seconds(node: Node, cost: float, builder: ProgramBuilder, reads_weights: bool = False) -> float:
-    """Seconds of a way to lower a node, on one core.
+    """Seconds of a way to lower a node, on one core or on the device that stands for a GPU architecture.
 
     Computing takes ``cost``, in vector multiply-adds. Activations come from and go to the smallest cache that holds
     those of the node; constants are read once a run, from the smallest cache that holds all of the model's.
@@ -22,6 +24,9 @@ def predicted_seconds(node: Node, cost: float, builder: ProgramBuilder, reads_we
         cost: what the tiling is estimated to cost, including what it moves beyond its operands.
         reads_weights: whether that includes reading the constants, as of ``TiledRule``.
     """
+    if is_cuda(builder.target):
+        # Costs of GPU kernels are whole times already, in multiply-adds of the device.
+        return 2 * builder.target.lanes * cost / facts_of(builder.target).flops
     machine = builder.machine
     computing = cost * machine.fma_seconds(builder.target.lanes)
     operands = dict.fromkeys(value for value in (*node.inputs, *node.outputs) if value is not None)

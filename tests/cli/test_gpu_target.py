@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnc.ir.text_file import save_graph
-from tests.cli.command_line import answer, cnnc, done
+from tests.cli.command_line import LENET, answer, cnnc, done
 from tests.cuda.test_device_executor import network
 
 
@@ -50,3 +50,10 @@ def test_a_target_that_does_not_exist(model: Path) -> None:
     result = cnnc("compile", model, "--target", "cuda:8.0")
     assert result.exit_code == 2
     assert "'8.0' is no GPU architecture" in result.output
+
+
+def test_explain_predicts_times_of_a_gpu() -> None:
+    nodes = answer("explain", LENET, "--target", "cuda:sm_80", "--json")["nodes"]
+    seconds = [item["predicted_seconds"] for node in nodes for item in node["candidates"]]
+    # A launch takes microseconds, and these layers hardly more.
+    assert seconds and all(1e-6 < each < 1e-4 for each in seconds)
