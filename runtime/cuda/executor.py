@@ -72,6 +72,7 @@ class DeviceExecutor:
         self._executable = executable
         self._planner = self._blaming_file(lambda: Planner(executable.program, layout))
         self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._is_loaded = False
         self._kernels: dict[Any, Any] = {}
         self._lock = threading.Lock()
         self.constant_addresses: dict[int, int] = {}
@@ -79,12 +80,16 @@ class DeviceExecutor:
 
     def load_kernels(self) -> None:
         """Have every kernel and constant on the device, so that no later call waits for a compiler or a copy."""
-        missing = [variant for variant in dict.fromkeys(self.program.variants()) if variant not in self._kernels]
-        self.device.prepare(missing)
-        for variant in missing:
-            self._kernels[variant] = self.device.load(variant)
-        if self.constant_addresses:
+        if self._is_loaded:
             return
+        variants = tuple(dict.fromkeys(self.program.variants()))
+        self.device.prepare(variants)
+        for variant in variants:
+            self._kernels[variant] = self.device.load(variant)
+        self._upload_constants()
+        self._is_loaded = True
+
+    def _upload_constants(self) -> None:
         needed = sum(constant.size for constant in self._executable.constants)
         free = self.device.free_bytes()
         if needed > free:
@@ -93,7 +98,7 @@ class DeviceExecutor:
                 hint="free memory of the device, or run on the CPU",
             )
         for index, buffer in enumerate(self.program.buffers):
-            if buffer.kind == "constant":
+            if buffer.kind == "constant" and index not in self.constant_addresses:
                 data = self._executable.constants[buffer.constant]
                 if data.size != buffer.bytes:
                     raise InternalError(f"constant {buffer.name!r} does not have {buffer.bytes} bytes")
@@ -229,11 +234,11 @@ class _DeviceCall:
 
     def _allocate(self, plan: Plan) -> None:
         size = max(plan.arena_bytes, 1)
-        needed, free = size + sum(plan.buffer_bytes[buffer] for buffer in plan.outputs), self._memory.free_bytes()
-        if needed > free:
-            sizes = ", ".join(f"{name}={value}" for name, value in sorted(self._bindings.items())) or "these inputs"
+        sizes = [size, *(max(plan.buffer_bytes[buffer], 1) for buffer in plan.outputs)]
+        if not self._memory.keeps(sizes) and sum(sizes) > (free := self._memory.free_bytes()):
+            bound = ", ".join(f"{name}={value}" for name, value in sorted(self._bindings.items())) or "these inputs"
             raise InputError(
-                f"running with {sizes} needs {needed / 2**30:.2f} GiB, "
+                f"running with {bound} needs {sum(sizes) / 2**30:.2f} GiB, "
                 f"{free / 2**30:.2f} GiB of {self._device.name} are free",
                 hint="feed a smaller batch or smaller images",
             )

@@ -146,6 +146,17 @@ def test_memory_is_taken_again() -> None:
     with pytest.raises(InputError, match="not free"):
         memory.take(200)
     memory.give(large)
+    assert memory.keeps([2000]) and memory.keeps([]) and not memory.keeps([2000, 1800]) and not memory.keeps([100])
+
+
+@needs_compiler
+def test_a_device_is_asked_for_memory_once() -> None:
+    device = EmulatedDevice()
+    session = cnnc.compile(network(), target="cuda:sm_80").session(device=device)
+    x = {"x": np.ones((2, 5, 9, 7), np.float32)}
+    session.run(None, x)
+    device.free_bytes = lambda: pytest.fail("the device was asked again")  # type: ignore[method-assign]
+    session.run(None, x)
 
 
 def test_the_emulated_device_checks_copies() -> None:
