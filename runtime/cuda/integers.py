@@ -29,6 +29,10 @@ def _float_of_bits(builder: Any, bits: Any) -> Any:
     return builder.bitcast(builder.trunc(bits, I32), F32)
 
 
+def _bits_of_float(builder: Any, value: Any) -> Any:
+    return builder.zext(builder.bitcast(value, I32), I64)
+
+
 divide = device_function(types.UniTuple(types.int64, 2), [INT, INT], _divide)
 """divide(a, b): (a // b, a % b) of numbers from 0 to 2**32 - 1."""
 narrow = device_function(types.int32, [INT], lambda builder, a: builder.trunc(a, I32))
@@ -40,3 +44,4 @@ opaque = device_function(INT, [INT], lambda builder, a: assembly(builder, I64, "
 """opaque(a): a. The compiler does not compute it again where it is used, as in a loop."""
 float_of_bits = device_function(FLOAT, [INT], _float_of_bits)
 """The float32 that an argument slot holds as bits."""
+bits_of_float = device_function(INT, [FLOAT], _bits_of_float)

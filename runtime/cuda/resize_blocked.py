@@ -29,7 +29,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     from cnnc.runtime.cuda.integers import divide
     from cnnc.runtime.cuda.memory_access import load_quad, store_quad
-    from cnnc.runtime.cuda.resize_taps import place_of, weight_of
+    from cnnc.runtime.cuda.resize_taps import taps_of
 
     zero, pixel_bytes = np.float32(0), 4 * LANES
 
@@ -46,20 +46,23 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         image, _ = divide(plane, image_planes)
         base = x + 4 * image * x_gap + plane * depth * height * width * pixel_bytes + 16 * share
         result = y + 4 * image * y_gap + pixel * pixel_bytes + 16 * share
+        along_d, along_h = taps_of(table_d, taps_d, slab), taps_of(table_h, taps_h, row)
+        along_w = taps_of(table_w, taps_w, column)
         if taps_d < 2 and taps_h < 2 and taps_w < 2:
-            at_d, at_h = place_of(table_d, taps_d, slab, 0), place_of(table_h, taps_h, row, 0)
-            at = (at_d * height + at_h) * width + place_of(table_w, taps_w, column, 0)
+            at = (along_d[0] * height + along_h[0]) * width + along_w[0]
             store_quad(result, load_quad(base + at * pixel_bytes))
             return
         v0, v1, v2, v3 = zero, zero, zero, zero
         for tap_d in range(max(taps_d, 1)):
-            at_d, weight_d = place_of(table_d, taps_d, slab, tap_d), weight_of(table_d, taps_d, slab, tap_d)
+            at_d, weight_d = (along_d[0], along_d[2]) if tap_d == 0 else (along_d[1], along_d[3])
             for tap_h in range(max(taps_h, 1)):
-                at_h, weight_h = place_of(table_h, taps_h, row, tap_h), weight_of(table_h, taps_h, row, tap_h)
-                for tap_w in range(max(taps_w, 1)):
-                    at_w = place_of(table_w, taps_w, column, tap_w)
-                    weight = weight_d * weight_h * weight_of(table_w, taps_w, column, tap_w)
-                    quad = load_quad(base + ((at_d * height + at_h) * width + at_w) * pixel_bytes)
+                at_h, weight_h = (along_h[0], along_h[2]) if tap_h == 0 else (along_h[1], along_h[3])
+                line = base + (at_d * height + at_h) * width * pixel_bytes
+                quad, weight = load_quad(line + along_w[0] * pixel_bytes), weight_d * weight_h * along_w[2]
+                v0, v1 = v0 + weight * quad[0], v1 + weight * quad[1]
+                v2, v3 = v2 + weight * quad[2], v3 + weight * quad[3]
+                if taps_w == 2:
+                    quad, weight = load_quad(line + along_w[1] * pixel_bytes), weight_d * weight_h * along_w[3]
                     v0, v1 = v0 + weight * quad[0], v1 + weight * quad[1]
                     v2, v3 = v2 + weight * quad[2], v3 + weight * quad[3]
         store_quad(result, (v0, v1, v2, v3))

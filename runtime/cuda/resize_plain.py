@@ -25,7 +25,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
     from cnnc.runtime.cuda.integers import divide
     from cnnc.runtime.cuda.memory_access import load, store
-    from cnnc.runtime.cuda.resize_taps import place_of, weight_of
+    from cnnc.runtime.cuda.resize_taps import taps_of
 
     zero = np.float32(0)
 
@@ -39,20 +39,21 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         rest, row = divide(rest, out_h)
         plane, slab = divide(rest, out_d)
         base = x + 4 * plane * depth * height * width
+        along_d, along_h = taps_of(table_d, taps_d, slab), taps_of(table_h, taps_h, row)
+        along_w = taps_of(table_w, taps_w, column)
         if taps_d < 2 and taps_h < 2 and taps_w < 2:
-            at_d, at_h = place_of(table_d, taps_d, slab, 0), place_of(table_h, taps_h, row, 0)
-            at = (at_d * height + at_h) * width + place_of(table_w, taps_w, column, 0)
+            at = (along_d[0] * height + along_h[0]) * width + along_w[0]
             store(y + 4 * number, load(base + 4 * at))
             return
         value = zero
         for tap_d in range(max(taps_d, 1)):
-            at_d, weight_d = place_of(table_d, taps_d, slab, tap_d), weight_of(table_d, taps_d, slab, tap_d)
+            at_d, weight_d = (along_d[0], along_d[2]) if tap_d == 0 else (along_d[1], along_d[3])
             for tap_h in range(max(taps_h, 1)):
-                at_h, weight_h = place_of(table_h, taps_h, row, tap_h), weight_of(table_h, taps_h, row, tap_h)
+                at_h, weight_h = (along_h[0], along_h[2]) if tap_h == 0 else (along_h[1], along_h[3])
                 line = base + 4 * (at_d * height + at_h) * width
-                for tap_w in range(max(taps_w, 1)):
-                    weight = weight_d * weight_h * weight_of(table_w, taps_w, column, tap_w)
-                    value += weight * load(line + 4 * place_of(table_w, taps_w, column, tap_w))
+                value += weight_d * weight_h * along_w[2] * load(line + 4 * along_w[0])
+                if taps_w == 2:
+                    value += weight_d * weight_h * along_w[3] * load(line + 4 * along_w[1])
         store(y + 4 * number, value)
 
     return resize_plain

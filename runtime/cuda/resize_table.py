@@ -19,10 +19,10 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda
     from numba.cuda import libdevice
 
-    from cnnc.runtime.cuda.element_access import element_access
-    from cnnc.runtime.cuda.memory_access import store
+    from cnnc.runtime.cuda.integers import float_of_bits
+    from cnnc.runtime.cuda.memory_access import store_quad
 
-    store_place, floored = element_access(4).store, libdevice.double2ll_rd
+    floored = libdevice.double2ll_rd
     entry_bytes = cpu.ENTRY_BYTES
     linear, prefer_floor, prefer_ceil, floor = range(4)
     half_pixel, symmetric, pytorch, align_corners, asymmetric = range(5)
@@ -57,11 +57,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             first = floored(place)
         else:
             first = -floored(-place)
-        entry = y + entry_bytes * at
-        store_place(entry, min(max(first, 0), length - 1))
-        store_place(entry + 4, min(max(second, 0), length - 1))
-        store(entry + 8, np.float32(1.0 - weight))
-        store(entry + 12, np.float32(weight))
+        first, second = min(max(first, 0), length - 1), min(max(second, 0), length - 1)
+        weights = np.float32(1.0 - weight), np.float32(weight)
+        store_quad(y + entry_bytes * at, (float_of_bits(first), float_of_bits(second), weights[0], weights[1]))
 
     return resize_table
 
