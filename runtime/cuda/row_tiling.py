@@ -58,11 +58,11 @@ def rank_row_tilings(layer: RowLayer, device: DeviceFacts, count: int) -> list[t
 
 
 def _seconds(layer: RowLayer, device: DeviceFacts, rows: int) -> float:
-    """The time that instructions take, or moving what memory gives and takes, or waiting."""
+    """The time that all instructions take, or moving what memory gives and takes, or those of a thread that waits."""
     warps = -(-layer.planes * -(-layer.map[0] // rows) * layer.map[1] * 2 // WARP)
     loads = layer.fixed_loads + rows * layer.row_loads
     instructions = _START + layer.steps * (loads * _LOAD + rows * layer.row_products) + rows * _FINISH
     issued = warps * instructions / (device.multiprocessors * ISSUES * device.clock)
     waves = -(-warps // (device.multiprocessors * _WARPS))
-    waited = waves * (layer.steps + 2) * device.latency / device.clock
+    waited = waves * ((layer.steps + 2) * device.latency + instructions) / device.clock
     return max(issued, waited, layer.moved_bytes / device.memory_bandwidth) + device.launch_seconds

@@ -115,6 +115,7 @@ CASES = (
     Case(conv_plain_input(4, 8, 3), 1 / 4),
     Case(Variant.of("conv.f32.sum_splits", activation="relu", residual=1), 1 / 2),
     Case(conv_depthwise(3, 1), 1 / 4),
+    Case(conv_depthwise(7, 2), 1 / 4),
     Case(conv_depthwise(0, 0), 1 / 4),
     Case(conv_grouped(0), 1 / 4),
     Case(conv_grouped(1), 1 / 4),

@@ -28,7 +28,7 @@ from cnnc.runtime.cuda.target import LANES
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import BufferArg
 
-_KNOWN_WINDOWS = (3, 5)
+_KNOWN_WINDOWS = (3, 5, 7)
 """Heights and widths of windows that have variants of their own, at strides 1 and 2 and without dilation."""
 
 
