@@ -93,10 +93,12 @@ def kernel_call(layer: Layer, tile: ByteTile, batch: int) -> tuple[Variant, dict
     sizes["y_image"] = y_blocks * LANES * layer.result**2
     if layer.plain:
         sizes |= {"C": layer.channels, "QW": -(-layer.window // 4), "x_image": layer.channels * layer.size**2}
-        return Variant.of("conv.u8.plain_input", **params, aligned=1), sizes, batch * sizes["x_image"]
+        params |= {"aligned": 1, "KH": sizes["KH"], "QW": sizes["QW"]}
+        return Variant.of("conv.u8.plain_input", **params), sizes, batch * sizes["x_image"]
     sizes |= {"groups": 1, "x_blocks": x_blocks, "D": 1, "OD": 1, "KD": 1, "KW": layer.window, "stride_d": 1}
     sizes |= {"dilation_d": 1, "dilation_w": 1, "begin_d": 0, "x_image": x_blocks * LANES * layer.size**2}
-    params |= {"taps": taps_of_step(x_blocks, tile.blocks), "window": int(layer.window > 1)}
+    params |= {"taps": taps_of_step(x_blocks, tile.blocks), "axes": 2 if layer.window > 1 else 0}
+    params["partial"] = int(x_blocks % tile.blocks > 0)
     return Variant.of("conv.u8.implicit_gemm", **params), sizes, batch * sizes["x_image"]
 
 

@@ -18,11 +18,11 @@ from cnnc.runtime.cuda.target import LANES, WARP
 _DOTS = 64
 """``dp4a`` of a multiprocessor in a cycle (CUDA C++ Programming Guide, arithmetic instructions)."""
 
-_STEP_ISSUES = 40
+_STEP_ISSUES = 20
 """Instructions of a warp in a step beside products, loads and stores: addresses, and the loop."""
 
-_REGISTERS = 96
-"""Of a thread, beside its sums; 152 of tiles of ``dp4a``, which read a step's words ahead."""
+_REGISTERS = 64
+"""Of a thread, beside its sums; 104 of tiles of ``dp4a``, which read a step's words ahead."""
 
 _MOST_SHARED = 48 << 10
 
@@ -83,7 +83,7 @@ def _seconds(product: ByteProduct, tile: ByteTile, device: DeviceFacts) -> float
     taps = taps_of_step(product.blocks, tile.blocks)
     steps = -(-product.taps // taps) * -(-product.blocks // (tile.blocks // taps))
     blocks = product.groups * -(-product.channels // tile.channels) * -(-product.pixels // tile.pixels)
-    registers = (_REGISTERS if tile.tensor else _REGISTERS + 56) + tile.rows * tile.columns
+    registers = (_REGISTERS if tile.tensor else _REGISTERS + 40) + tile.rows * tile.columns
     held = max(device.resident_blocks(tile.threads, registers, 2 * tile.stage_bytes), 1)
     of_each = -(-blocks // device.multiprocessors)
     busy = _step_cycles(tile, device)

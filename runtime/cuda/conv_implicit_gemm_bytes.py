@@ -9,7 +9,8 @@ Lanes that x has beyond its channels hold anything: their weights are 0.
 
 A block of threads computes ``ByteTile.channels`` x ``pixels`` results, pixels of all images in a row. The sum goes in
 steps of ``ByteTile.blocks`` blocks of channels of one tap, or, for inputs of so few blocks, of several taps (the
-parameter ``taps``).
+parameter ``taps``). Others: ``axes``, the last axes, 0, 2 or 3, that have taps or padding; ``partial``, 1 where the
+last step of a tap has fewer blocks than others.
 
 Any window, stride, dilation and padding. Groups of whole blocks of channels are separate products.
 """
@@ -96,21 +97,26 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cuda.byte_epilogue import gathered
     from cnnc.runtime.cuda.byte_output import byte_output
     from cnnc.runtime.cuda.byte_panels import panel_products, place_of_thread
-    from cnnc.runtime.cuda.integers import divide
+    from cnnc.runtime.cuda.integers import add, below, divide, narrow
+    from cnnc.runtime.cuda.pixel_cursor import corner, inside_check, moved, tap_walk
 
     tile = byte_tile_of(params)
     code = tile_code(tile, str(params["element"]), target)
     finish, place_of = byte_output(tile, code), place_of_thread(tile)
     channels, pixels, weight_bytes = tile.channels, tile.pixels, tile.weight_bytes
-    blocks, apart, taps = tile.blocks, tile.blocks_apart, int(params["taps"])
-    blocks_at_once, has_window, is_narrow = blocks // taps, bool(params["window"]), taps > 1
-    fetch_pair_if = word_access(2).fetch_if
+    blocks, apart, taps, axes = tile.blocks, tile.blocks_apart, int(params["taps"]), int(params["axes"])
+    blocks_at_once, has_window, is_narrow = blocks // taps, axes > 0, taps > 1
+    is_partial = bool(params["partial"])
+    fetch_pair_if, is_inside = word_access(2).fetch_if, inside_check(axes)
+    find_steps, advance = tap_walk(axes, LANES)
 
     def block_of_tap(index: int, facts: Any) -> Any:
         """A pixel's 8 bytes of one of the blocks of a step, of the tap that all of them have."""
-        at, inside, blocks_left, block_bytes, fill = facts
-        block = index * apart
-        return fetch_pair_if(at + block * block_bytes, inside and block < blocks_left, fill)
+        at, inside, block, last_block, block_bytes, fill = facts
+        number = index * apart
+        if is_partial:
+            inside = inside and below(add(block, narrow(number)), last_block)
+        return fetch_pair_if(at + number * block_bytes, inside, fill)
 
     def block_of_taps(index: int, facts: Any) -> Any:
         """The same where a step has several taps."""
@@ -130,32 +136,23 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     blocks_of_taps = gathered(tile.copied_blocks, 2, block_of_taps)
 
     def load_tap(state: Any, known: Any) -> Any:
-        _, first_block, sizes, fill = known
-        at, inside, block, _, _, _ = state
-        depth, height, width, x_blocks = sizes[0], sizes[1], sizes[2], sizes[9]
-        return blocks_of_tap((at, inside, x_blocks - block - first_block, depth * height * width * LANES, fill))
+        at, inside, block = state[:3]
+        last_block, block_bytes, fill = known[:3]
+        return blocks_of_tap((at, inside, block, last_block, block_bytes, fill))
 
     def next_tap(state: Any, known: Any) -> Any:
-        """The state: address, whether it is inside, block, and tap along three axes."""
-        pixel, first_block, sizes, _ = known
-        base, exists, z0, y0, x0 = pixel
-        depth, height, width, _, kernel_h, kernel_w, dilation_d, dilation_h, dilation_w, x_blocks = sizes
-        at, inside, block, tap_z, tap_y, tap_x = state
-        block += blocks
-        at += blocks * (depth * height * width * LANES)
-        if has_window and block >= x_blocks:
-            block = 0
-            tap_x += 1
-            if tap_x == kernel_w:
-                tap_x = 0
-                tap_y += 1
-                if tap_y == kernel_h:
-                    tap_y = 0
-                    tap_z += 1
-            z, y, x = z0 + tap_z * dilation_d, y0 + tap_y * dilation_h, x0 + tap_x * dilation_w
-            at = base + (((first_block * depth + z) * height + y) * width + x) * LANES
-            inside = exists and 0 <= z < depth and 0 <= y < height and 0 <= x < width
-        return at, inside, block, tap_z, tap_y, tap_x
+        """The state: address, whether it is inside, block, place in x, and the tap's row and column."""
+        at, inside, block, place, tap = state
+        _, block_bytes, _, x_blocks, bounds, kernel, steps = known
+        block = add(block, narrow(blocks))
+        at += blocks * block_bytes
+        if has_window and not below(block, x_blocks):
+            block = narrow(0)
+            tap, jump, move = advance(tap, kernel, steps)
+            at += jump
+            place = moved(place, move)
+            inside = is_inside(place, bounds)
+        return at, inside, block, place, tap
 
     def load_taps(state: Any, known: Any) -> Any:
         pixel, first_block, sizes, fill = known
@@ -171,7 +168,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         images, groups, x_blocks, y_blocks = args[5:9]
         depth, height, width, out_d, out_h, out_w, kernel_d, kernel_h, kernel_w = args[9:18]
         stride_d, stride_h, stride_w, dilation_d, dilation_h, dilation_w, begin_d, begin_h, begin_w = args[18:27]
-        x_image, y_image, fill, y_zero, y_least = args[27:]
+        x_image, y_image, fill_bits, y_zero, y_least = args[27:]
 
         outputs = out_d * out_h * out_w
         tiles = (y_blocks * LANES + channels - 1) // channels
@@ -184,21 +181,28 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
         # The pixel that this thread copies.
         first_block, number = place_of(thread)
-        exists = first_pixel + number < last_pixel
-        image, place = divide(first_pixel + number if exists else 0, outputs)
-        row, x0 = divide(place, out_w)
-        z0, y0 = divide(row, out_h)
-        z0, y0, x0 = z0 * stride_d - begin_d, y0 * stride_h - begin_h, x0 * stride_w - begin_w
-        base = x + image * x_image + group * x_blocks * (depth * height * width * LANES)
-        sizes = (depth, height, width, kernel_d, kernel_h, kernel_w, dilation_d, dilation_h, dilation_w, x_blocks)
-        known = ((base, exists, z0, y0, x0), first_block, sizes, as_word(fill))
+        kernel, strides = (kernel_d, kernel_h, kernel_w), (stride_d, stride_h, stride_w)
+        dilations, source = (dilation_d, dilation_h, dilation_w), (depth, height, width)
+        image, z, y0, x0 = corner(
+            first_pixel + number, last_pixel, (out_d, out_h, out_w), strides, (begin_d, begin_h, begin_w)
+        )
+        block_bytes = depth * height * width * LANES
+        base = x + image * x_image + group * x_blocks * block_bytes
         packed = weights + (group * tiles + tile_number) * steps * weight_bytes
+        fill = as_word(fill_bits)
         if is_narrow:
+            exists = first_pixel + number < last_pixel
+            known = ((base, exists, z, y0, x0), first_block, (*source, *kernel, *dilations, x_blocks), fill)
             sums = products((packed, steps, (0,)), known)
         else:
-            at = base + (((first_block * depth + z0) * height + y0) * width + x0) * LANES
-            inside = exists and 0 <= z0 < depth and 0 <= y0 < height and 0 <= x0 < width
-            sums = products((packed, steps, (at, inside, 0, 0, 0, 0)), known)
+            bounds, place = (narrow(depth), narrow(height), narrow(width)), (narrow(z), narrow(y0), narrow(x0))
+            walk = find_steps(kernel, dilations, source, block_steps * blocks * block_bytes)
+            # A thread counts the blocks from its first one in a step on.
+            left = narrow(max(x_blocks - first_block, 0))
+            at = base + first_block * block_bytes + ((z * height + y0) * width + x0) * LANES
+            state = (at, is_inside(place, bounds), narrow(0), place, (narrow(0), narrow(0)))
+            rows = narrow(kernel_h), narrow(kernel_w)
+            sums = products((packed, steps, state), (left, block_bytes, fill, narrow(x_blocks), bounds, rows, walk))
 
         places = (thread, tile_number * channels, first_pixel, last_pixel, group * y_blocks, y_blocks, outputs)
         finish(sums, (y, bias, factors, y_image, y_zero, y_least, places))

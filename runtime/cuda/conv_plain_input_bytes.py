@@ -2,7 +2,8 @@
 
 Formula, bias and factors are those of ``conv.u8.implicit_gemm``; x is [N][C][H][W] bytes, y is blocked. The sum goes
 over *quads*, four neighbouring columns of a row of one channel, as on the CPU: a window of 7 columns takes two of them.
-Rows of whole words (``aligned``) are read by words, two of which hold a quad at any column; others byte by byte.
+Rows of whole words (``aligned``) are read by words, two of which hold a quad at any column; others byte by byte. Rows
+of the window, KH, and quads of each, QW, are compile-time parameters too: quads are found by dividing.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from cnnc.runtime.cuda.byte_output import byte_output
     from cnnc.runtime.cuda.byte_panels import panel_products, place_of_thread
     from cnnc.runtime.cuda.byte_words import funnel, joined
-    from cnnc.runtime.cuda.integers import divide
+    from cnnc.runtime.cuda.integers import below, divide, narrow
     from cnnc.runtime.cuda.intrinsics import BOOL, INT, inlined
 
     tile = byte_tile_of(params)
@@ -85,32 +86,35 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     finish, place_of = byte_output(tile, code), place_of_thread(tile)
     channels, pixels, weight_bytes = tile.channels, tile.pixels, tile.weight_bytes
     blocks, apart = tile.blocks, tile.blocks_apart
+    window_rows, window_quads = int(params["KH"]), int(params["QW"])
     fetch_word_if = word_access(1).fetch_if
 
     def aligned_quad(row: int, column: int, width: int, inside: bool, fill: Any) -> Any:
         """Words lie inside of a row altogether, or outside."""
-        shift = column % QUAD
-        first = column - shift
-        low = fetch_word_if(row + first, inside and 0 <= first < width, fill)
-        high = fetch_word_if(row + first + QUAD, inside and shift > 0 and 0 <= first + QUAD < width, fill)
+        shift = column & (QUAD - 1)
+        first, last = narrow(column - shift), narrow(width)
+        at, next_word = row + column - shift, narrow(column - shift + QUAD)
+        low = fetch_word_if(at, inside and below(first, last), fill)
+        high = fetch_word_if(at + QUAD, inside and shift > 0 and below(next_word, last), fill)
         return funnel(low, high, as_word(8 * shift))
 
     def any_quad(row: int, column: int, width: int, inside: bool, fill: Any) -> Any:
-        b0 = fetch_byte_if(row + column, inside and 0 <= column < width, fill)
-        b1 = fetch_byte_if(row + column + 1, inside and -1 <= column < width - 1, fill)
-        b2 = fetch_byte_if(row + column + 2, inside and -2 <= column < width - 2, fill)
-        b3 = fetch_byte_if(row + column + 3, inside and -3 <= column < width - 3, fill)
+        at, last = row + column, narrow(width)
+        b0 = fetch_byte_if(at, inside and below(narrow(column), last), fill)
+        b1 = fetch_byte_if(at + 1, inside and below(narrow(column + 1), last), fill)
+        b2 = fetch_byte_if(at + 2, inside and below(narrow(column + 2), last), fill)
+        b3 = fetch_byte_if(at + 3, inside and below(narrow(column + 3), last), fill)
         return joined(b0, b1, b2, b3)
 
     quad_of = inlined(WORD, [INT, INT, INT, BOOL, WORD], aligned_quad if params["aligned"] else any_quad)
 
     def quad_at(number: int, known: Any) -> Any:
         base, exists, top, left, sizes, fill = known[:6]
-        channel_count, height, width, kernel_h, quads, dilation_h = sizes
-        rest, place = divide(number, quads)
-        channel, tap = divide(rest, kernel_h)
+        channel_count, height, width, dilation_h = sizes
+        rest, place = divide(number, window_quads)
+        channel, tap = divide(rest, window_rows)
         row = top + tap * dilation_h
-        inside = exists and channel < channel_count and 0 <= row < height
+        inside = exists and channel < channel_count and below(narrow(row), narrow(height))
         return quad_of(base + (channel * height + row) * width, left + place * QUAD, width, inside, fill)
 
     def two_quads(index: int, facts: Any) -> Any:
@@ -142,7 +146,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         exists = first_pixel + number < last_pixel
         image, place = divide(first_pixel + number if exists else 0, outputs)
         row, column = divide(place, out_w)
-        sizes = (channel_count, height, width, kernel_h, quads, dilation_h)
+        sizes = (channel_count, height, width, dilation_h)
         origin = (row * stride_h - begin_h, column * stride_w - begin_w)
         known = (x + image * x_image, exists, origin[0], origin[1], sizes, as_word(fill), first_block)
         sums = products((weights + tile_number * steps * weight_bytes, steps, (0,)), known)

@@ -58,12 +58,13 @@ def inside_check(axes: int) -> Any:
     return inlined(BOOL, [PLACE, PLACE], is_inside)
 
 
-def tap_walk(axes: int) -> tuple[Any, Any]:
+def tap_walk(axes: int, pixel_bytes: int = _PIXEL_BYTES) -> tuple[Any, Any]:
     """(steps, advance) from one tap of a window to the next, the last axis first.
 
     ``steps(kernel, dilations, source, blocks_back)``: the jumps to the next tap along x, y and z, and the moves, nine
     numbers of 32 bits. ``blocks_back`` bytes lie from a tap's first block of channels to where its last one has led.
-    ``advance(tap, kernel, steps)``: ((y, x) of the next tap, its jump, its move); z need not be known.
+    ``advance(tap, kernel, steps)``: ((y, x) of the next tap, its jump, its move); z need not be known. Blocks of a
+    pixel have ``pixel_bytes``.
     """
     has_depth = axes == 3
     jumps, moves, pair = types.UniTuple(INT, 3), types.UniTuple(types.int32, 9), types.UniTuple(types.int32, 2)
@@ -72,9 +73,9 @@ def tap_walk(axes: int) -> tuple[Any, Any]:
     def find_steps(kernel: Any, dilations: Any, source: Any, blocks_back: int) -> Any:
         back_x, back_y = (1 - kernel[2]) * dilations[2], (1 - kernel[1]) * dilations[1]
         height, width, zero = source[1], source[2], narrow(0)
-        jump_x = opaque(_PIXEL_BYTES * dilations[2] - blocks_back)
-        jump_y = opaque(_PIXEL_BYTES * (dilations[1] * width + back_x) - blocks_back)
-        jump_z = opaque(_PIXEL_BYTES * ((dilations[0] * height + back_y) * width + back_x) - blocks_back)
+        jump_x = opaque(pixel_bytes * dilations[2] - blocks_back)
+        jump_y = opaque(pixel_bytes * (dilations[1] * width + back_x) - blocks_back)
+        jump_z = opaque(pixel_bytes * ((dilations[0] * height + back_y) * width + back_x) - blocks_back)
         move_x = zero, zero, narrow(dilations[2])
         move_y = zero, narrow(dilations[1]), narrow(back_x)
         move_z = narrow(dilations[0]), narrow(back_y), narrow(back_x)

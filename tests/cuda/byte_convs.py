@@ -117,7 +117,8 @@ def run_implicit_gemm(layer: Layer, tile: ByteTile, architecture: str = "sm_80")
         "conv.u8.implicit_gemm",
         **tile_params(tile),
         taps=taps_of_step(x_blocks, tile.blocks),
-        window=int(np.prod(w.shape[2:]) > 1),
+        axes=3 if layer.rank == 3 else 2 if np.prod(w.shape[2:]) > 1 or any(layer.pads) else 0,
+        partial=int(x_blocks % tile.blocks != 0),
         element=_NAMES[x.dtype.kind],
     )
     sizes = layer.window_sizes(layer.meaning().shape[2:])
@@ -134,6 +135,7 @@ def run_plain_input(layer: Layer, tile: ByteTile) -> tuple[Array, Counters]:
     sizes |= {"C": x.shape[1], "QW": -(-w.shape[3] // 4), "y_blocks": -(-len(w) // 8)}
     aligned = x.shape[3] % 4 == 0
     params = {**tile_params(tile), "element": _NAMES[x.dtype.kind], "aligned": int(aligned)}
+    params |= {name: sizes[name] for name in ("KH", "QW")}
     return _run(layer, Variant.of("conv.u8.plain_input", **params), x, pack_quads(w, tile), sizes)
 
 

@@ -12,14 +12,14 @@ def conv_implicit_gemm_bytes(
     tile = {"tensor": tensor, "rows": rows, "columns": columns}
     tile |= {"row_threads": threads[0], "column_threads": threads[1]}
     return Variant.of(
-        "conv.u8.implicit_gemm", **{"taps": 1, "window": 1, "element": "u8", "blocks": 4, **tile, **options}
+        "conv.u8.implicit_gemm", **{"taps": 1, "axes": 2, "partial": 0, "element": "u8", "blocks": 4, **tile, **options}
     )
 
 
 def conv_plain_input_bytes() -> Variant:
     """A first layer."""
     tile = {"tensor": 1, "rows": 8, "columns": 8, "row_threads": 8, "column_threads": 16, "blocks": 4}
-    return Variant.of("conv.u8.plain_input", **tile, element="u8", aligned=1)
+    return Variant.of("conv.u8.plain_input", **tile, element="u8", aligned=1, KH=7, QW=2)
 
 
 def byte_elementwise(kind: str, element: str = "u8", result: str = "u8") -> Variant:

@@ -27,6 +27,7 @@ from cnnc.lower.quantized_plain_input import plain_input_refusal
 from cnnc.lower.rules import LoweringRule, TiledRule
 from cnnc.lower.spatial import sizes_of, typical
 from cnnc.ops.quantized_layer import QuantizedLayer
+from cnnc.ops.window import window_of
 from cnnc.runtime.cuda.byte_tile import ByteTile
 from cnnc.runtime.cuda.byte_tiling import ByteProduct, rank_byte_tiles, taps_of_step
 from cnnc.runtime.cuda.conv_depthwise_bytes import pack_words
@@ -150,6 +151,16 @@ def _tilings(node: Node, builder: ProgramBuilder, count: int) -> Sequence[tuple[
     return rank_byte_tiles(layer, facts_of(builder.target), count)
 
 
+def _axes(node: Node) -> int:
+    """The last axes, 0, 2 or 3, that have taps or padding."""
+    shape = node.input(3).type.shape[2:]
+    window = window_of(quantized_attrs(node), node.input(0).type.shape[2:], shape)
+    has = [size != 1 or begin != 0 or end != 0 for size, begin, end in zip(shape, window.begins, window.ends)]
+    if not any(has):
+        return 0
+    return 3 if any(has[:-2]) else 2
+
+
 def _emit(node: Node, builder: ProgramBuilder, tile: ByteTile) -> None:
     shapes, groups = quantized_shapes(node), _groups(node)
     x_blocks = groups.weights.shape[1] // LANES
@@ -160,7 +171,8 @@ def _emit(node: Node, builder: ProgramBuilder, tile: ByteTile) -> None:
         "conv.u8.implicit_gemm",
         **_tile_params(tile),
         taps=taps_of_step(x_blocks, tile.blocks),
-        window=int(math.prod(shapes.kernel) > 1),
+        axes=_axes(node),
+        partial=int(x_blocks % tile.blocks > 0),
         element=node.input(0).type.dtype.value,
     )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
@@ -205,7 +217,14 @@ def _emit_plain(node: Node, builder: ProgramBuilder, tile: ByteTile) -> None:
     assert isinstance(start, BufferArg)
     places = (shapes.source[2], sizes["x_image"], start.offset)
     aligned = all(isinstance(size, int) and size % QUAD == 0 for size in places)
-    variant = Variant.of("conv.u8.plain_input", **_tile_params(tile), element=x.type.dtype.value, aligned=int(aligned))
+    variant = Variant.of(
+        "conv.u8.plain_input",
+        **_tile_params(tile),
+        element=x.type.dtype.value,
+        aligned=int(aligned),
+        KH=shapes.kernel[1],
+        QW=-(-shapes.kernel[2] // QUAD),
+    )
     builder.kernel_step(node, [builder.call(variant, buffers, sizes)])
 
 
