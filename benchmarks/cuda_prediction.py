@@ -172,13 +172,14 @@ def page(text: str, results: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="networks of cnnc.models to predict")
+    parser.add_argument("--device", choices=[device.name for device in DEVICES], help="one device only")
     parser.add_argument("--results", type=Path, required=True, help="folder that keeps predictions")
     parser.add_argument("--out", type=Path, help="Markdown page that gets the tables")
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
     for name in arguments.names:
         for device in DEVICES:
-            for batch in BATCHES:
+            for batch in BATCHES if arguments.device in (None, device.name) else ():
                 layers = predicted(name, device, batch)
                 file = arguments.results / f"{name}-{batch}-{device.name}.json"
                 file.write_text(json.dumps([asdict(layer) for layer in layers]))

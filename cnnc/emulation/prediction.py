@@ -165,8 +165,7 @@ def _grid_cycles(blocks: int, multiprocessors: int, resident: int, busiest: floa
 def _tensor_seconds(profile: CallProfile, device: DeviceFacts) -> float:
     """Seconds of the matrix products on tensor cores, on all multiprocessors together."""
     rates = {"tf32": device.tf32_flops, "s8": device.byte_ops, "u8": device.byte_ops}
-    kind = str(profile.variant.options.get("precision", ""))
-    rate = rates.get(kind, device.byte_ops if "bytes" in profile.variant.kernel else device.half_flops)
+    rate = rates.get(profile.tensor_type, device.half_flops)
     return profile.counters.flops / rate if rate else 0.0
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from cnnc.emulation.loops import LoopCounts, hottest_loop
 from cnnc.errors import InputError
 from cnnc.frozen_dataclass import dataclass
-from cnnc.ptx import Counters, Emulator, parse_ptx
+from cnnc.ptx import Counters, Emulator, Entry, parse_ptx
+from cnnc.ptx.types import DTYPES
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.compile import ENTRY
 from cnnc.runtime.cuda.cubin import Cubin, ResourceUse
@@ -43,6 +44,7 @@ class CallProfile:
         loop: the hottest loop in the PTX; None if there is none.
         machine_loop: the same in the machine code.
         resources: registers and memory of a block.
+        tensor_type: of the factors of products on tensor cores, such as ``f16``; "" where there are none.
         constant_bytes, tensor_bytes: that the call must read or write at least once: weights, and activations.
     """
 
@@ -55,6 +57,7 @@ class CallProfile:
     loop: LoopCounts | None
     machine_loop: InstructionCounts
     resources: ResourceUse
+    tensor_type: str
     constant_bytes: int
     tensor_bytes: int
 
@@ -114,11 +117,12 @@ class Profiler:
             total.add(scaled(found, weight))
             sampled += len(numbers)
         constants, tensors = self._least_bytes(instruction)
-        loop = hottest_loop(module.entries[ENTRY], total)
+        entry = module.entries[ENTRY]
+        loop = hottest_loop(entry, total)
         machine_loop = self._machine_loop(variant, cubin)
         return CallProfile(
             *(instruction.step, variant, instruction.items, threads, sampled, total, loop, machine_loop),
-            *(cubin.resources, constants, tensors),
+            *(cubin.resources, tensor_type(entry), constants, tensors),
         )
 
     def _machine_loop(self, variant: Variant, cubin: Cubin) -> InstructionCounts:
@@ -160,6 +164,14 @@ class Profiler:
                 is_constant = self._executable.program.buffers[address.buffer].kind == "constant"
                 found[is_constant] += stop - start
         return found[True], found[False]
+
+
+def tensor_type(entry: Entry) -> str:
+    """Type of the left factors of an entry's ``mma``, which all have the same; "" without."""
+    for instruction in entry.body:
+        if instruction.opcode == "mma":
+            return [word for word in instruction.modifiers if word in DTYPES][1]
+    return ""
 
 
 def samples(blocks: int, wanted: int) -> Iterator[tuple[Sequence[int], float]]:

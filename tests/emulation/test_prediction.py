@@ -28,6 +28,8 @@ def call(
     barriers: int = 0,
     sectors: int = 0,
     shared_cycles: int = 0,
+    flops: int = 0,
+    tensor_type: str = "",
     **issued: int,
 ) -> CallProfile:
     """A call whose counts are given for one block."""
@@ -36,10 +38,13 @@ def call(
         sectors=sectors * blocks,
         shared_cycles=shared_cycles * blocks,
         barriers=barriers * blocks,
+        flops=flops * blocks,
     )
     resources = ResourceUse(registers, 0, 0, 0, 0, 0)
     variant = Variant.of("conv.f32.implicit_gemm")
-    return CallProfile(0, variant, blocks, threads, 1, counters, loop, machine_loop, resources, constants, memory)
+    return CallProfile(
+        0, variant, blocks, threads, 1, counters, loop, machine_loop, resources, tensor_type, constants, memory
+    )
 
 
 def test_multiply_adds_alone_run_at_the_peak() -> None:
@@ -49,6 +54,15 @@ def test_multiply_adds_alone_run_at_the_peak() -> None:
     body = found.seconds - A100.launch_seconds
     assert body == pytest.approx(found.roofline_seconds)
     assert body == pytest.approx(2 * 32 * 100_000 * 108 * 32 / A100.flops)
+
+
+def test_tensor_cores_have_a_rate_for_each_type() -> None:
+    products = {"tensor": 1000, "flops": 10**8}
+    half, tf32, bytes_ = (predict(call(tensor_type=kind, **products), A100) for kind in ("bf16", "tf32", "u8"))
+    assert half.bound == "tensor cores"
+    assert half.roofline_seconds == pytest.approx(864 * 1e8 / A100.half_flops)
+    assert tf32.roofline_seconds == pytest.approx(2 * half.roofline_seconds)
+    assert bytes_.roofline_seconds == pytest.approx(half.roofline_seconds / 2)
 
 
 def test_other_instructions_take_issue_slots() -> None:
