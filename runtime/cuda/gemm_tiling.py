@@ -1,4 +1,5 @@
-"""Tiles of matrix products, ranked by estimated time. Costs are in the unit of ``DeviceFacts.fma_seconds``.
+"""Tiles of matrix products, ranked by estimated time. Costs are in the unit of ``DeviceFacts.fma_seconds``, those of
+other kernels too.
 
 A product of few rows waits for its weights from memory: warps must have enough loads under way. One of many rows takes
 the time of its multiply-adds, in rounds of blocks; tiles of fewer elements do them more slowly, but fill a device.
@@ -78,7 +79,7 @@ def _few_rows_seconds(rows: int, columns: int, depth: int, tile: FewRowsTile, de
     times = (streaming, waiting, cached)
     reading = _HIDDEN * max(times) + (1 - _HIDDEN) * sum(times)
     meeting = (_CALL_LATENCIES + _PART_LATENCIES * tile.parts) * latency
-    return reading + meeting + (adding if tile.splits > 1 else 0) + device.launch_seconds
+    return reading + meeting + device.launch_seconds + (adding if tile.splits > 1 else 0) + device.launch_seconds
 
 
 def rank_matmul(batch: int, rows: int, columns: int, depth: int, device: DeviceFacts) -> list[tuple[float, MatmulTile]]:
