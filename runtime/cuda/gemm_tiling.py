@@ -2,15 +2,16 @@
 other kernels too.
 
 A product of few rows waits for its weights from memory: warps must have enough loads under way. One of many rows takes
-the time of its multiply-adds, in rounds of blocks; tiles of fewer elements do them more slowly, but fill a device.
+as long as a convolution by implicit GEMM with as many products.
 """
 
 from __future__ import annotations
 
 from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cuda.conv_tiling import GemmLayer, gemm_seconds
 from cnnc.runtime.cuda.device_facts import DeviceFacts
 from cnnc.runtime.cuda.gemm_few_rows import WARPS, FewRowsTile
-from cnnc.runtime.cuda.register_tile import DEPTH
+from cnnc.runtime.cuda.register_tile import DEPTH, BlockTile
 from cnnc.runtime.cuda.target import LANES, WARP
 
 MOST_ROWS = 8
@@ -37,13 +38,15 @@ class MatmulTile:
     threads: int
 
     @property
-    def size(self) -> int:
-        """Rows and columns of a block."""
-        return self.rows * self.threads
+    def block(self) -> BlockTile:
+        return BlockTile(self.rows, self.rows, self.threads, self.threads)
 
 
-_TILES = ((MatmulTile(8, 16), 0.9, 2), (MatmulTile(8, 8), 0.85, 6), (MatmulTile(4, 8), 0.6, 12))
-"""Tile, share of the device's multiply-adds that it reaches, blocks that a multiprocessor holds."""
+_TILES = (MatmulTile(8, 16), MatmulTile(8, 8), MatmulTile(4, 8))
+"""Larger first: of tiles that cost the same, the one that reads less."""
+
+_ELEMENTS_COST = 1.1
+"""Time of a product whose panels are copied element by element, over that of the implicit GEMM, which copies quads."""
 
 
 def rank_few_rows(rows: int, columns: int, depth: int, device: DeviceFacts) -> list[tuple[float, FewRowsTile]]:
@@ -69,28 +72,26 @@ def _few_rows_seconds(rows: int, columns: int, depth: int, tile: FewRowsTile, de
     steps = -(-depth // (4 * WARP * tile.parts * tile.splits))
     resident = device.multiprocessors * device.threads // WARP // 2
     latency = device.latency / device.clock
-    weight_bytes = 4 * columns * depth * -(-rows // tile.rows)
+    weight_bytes, passes = 4 * columns * depth, -(-rows // tile.rows)
     under_way = min(warps, resident) * tile.columns * _QUAD_BYTES
     streaming = weight_bytes / min(device.memory_bandwidth, under_way / (_MEMORY_LATENCIES * latency))
+    # Other rows find the weights in the second-level cache, or not.
+    again = device.l2_bandwidth if weight_bytes < device.l2_bytes else device.memory_bandwidth
+    streaming += (passes - 1) * weight_bytes / again
     waiting = steps * _MEMORY_LATENCIES * latency
     # Rows of A come from the first-level cache, as many bytes a cycle as from shared memory.
-    cached = weight_bytes * tile.rows / tile.columns / (128 * device.multiprocessors * device.clock)
+    cached = passes * weight_bytes * tile.rows / tile.columns / (128 * device.multiprocessors * device.clock)
     adding = 2 * rows * columns * tile.splits * 4 / device.memory_bandwidth + device.launch_seconds
     times = (streaming, waiting, cached)
     reading = _HIDDEN * max(times) + (1 - _HIDDEN) * sum(times)
     meeting = (_CALL_LATENCIES + _PART_LATENCIES * tile.parts) * latency
-    return reading + meeting + device.launch_seconds + (adding if tile.splits > 1 else 0) + device.launch_seconds
+    return reading + meeting + (adding if tile.splits > 1 else 0) + device.launch_seconds
 
 
 def rank_matmul(batch: int, rows: int, columns: int, depth: int, device: DeviceFacts) -> list[tuple[float, MatmulTile]]:
     """Tiles for ``batch`` products, the fastest first."""
+    moved = 4 * batch * (rows * depth + depth * columns + rows * columns)
+    layer = GemmLayer(batch, columns, rows, -(-depth // DEPTH), moved, 0)
     unit = device.fma_seconds(LANES)
-    found = []
-    for tile, share, resident in _TILES:
-        blocks = batch * -(-rows // tile.size) * -(-columns // tile.size)
-        most = -(-blocks // device.multiprocessors)
-        computing = most * tile.size**2 * depth / (device.lanes * share)
-        # A step of a block begins with loads, which blocks beside it and the products of the step before hide.
-        waiting = -(-most // resident) * (depth // DEPTH + _CALL_LATENCIES) * device.latency
-        found.append(((max(computing, waiting) / device.clock + device.launch_seconds) / unit, tile))
+    found = [(_ELEMENTS_COST * gemm_seconds(layer, tile.block, 1, device) / unit, tile) for tile in _TILES]
     return sorted(found, key=lambda item: item[0])

@@ -63,10 +63,17 @@ def test_few_rows(sizes, attrs):
     _check(graph, [({"x": x}, product(x))], ["gemm.f32.few_rows"])
 
 
-def test_any_number_of_rows():
-    graph, product = _gemm(symbol("N"), 12, 40)
+@pytest.mark.parametrize(("columns", "many"), [(12, "matmul.f32"), (24, "conv.f32.implicit_gemm")])
+def test_any_number_of_rows(columns, many):
+    graph, product = _gemm(symbol("N"), columns, 40)
     cases = [({"x": x}, product(x)) for x in (_random(rows, 40) for rows in (1, 3, 11))]
-    _check(graph, cases, ["gemm.f32.few_rows", "gemm.f32.few_rows", "matmul.f32"])
+    _check(graph, cases, ["gemm.f32.few_rows", "gemm.f32.few_rows", many])
+
+
+def test_many_rows_of_whole_blocks():
+    graph, product = _gemm(70, 40, 64, transB=1, alpha=0.5)
+    x = _random(70, 64)
+    _check(graph, [({"x": x}, product(x))], ["conv.f32.implicit_gemm"])
 
 
 @pytest.mark.parametrize("attrs", [{"transB": 1}, {"transA": 1, "alpha": 2.0}])

@@ -1,4 +1,4 @@
-"""Matrix products on GPUs: few rows with constant weights, and two matrices of any strides."""
+"""Matrix products on GPUs: with constant weights, of few rows or of whole blocks, and of matrices of any strides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from cnnc.dims import Dim, product
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
+from cnnc.lower.cuda.alignment import in_quads
+from cnnc.lower.cuda.matrix_blocks import BLOCKS_RULE, blocks_calls, blocks_refusal, rank_blocks
 from cnnc.lower.matrix import general_operands, general_refusal
 from cnnc.lower.matrix_operands import (
     columns_of,
@@ -27,11 +29,8 @@ from cnnc.runtime.program import BufferArg, Call, Choice
 _FEW_ROWS = "gemm.f32.few_rows"
 _SUM_SPLITS = "gemm.f32.sum_splits"
 _MATMUL = "matmul.f32"
-
-
-def in_quads(argument: BufferArg, *sizes: Dim) -> bool:
-    """Whether the argument lies at a multiple of 16 bytes, and all sizes are multiples of 4 elements."""
-    return all(isinstance(size, int) and size % 4 == 0 for size in (*sizes, product((argument.offset,)) // 4))
+_MOST_PASSES = 4
+"""Times that weights may be read."""
 
 
 # ---- constant weights, few rows -------------------------------------------------------------------------------------
@@ -41,8 +40,8 @@ def _few_rows_refusal(node: Node, builder: ProgramBuilder) -> str | None:
     reason = constant_refusal(node, builder)
     if reason is not None:
         return reason
-    if typical(rows_of(node), 1) > MOST_ROWS:
-        return f"it has more than {MOST_ROWS} rows: weights would be read several times"
+    if typical(rows_of(node), 1) > _MOST_PASSES * MOST_ROWS:
+        return f"it has more than {_MOST_PASSES * MOST_ROWS} rows: weights would be read too often"
     return None
 
 
@@ -61,13 +60,21 @@ def _emit_few_rows(node: Node, builder: ProgramBuilder, tile: FewRowsTile) -> No
     device = facts_of(builder.target)
     [(_, full), *_] = rank_few_rows(MOST_ROWS, columns, depth, device)
     choices = [Choice(tuple(_few_rows_calls(node, builder, tile)), (tile.rows - rows,))]
-    if general_refusal(node, builder) is None:
-        choices.append(Choice(tuple(_few_rows_calls(node, builder, full)), (MOST_ROWS - rows,)))
-        [(_, many), *_] = rank_matmul(1, TYPICAL_SIZE, columns, depth, device)
-        choices.append(Choice((_matmul_call(node, builder, many),)))
-    else:
-        choices.append(Choice(tuple(_few_rows_calls(node, builder, full))))
+    few, many = tuple(_few_rows_calls(node, builder, full)), _many_rows_calls(node, builder)
+    choices += [Choice(few, (MOST_ROWS - rows,)), Choice(many)] if many else [Choice(few)]
     builder.choice_step(node, tuple(choices))
+
+
+def _many_rows_calls(node: Node, builder: ProgramBuilder) -> tuple[Call, ...]:
+    """A product of an open number of rows, ``TYPICAL_SIZE`` of them or so; none if only few rows can be computed."""
+    if blocks_refusal(node, builder) is None:
+        [(_, tiling), *_] = rank_blocks(node, builder, TYPICAL_SIZE, 1)
+        return tuple(blocks_calls(node, builder, tiling))
+    if general_refusal(node, builder) is not None:
+        return ()
+    depth, columns = constant_weights(node).shape
+    [(_, tile), *_] = rank_matmul(1, TYPICAL_SIZE, columns, depth, facts_of(builder.target))
+    return (_matmul_call(node, builder, tile),)
 
 
 def _few_rows_calls(node: Node, builder: ProgramBuilder, tile: FewRowsTile) -> list[Call]:
@@ -128,6 +135,7 @@ def _matmul_call(node: Node, builder: ProgramBuilder, tile: MatmulTile) -> Call:
 
 _RULES = (
     TiledRule(_FEW_ROWS, FewRowsTile, _few_rows_refusal, _few_rows_tilings, _emit_few_rows, reads_weights=True),
+    BLOCKS_RULE,
     TiledRule(_MATMUL, MatmulTile, general_refusal, _matmul_tilings, _emit_matmul, reads_weights=True),
 )
 

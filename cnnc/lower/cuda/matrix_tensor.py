@@ -9,7 +9,7 @@ import numpy as np
 from cnnc.dims import Dim, product
 from cnnc.ir import Node
 from cnnc.lower.builder import ProgramBuilder
-from cnnc.lower.cuda.matrix import in_quads
+from cnnc.lower.cuda.alignment import in_quads
 from cnnc.lower.cuda.tensor_cores import tensor_refusal, weights_refusal
 from cnnc.lower.matrix_operands import (
     columns_of,
