@@ -10,6 +10,7 @@ from cnnc.compiler import CompiledModel, Options, compile_graph
 from cnnc.lower.builder import Decision
 from cnnc.runtime.artifact import load_artifact
 from cnnc.runtime.cuda.device_facts import A100, T4
+from cnnc.runtime.cuda.executor import DeviceExecutor
 from cnnc.runtime.cuda.row_tiling import RowLayer, rank_row_tilings
 from cnnc.runtime.cuda.winograd_tiling import WinogradLayer, rank_winograd_tilings
 from tests.cuda.devices import program_device
@@ -74,6 +75,7 @@ def test_groups_take_the_kernel_of_their_size(filters, group, chosen):
         ((2, 9, 4, 7, 6), {"winograd": "f4", "kernel": (3, 3, 3), "pads": (1,) * 6}),
         ((2, 19, 9), {"winograd": "f4", "kernel": (3,), "pads": (1, 1)}),
         ((2, 19, 15, 9), {"group": 19, "filters": 19, "strides": (2, 2), "activation": "silu"}),
+        ((2, 18, 7, 9), {"group": 6, "filters": 36, "activation": "relu"}),
         ((1, 12, 21), {"group": 12, "filters": 12, "kernel": (5,), "pads": (2, 2)}),
         ((1, 12, 3, 5, 6), {"group": 12, "filters": 12, "kernel": (3, 3, 3), "pads": (1,) * 6}),
     ],
@@ -82,12 +84,10 @@ def test_groups_take_the_kernel_of_their_size(filters, group, chosen):
 def test_programs_compute_what_the_cpu_does(shape, conv):
     pytest.importorskip("numba_cuda")
     model = compiled(shape, **{"filters": 24} | conv)
-    assert [item.chosen for item in model.lowered.decisions if item.op == "conv"] == [
-        DEPTHWISE if "group" in conv else WINOGRAD
-    ]
+    kernel = {1: WINOGRAD, shape[1]: DEPTHWISE}.get(conv.get("group", 1), GROUPED)
+    assert [item.chosen for item in model.lowered.decisions if item.op == "conv"] == [kernel]
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
-    device = program_device()
-    [got] = model.session(device=device).run(None, {"x": x})
+    [got] = DeviceExecutor(model.executable, program_device(), poison=True).run([x], {})
     [expected] = interp.run(model.graph, {"x": x}, float64=True).values()
     np.testing.assert_allclose(got, expected, rtol=0, atol=3e-5)
 
