@@ -22,12 +22,14 @@ class ElementAccess:
         load: load(address).
         load_if: load_if(address, condition): it, or 0 without touching memory.
         store: store(address, element).
+        store_if: store_if(address, element, condition): nothing is written where it is false.
         move: move(target, source).
     """
 
     load: Any
     load_if: Any
     store: Any
+    store_if: Any
     move: Any
 
 
@@ -58,6 +60,12 @@ def element_access(size: int, space: str = "global") -> ElementAccess:
         text = f"st.{space}.{kind} [$0], $1;"
         assembly(builder, ir.VoidType(), text, f"l,{letter}", [address, value], has_effect=True)
 
+    def store_if(builder: Any, address: Any, element: Any, condition: Any) -> None:
+        value = element if size == 8 else builder.trunc(element, I32)
+        text = f"{{ .reg .pred p; setp.ne.s32 p, $2, 0; @p st.{space}.{kind} [$0], $1; }}"
+        wanted = builder.zext(condition, I32)
+        assembly(builder, ir.VoidType(), text, f"l,{letter},r", [address, value, wanted], has_effect=True)
+
     def move(builder: Any, target: Any, source: Any) -> None:
         store(builder, target, load(builder, source))
 
@@ -65,6 +73,7 @@ def element_access(size: int, space: str = "global") -> ElementAccess:
         device_function(INT, [INT], load),
         device_function(INT, [INT, BOOL], load_if),
         device_function(types.void, [INT, INT], store),
+        device_function(types.void, [INT, INT, BOOL], store_if),
         device_function(types.void, [INT, INT], move),
     )
 

@@ -18,23 +18,16 @@ from cnnc.runtime.kernel import KernelDef, Params, Target
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
-    from numba import cuda, types
+    from numba import cuda
 
     from cnnc.runtime.cuda.element_access import element_access
     from cnnc.runtime.cuda.integers import divide
-    from cnnc.runtime.cuda.intrinsics import INT, inlined
-    from cnnc.runtime.cuda.memory_access import load_quad, store
+    from cnnc.runtime.cuda.memory_access import load_quad, store_if
 
     size = layout_conversion.element_size(params)
     shares = layout_lanes.threads_of_position(params)
     channel_of = layout_lanes.channel_function()
-    load_word, write_byte = element_access(8).load, element_access(1).store
-
-    def store_if_channel(row: int, channel: int, byte: int) -> None:
-        if channel >= 0:
-            write_byte(row, byte)
-
-    store_byte = inlined(types.void, [INT] * 3, store_if_channel)
+    load_word, store_byte = element_access(8).load, element_access(1).store_if
 
     def layout_blocked_to_plain(args: Any) -> None:
         y, x, lane_map, batch, channels, positions, blocks, plain_batch, blocked_batch = args[:9]
@@ -52,26 +45,22 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         c2, c3 = channel_of(lane_map, first + 2, channels), channel_of(lane_map, first + 3, channels)
         if size == 4:
             quad = load_quad(place + 16 * share)
-            if c0 >= 0:
-                store(row + c0 * step, quad[0])
-            if c1 >= 0:
-                store(row + c1 * step, quad[1])
-            if c2 >= 0:
-                store(row + c2 * step, quad[2])
-            if c3 >= 0:
-                store(row + c3 * step, quad[3])
+            store_if(row + c0 * step, quad[0], c0 >= 0)
+            store_if(row + c1 * step, quad[1], c1 >= 0)
+            store_if(row + c2 * step, quad[2], c2 >= 0)
+            store_if(row + c3 * step, quad[3], c3 >= 0)
         else:
             c4, c5 = channel_of(lane_map, first + 4, channels), channel_of(lane_map, first + 5, channels)
             c6, c7 = channel_of(lane_map, first + 6, channels), channel_of(lane_map, first + 7, channels)
             word = load_word(place)
-            store_byte(row + c0 * step, c0, word)
-            store_byte(row + c1 * step, c1, word >> 8)
-            store_byte(row + c2 * step, c2, word >> 16)
-            store_byte(row + c3 * step, c3, word >> 24)
-            store_byte(row + c4 * step, c4, word >> 32)
-            store_byte(row + c5 * step, c5, word >> 40)
-            store_byte(row + c6 * step, c6, word >> 48)
-            store_byte(row + c7 * step, c7, word >> 56)
+            store_byte(row + c0 * step, word, c0 >= 0)
+            store_byte(row + c1 * step, word >> 8, c1 >= 0)
+            store_byte(row + c2 * step, word >> 16, c2 >= 0)
+            store_byte(row + c3 * step, word >> 24, c3 >= 0)
+            store_byte(row + c4 * step, word >> 32, c4 >= 0)
+            store_byte(row + c5 * step, word >> 40, c5 >= 0)
+            store_byte(row + c6 * step, word >> 48, c6 >= 0)
+            store_byte(row + c7 * step, word >> 56, c7 >= 0)
 
     return layout_blocked_to_plain
 

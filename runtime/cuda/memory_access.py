@@ -125,6 +125,8 @@ load_if = device_function(FLOAT, [INT, BOOL], emit_load_if)
 """load_if(address, condition): it, or 0 without touching memory."""
 load_i32 = device_function(INT, [INT], _load_i32)
 store = device_function(types.void, [INT, FLOAT], _store("global"))
+store_if = device_function(types.void, [INT, FLOAT, BOOL], emit_store_if)
+"""store_if(address, value, condition): nothing is written where it is false."""
 store_i64 = device_function(types.void, [INT, INT], _store_i64)
 load_quad = device_function(QUAD, [INT], emit_load_quad)
 """load_quad(address): four float32 from a multiple of 16 bytes."""
