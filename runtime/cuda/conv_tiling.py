@@ -29,6 +29,10 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 LEAST_STEPS = 4
 """Of a block of threads whose products others share."""
 
+CLOSE = 1.1
+"""Times the least cost up to which larger register tiles are taken: estimates are no better than that, and these issue
+fewer instructions for the same products."""
+
 MOST_THREADS = 384
 """Threads that a multiprocessor shall hold: 256 times two, or 64 times six. They get 128 registers, or 168."""
 
@@ -77,14 +81,18 @@ class GemmLayer:
 def rank_gemm_tilings(
     layer: GemmLayer, device: DeviceFacts, count: int, most_splits: int = SPLITS[-1]
 ) -> list[tuple[float, GemmTiling]]:
-    """The ``count`` cheapest tilings with their costs, the cheapest first."""
+    """The ``count`` cheapest tilings with their costs, the cheapest first, or one that is close to it and has larger
+    register tiles."""
     found = [
         (gemm_seconds(layer, tile, splits, device) / device.fma_seconds(LANES), _tiling(tile, splits))
         for tile in TILES
         for splits in _splits(layer, tile, device)
         if splits <= most_splits
     ]
-    return sorted(found, key=lambda pair: pair[0])[:count]
+    ranked = sorted(found, key=lambda pair: pair[0])
+    close = [pair for pair in ranked if pair[0] <= CLOSE * ranked[0][0]]
+    first = max(close, key=lambda pair: pair[1].rows * pair[1].columns)
+    return [first, *(pair for pair in ranked if pair is not first)][:count]
 
 
 def _tiling(tile: BlockTile, splits: int) -> GemmTiling:
