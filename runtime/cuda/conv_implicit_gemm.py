@@ -92,18 +92,17 @@ def _inplace(s: Mapping[str, Dim], params: Params) -> tuple[tuple[str, str], ...
 
 
 def _build(target: Target, params: Params) -> Callable[..., Any]:
-    from numba import cuda, types
+    from numba import cuda
 
     from cnnc.runtime.cuda.input_prologue import input_prologue
-    from cnnc.runtime.cuda.integers import add, divide, narrow
-    from cnnc.runtime.cuda.intrinsics import INT, QUAD, inlined
+    from cnnc.runtime.cuda.integers import add, divide, narrow, word
     from cnnc.runtime.cuda.memory_access import (
         first_lanes,
         load_i32,
         load_quad,
         load_quad_if,
+        rows_store,
         shared_memory,
-        store_shared,
         store_shared_quad,
     )
     from cnnc.runtime.cuda.pixel_cursor import corner, inside_check, moved, tap_walk
@@ -119,82 +118,68 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     second_weights, second_pixels = tile.weight_loads == 2, tile.pixel_loads == 2
     weight_bytes, pitch, stage_bytes = 4 * DEPTH * channels, 4 * tile.pixel_pitch, tile.stage_bytes
     axes, has_window = int(params["axes"]), int(params["axes"]) > 0
-    is_inside, (find_steps, advance) = inside_check(axes), tap_walk(axes)
     has_tail, is_partial, is_phased = bool(params["tail"]), bool(params["partial"]), bool(params["phased"])
     has_prologue = "prologue" in params
     transformed = input_prologue(params if has_prologue else {"prologue": "none"})
-
-    def store_rows(panel: int, quad: Any) -> None:
-        """Four channels of a pixel to four rows of the panel."""
-        store_shared(panel, quad[0])
-        store_shared(panel + pitch, quad[1])
-        store_shared(panel + 2 * pitch, quad[2])
-        store_shared(panel + 3 * pitch, quad[3])
-
-    store_pixel = inlined(types.void, [INT, QUAD], store_rows)
+    store_pixel = rows_store(pitch)
+    is_inside = inside_check(axes)
+    find_steps, advance = tap_walk(axes)
 
     def conv_implicit_gemm(args: Any) -> None:
         y, x, weights, counts, phases, bias, slopes, residual, input_scale, input_shift = args[:10]
-        images, all_x_blocks, depth, height, width, all_y_blocks, out_d, out_h, out_w = args[10:19]
-        kernel_d, kernel_h, kernel_w = args[19:22]
-        strides, dilations, begins = args[22:25], args[25:28], args[28:31]
+        images, all_x_blocks, source, all_y_blocks, result = args[10], args[11], args[12:15], args[15], args[16:19]
+        kernel, strides, dilations, begins = args[19:22], args[22:25], args[25:28], args[28:31]
         groups, splits, phase_count, _, x_gap, y_gap, residual_gap, alpha, beta = args[31:40]
         input_alpha, input_beta, input_image = args[40:]
 
         x_blocks, y_blocks = divide(all_x_blocks, groups)[0], divide(all_y_blocks, groups)[0]
-        block_bytes = 4 * LANES * depth * height * width
+        block_bytes = 4 * LANES * source[0] * source[1] * source[2]
         x_image = all_x_blocks * block_bytes + 4 * x_gap
-        volume = out_d * out_h * out_w
-        y_own = LANES * all_y_blocks * volume
-        y_image, residual_image = y_own + y_gap, y_own + residual_gap
         tiles = (y_blocks * LANES + channels - 1) // channels
         rest, tile_number = divide(cuda.blockIdx.x, tiles)
         rest, group = divide(rest, groups)
-        taps, weights_first = kernel_d * kernel_h * kernel_w, 0
-        grid_d, grid_h, grid_w = out_d, out_h, out_w
-        outputs, steps, firsts = volume, strides, (0, 0, 0)
+        taps, weights_first, grid = kernel[0] * kernel[1] * kernel[2], 0, result
+        distances, firsts = strides, (0, 0, 0)
         if is_phased:
             rest, phase = divide(rest, phase_count)
             row = phases + PHASE_BYTES * phase
             weights_first, taps = load_i32(row), load_i32(row + 4)
-            kernel_d, kernel_h, kernel_w = load_i32(row + 8), load_i32(row + 12), load_i32(row + 16)
+            kernel = load_i32(row + 8), load_i32(row + 12), load_i32(row + 16)
             begins = load_i32(row + 20), load_i32(row + 24), load_i32(row + 28)
             firsts = load_i32(row + 32), load_i32(row + 36), load_i32(row + 40)
-            grid_d = divide(out_d + strides[0] - 1, strides[0])[0]
-            grid_h = divide(out_h + strides[1] - 1, strides[1])[0]
-            grid_w = divide(out_w + strides[2] - 1, strides[2])[0]
-            outputs = grid_d * grid_h * grid_w
+            grid_d = divide(result[0] + strides[0] - 1, strides[0])[0]
+            grid_h = divide(result[1] + strides[1] - 1, strides[1])[0]
+            grid = grid_d, grid_h, divide(result[2] + strides[2] - 1, strides[2])[0]
             strides = 1, 1, 1
+        outputs = word(grid[0] * grid[1] * grid[2])
         pixel_tile, split = divide(rest, splits)
-        first_pixel, last_pixel = pixel_tile * pixels, images * outputs
+        first_pixel, last_pixel = word(pixel_tile * pixels), word(images * outputs)
         thread = cuda.threadIdx.x
         all_steps = taps * x_blocks
         first_step, after_step = divide(split * all_steps, splits)[0], divide((split + 1) * all_steps, splits)[0]
-        tap, first_block = divide(first_step, x_blocks)
-        tap_row, tap_x = divide(tap, kernel_w)
-        tap_z, tap_y = divide(tap_row, kernel_h)
+        tap_number, first_block = divide(first_step, x_blocks)
+        tap_row, tap_x = divide(tap_number, kernel[2])
+        tap_z, tap_y = divide(tap_row, kernel[1])
 
         # What this thread copies: quads of weights, and half a sector of a pixel, or of two.
-        first_row_of_weights = weights_first + (group * tiles + tile_number) * all_steps + first_step
-        weights_at = weights + first_row_of_weights * weight_bytes + 16 * thread
-        half = thread % 2
-        pixel = first_pixel + thread // 2
-        grid = grid_d, grid_h, grid_w
+        first_panel = weights_first + (group * tiles + tile_number) * all_steps + first_step
+        weights_at = weights + first_panel * weight_bytes + 16 * thread
+        half, pixel = thread % 2, first_pixel + thread // 2
         image0, z0, y0, x0 = corner(pixel, last_pixel, grid, strides, begins)
         image1, z1, y1, x1 = corner(pixel + threads // 2, last_pixel, grid, strides, begins)
-        tap_place = tap_z * dilations[0], tap_y * dilations[1], tap_x * dilations[2]
+        z, row, column = tap_z * dilations[0], tap_y * dilations[1], tap_x * dilations[2]
         group_at = x + group * x_blocks * block_bytes + 16 * half
-        at0 = group_at + image0 * x_image + 32 * ((z0 * height + y0) * width + x0)
-        at1 = group_at + image1 * x_image + 32 * ((z1 * height + y1) * width + x1)
-        offset = first_block * block_bytes + 32 * ((tap_place[0] * height + tap_place[1]) * width + tap_place[2])
-        place0 = narrow(z0 + tap_place[0]), narrow(y0 + tap_place[1]), narrow(x0 + tap_place[2])
-        place1 = narrow(z1 + tap_place[0]), narrow(y1 + tap_place[1]), narrow(x1 + tap_place[2])
-        bounds = narrow(depth), narrow(height), narrow(width)
+        at0 = group_at + image0 * x_image + 32 * ((z0 * source[1] + y0) * source[2] + x0)
+        at1 = group_at + image1 * x_image + 32 * ((z1 * source[1] + y1) * source[2] + x1)
+        offset = first_block * block_bytes + 32 * ((z * source[1] + row) * source[2] + column)
+        place0 = narrow(z0 + z), narrow(y0 + row), narrow(x0 + column)
+        place1 = narrow(z1 + z), narrow(y1 + row), narrow(x1 + column)
+        bounds = narrow(source[0]), narrow(source[1]), narrow(source[2])
         inside0, inside1 = is_inside(place0, bounds), is_inside(place1, bounds)
+        tap, last_tap = (narrow(tap_y), narrow(tap_x)), (narrow(kernel[1]), narrow(kernel[2]))
+        steps = find_steps(kernel, dilations, source, x_blocks * block_bytes)
         lane0, lane1 = 4 * image0 * input_image + 16 * half, 4 * image1 * input_image + 16 * half
         input_numbers = input_alpha, input_beta
-        source, kernel = (depth, height, width), (kernel_d, kernel_h, kernel_w)
-        jumps = find_steps(kernel, dilations, source, x_blocks * block_bytes)
 
         base = shared()
         a_copy = base + 16 * thread
@@ -202,12 +187,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         a_tile = base + 16 * (thread // column_threads)
         b_tile = base + weight_bytes + 16 * (thread % column_threads)
 
-        sums = zero_tile()
-        stage = 0
+        sums, stage = zero_tile(), 0
+        left, zero, one, is_loaded = narrow(after_step - first_step), narrow(0), narrow(1), False
         block, last_block = narrow(first_block), narrow(x_blocks)
-        next_tap, last_tap = (narrow(tap_y), narrow(tap_x)), (narrow(kernel_h), narrow(kernel_w))
-        left, zero, one = narrow(after_step - first_step), narrow(0), narrow(1)
-        is_loaded = False
         while True:
             if left != zero:
                 w0 = load_quad(weights_at)
@@ -228,7 +210,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                 block = add(block, one)
                 if has_window and block == last_block:
                     block = zero
-                    next_tap, jump, move = advance(next_tap, last_tap, jumps)
+                    tap, jump, move = advance(tap, last_tap, steps)
                     offset += jump
                     place0 = moved(place0, move)
                     inside0 = is_inside(place0, bounds)
@@ -251,10 +233,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
 
         first_row = tile_number * channels + 4 * (thread // column_threads)
         first_column = first_pixel + 4 * (thread % column_threads)
-        y += 4 * split * images * y_image if is_partial else 0
+        volume = result[0] * result[1] * result[2]
+        y_own = LANES * all_y_blocks * volume
+        y += 4 * split * images * y_own if is_partial else 0
         places = (first_row, first_column, group * y_blocks, last_pixel, y_blocks)
-        numbers = (y_image, residual_image, alpha, beta, volume, outputs)
-        phase_facts = (grid_h, grid_w, *steps, *firsts, out_d, out_h, out_w)
+        numbers = (y_own + y_gap, y_own + residual_gap, alpha, beta, volume, outputs)
+        phase_facts = (grid[1], grid[2], *distances, *firsts, *result)
         write(sums, (y, bias, slopes, residual, *places, *numbers, *phase_facts))
 
     return conv_implicit_gemm

@@ -40,6 +40,8 @@ narrow = device_function(types.int32, [INT], lambda builder, a: builder.trunc(a,
 add = device_function(types.int32, [types.int32] * 2, lambda builder, a, b: builder.add(a, b))
 below = device_function(BOOL, [types.int32] * 2, _below)
 """below(a, b): a < b of unsigned numbers, which is 0 <= a < b where b is not negative."""
+word = device_function(INT, [INT], lambda builder, a: builder.zext(builder.trunc(a, I32), I64))
+"""word(a): a, which is from 0 to 2**32 - 1: it takes one register then, not two."""
 opaque = device_function(INT, [INT], lambda builder, a: assembly(builder, I64, "mov.b64 $0, $1;", "=l,l", [a]))
 """opaque(a): a. The compiler does not compute it again where it is used, as in a loop."""
 float_of_bits = device_function(FLOAT, [INT], _float_of_bits)

@@ -141,6 +141,18 @@ load_shared_quad = device_function(QUAD, [INT], _load_shared_quad)
 store_shared_quad = device_function(types.void, [INT, QUAD], _store_quad("shared"))
 
 
+def rows_store(pitch: int) -> Any:
+    """store(address, quad): the elements of a quad to four rows of shared memory, ``pitch`` bytes apart."""
+
+    def emit(builder: Any, address: Any, quad: Any) -> None:
+        for row in range(4):
+            text = f"st.shared.f32 [$0+{row * pitch}], $1;"
+            value = builder.extract_value(quad, row)
+            assembly(builder, ir.VoidType(), text, "l,f", [address, value], has_effect=True)
+
+    return device_function(types.void, [INT, QUAD], emit)
+
+
 def shared_memory(size: int) -> Any:
     """A function that gives the address of ``size`` bytes of shared memory, 16-byte aligned; once in a kernel."""
     kind = ir.ArrayType(ir.IntType(8), size)
