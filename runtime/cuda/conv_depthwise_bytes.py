@@ -1,9 +1,10 @@
 """``conv.u8.depthwise``: one filter a channel, on bytes: any window, stride, dilation, padding.
 
 Formula, bias and factors are those of ``conv.u8.implicit_gemm``. y has the channel layout of x, [N][C/8][D][H][W][8]
-bytes, pieces and pad lanes included. A thread computes ``rows`` outputs below each other of a block of channels: of
-each tap it adds a product a channel, by ``dp4a`` with weights that are 0 for the other three channels of a word.
-Neighbouring threads have neighbouring columns; what windows have in common comes from the first-level cache.
+bytes, pieces and pad lanes included. A thread computes ``rows`` outputs of a column and a block of channels: of each
+tap it adds a product a channel, by ``dp4a`` with weights that are 0 for the other three channels of a word. Its rows
+are a part of the map apart, so that threads that follow each other have pixels that do, however narrow the map is.
+What windows have in common comes from the first-level cache.
 """
 
 from __future__ import annotations
@@ -96,14 +97,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     zero_tile = device_function(tile_type, [], zeros)
 
     def pixel_of_row(row: int, facts: Any) -> Any:
-        at, row_bytes, inside, top, stride, height, fill = facts
-        return fetch_pair_if(at + row * row_bytes, inside and 0 <= top + row * stride < height, fill)
+        at, row_bytes, inside, top, distance, height, fill = facts
+        return fetch_pair_if(at + row * row_bytes, inside and 0 <= top + row * distance < height, fill)
 
     pixels_of_rows = gathered(rows, 2, pixel_of_row)
 
     def finish_row(sums: Any, row: int, facts: Any) -> None:
-        y, row_bytes, left, bias, factors, zero, least = facts
-        if row < left:
+        y, row_bytes, left, distance, bias, factors, zero, least = facts
+        if row * distance < left:
             store(y + row * row_bytes, to_bytes(sums, bias, factors, zero, least))
 
     finish_rows = for_each_column(LANES, rows, finish_row)
@@ -119,10 +120,9 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
         if number >= images * blocks * out_d * groups * out_w:
             return
         rest, column = divide(number, out_w)
-        rest, group = divide(rest, groups)
+        rest, first = divide(rest, groups)
         rest, slab = divide(rest, out_d)
         image, block = divide(rest, blocks)
-        first = group * rows
         front, top, left = slab * stride_d - begin_d, first * stride_h - begin_h, column * stride_w - begin_w
         source = x + image * x_image + block * depth * height * width * LANES
         fill = as_word(fill_bits)
@@ -136,14 +136,14 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
                     w = left + tap_w * dilation_w
                     at = source + ((d * height + h) * width + w) * LANES
                     inside = 0 <= d < depth and 0 <= w < width
-                    row_bytes = stride_h * width * LANES
-                    pixels = pixels_of_rows((at, row_bytes, inside, h, stride_h, height, fill))
+                    distance = groups * stride_h
+                    pixels = pixels_of_rows((at, distance * width * LANES, inside, h, distance, height, fill))
                     sums = add_tap(sums, pixels, load_words(taps_at))
                     taps_at += 4 * LANES
         lanes_at = 4 * LANES * block
         known = (load_words(bias + lanes_at), load_factors(factors + lanes_at), as_word(y_zero), as_word(y_least))
         out = y + image * y_image + (((block * out_d + slab) * out_h + first) * out_w + column) * LANES
-        finish_rows(sums, (out, out_w * LANES, out_h - first, known[0], known[1], known[2], known[3]))
+        finish_rows(sums, (out, groups * out_w * LANES, out_h - first, groups, known[0], known[1], known[2], known[3]))
 
     return conv_depthwise_bytes
 

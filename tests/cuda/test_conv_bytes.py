@@ -143,3 +143,9 @@ def test_memory_is_read_and_written_by_whole_sectors(tile):
     # Columns beside those of a window's middle begin within a sector: one more for eight.
     _, counters = run_implicit_gemm(Layer((1, 64, 8, 16), (64, 64, 3, 3), pads=(1,) * 4), tile)
     assert counters.sectors <= 1.1 * counters.least_sectors
+
+
+def test_narrow_maps_of_depthwise_layers_are_read_one_row_after_the_other():
+    layer = Layer((1, 64, 16, 6), (64, 1, 3, 1), pads=(1, 0, 1, 0), groups=64)
+    _, counters = run_depthwise(layer, 4)
+    assert counters.sectors <= 1.2 * counters.least_sectors
