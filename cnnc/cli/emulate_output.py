@@ -32,7 +32,8 @@ def show_profile(node: str, profile: CallProfile, prediction: Prediction, device
         ("weights to read", byte_count(profile.constant_bytes)),
         ("activations to read and write", byte_count(profile.tensor_bytes)),
     ]
-    print_table(["counted on the emulator", ""], rows, title=f"{node}: {profile.variant}")
+    say(f"{node}: {profile.variant}")  # longer than the table is wide
+    print_table(["counted on the emulator", ""], rows)
     _show_instructions(profile)
     _show_prediction(profile, prediction, device)
 
@@ -67,8 +68,8 @@ def _show_prediction(profile: CallProfile, prediction: Prediction, device: Devic
         for name, part in sorted(prediction.parts.items(), key=lambda item: -item[1])
         if part > 0
     ]
-    title = f"prediction for {device.name}, not a measurement: how long each resource is busy"
-    print_table(["resource", "us>", "share of the call's time"], rows, title=title)
+    say(f"prediction for {device.name}, not a measurement: how long each resource is busy")
+    print_table(["resource", "us>", "share of the call's time"], rows)
     say(
         f"predicted: {seconds * 1e6:.1f} us, bound by {prediction.bound}; "
         f"{prediction.resident_blocks} blocks a multiprocessor ({prediction.occupancy:.0%} of its warps), "
