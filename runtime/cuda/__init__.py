@@ -40,6 +40,7 @@ _MODULES = {
     "elementwise.chain": "cnnc.runtime.cuda.elementwise_chain",
     "gather": "cnnc.runtime.cuda.gather",
     "gemm.f32.few_rows": "cnnc.runtime.cuda.gemm_few_rows",
+    "gemm.f32.sparse": "cnnc.runtime.cuda.gemm_sparse",
     "gemm.f32.sum_splits": "cnnc.runtime.cuda.gemm_sum_splits",
     "gemm.mma": "cnnc.runtime.cuda.gemm_mma",
     "gemm.u8.warps": "cnnc.runtime.cuda.gemm_bytes",

@@ -8,9 +8,11 @@ as long as a convolution by implicit GEMM with as many products.
 from __future__ import annotations
 
 from cnnc.frozen_dataclass import dataclass
+from cnnc.runtime.cuda import gemm_sparse
 from cnnc.runtime.cuda.conv_tiling import GemmLayer, gemm_seconds
 from cnnc.runtime.cuda.device_facts import DeviceFacts
 from cnnc.runtime.cuda.gemm_few_rows import WARPS, FewRowsTile
+from cnnc.runtime.cuda.gemm_sparse import SparseRowsTile
 from cnnc.runtime.cuda.register_tile import DEPTH, BlockTile
 from cnnc.runtime.cuda.target import LANES, WARP
 
@@ -26,6 +28,8 @@ _HIDDEN = 0.9
 """Share of what is not the bottleneck that loads under way hide."""
 _PART_LATENCIES = 0.1
 """What adding up takes for each of the warps that share a column, in latencies of the second-level cache."""
+_GATHER_CYCLES = {1: 3.5, 2: 5.0, 4: 7.0}
+"""Of shared memory for a warp's loads from places of chance, by float32 a place: the most that hit one bank."""
 _CALL_LATENCIES = 8
 """What a block takes before its first product and behind its last, in latencies of the second-level cache."""
 
@@ -86,6 +90,28 @@ def _few_rows_seconds(rows: int, columns: int, depth: int, tile: FewRowsTile, de
     reading = _HIDDEN * max(times) + (1 - _HIDDEN) * sum(times)
     meeting = (_CALL_LATENCIES + _PART_LATENCIES * tile.parts) * latency
     return reading + meeting + (adding if tile.splits > 1 else 0) + device.launch_seconds
+
+
+def rank_sparse_rows(
+    rows: int, columns: int, depth: int, entries: tuple[tuple[int, int], ...], device: DeviceFacts
+) -> list[tuple[float, SparseRowsTile]]:
+    """Tiles for weights of which ``entries`` gives, by columns of a list, how many places the lists have."""
+    own_rows = next(size for size in (1, 2, 4) if size >= min(rows, 4))
+    unit, latency = device.fma_seconds(LANES), device.latency / device.clock
+    found = []
+    for group, places in entries:
+        tile = SparseRowsTile(own_rows, group)
+        blocks, passes = -(-columns // (group * gemm_sparse.WARPS)), -(-rows // own_rows)
+        steps = -(-places // (-(-columns // group) * WARP)) + -(-depth // tile.panel)
+        weight_bytes = (4 * group + 2) * places
+        under_way = blocks * passes * gemm_sparse.WARPS * WARP * (4 * group + 2)
+        streaming = weight_bytes / min(device.memory_bandwidth, under_way / (_MEMORY_LATENCIES * latency))
+        copying = 4 * blocks * passes * depth * own_rows / device.l2_bandwidth
+        gathering = passes * places / WARP * _GATHER_CYCLES[own_rows] / device.multiprocessors / device.clock
+        # A block copies its panel before it begins with its lists.
+        seconds = max(streaming * passes, gathering) + copying + (steps + _CALL_LATENCIES) * latency
+        found.append(((seconds + device.launch_seconds) / unit, tile))
+    return sorted(found, key=lambda item: item[0])
 
 
 def rank_matmul(batch: int, rows: int, columns: int, depth: int, device: DeviceFacts) -> list[tuple[float, MatmulTile]]:

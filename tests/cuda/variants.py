@@ -149,6 +149,8 @@ CASES = (
     Case(gemm_few_rows(1, 2), 1 / 2),
     Case(gemm_few_rows(8, 2, activation="relu"), 1 / 4),
     Case(gemm_few_rows(4, 1, quads=0, partial=1), 3 / 8),
+    Case(Variant.of("gemm.f32.sparse", rows=1, group=1, activation="relu"), 1 / 2),
+    Case(Variant.of("gemm.f32.sparse", rows=4, group=4, activation="none"), 1 / 2),
     Case(Variant.of("gemm.f32.sum_splits", activation="relu"), 1 / 2),
     Case(Variant.of("layout.blocked_lanes", lanes=8), 1 / 2),
     Case(Variant.of("layout.blocked_to_plain", lanes=8), 1 / 2),

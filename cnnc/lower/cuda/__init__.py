@@ -22,6 +22,7 @@ from cnnc.lower.cuda import (
     matrix_tensor,
     quantized_conv,
     quantized_matrix,
+    sparse_matrix,
 )
 from cnnc.lower.rules import Rule, joined
 
@@ -45,6 +46,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = joined(
     pool.RULES,
     quantized_pool.RULES,
     matrix.RULES,
+    sparse_matrix.RULES,
     matrix_tensor.RULES,
     resize.RULES,
     reduction.RULES,
