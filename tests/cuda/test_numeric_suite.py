@@ -1,6 +1,4 @@
-"""The numeric suite on the emulated GPU, against the interpreter in float64; and that the host is left no more than by
-the CPU.
-"""
+"""The numeric suite on a GPU, against the interpreter in float64; and that the host is left no more than by the CPU."""
 
 from __future__ import annotations
 
@@ -9,8 +7,8 @@ from collections import Counter
 import pytest
 
 from cnnc.compiler import CompiledModel, compile
-from cnnc.emulation import EmulatedDevice
 from cnnc.runtime.program import HostStep
+from tests.cuda.devices import program_device
 from tests.numeric.case import Case, runs_of
 from tests.numeric.cases import CASES
 from tests.numeric.runtimes import session_run
@@ -24,11 +22,13 @@ def host_ops(compiled: CompiledModel) -> Counter[str]:
     return Counter(step.op for step in compiled.executable.program.steps if isinstance(step, HostStep))
 
 
+@pytest.mark.parametrize("level", [pytest.param(0, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_agrees_with_float64(case: Case) -> None:
+def test_agrees_with_float64(case: Case, level: int) -> None:
     pytest.importorskip("numba_cuda")
-    compiled = compile(case.graph(), target="cuda:sm_80")
-    run = session_run(compiled.session(device=EmulatedDevice()))
+    device = program_device()
+    compiled = compile(case.graph(), level=level, target=f"cuda:{device.architecture}")
+    run = session_run(compiled.session(device=device))
     for one in runs_of(case):
-        assert_close(run(one.feeds), one.truth, one.additions, f"{case.name} on the emulated GPU")
-    assert not host_ops(compiled) - host_ops(compile(case.graph()))
+        assert_close(run(one.feeds), one.truth, one.additions, f"{case.name} on {device.name}")
+    assert not host_ops(compiled) - host_ops(compile(case.graph(), level=level))

@@ -6,12 +6,10 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import pytest
 from onnx import ModelProto
 
 from cnnc import interp
 from cnnc.compiler import CompiledModel, compile
-from cnnc.emulation import EmulatedDevice
 from cnnc.export import export_graph
 from cnnc.exporting import export_onnx
 from cnnc.ir import Array, Graph
@@ -36,16 +34,6 @@ def session_run(session: InferenceSession) -> Run:
 
 def _at_level(level: int) -> Callable[[Graph], Run]:
     return lambda graph: compile(graph, level=level).run
-
-
-def _on_emulated_gpu(level: int) -> Callable[[Graph], Run]:
-    def compiled(graph: Graph) -> Run:
-        pytest.importorskip("numba_cuda")
-        model = compile(graph, level=level, target="cuda:sm_80")
-        model.device = EmulatedDevice()
-        return model.run
-
-    return compiled
 
 
 def _through_text(graph: Graph) -> Run:
@@ -97,13 +85,8 @@ RUNTIMES: Mapping[str, Callable[[Graph], Run]] = {
     "artifact": _through_artifact,
     "exported": _exported,
     "exported-O2": _exported_optimised,
-    "gpu-O0": _on_emulated_gpu(0),
-    "gpu-O2": _on_emulated_gpu(2),
 }
 """Name -> how a graph becomes a ``Run``. The graph is the runtime's own: compilers rewrite it."""
-
-LONG = ("gpu-O0",)
-"""Runtimes that take minutes, and differ little from another one."""
 
 _FRACTIONS = (
     "where scales lead to a fraction of a pixel, onnxruntime counts with the rounded size, ONNX with the exact one"

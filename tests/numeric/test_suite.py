@@ -6,15 +6,13 @@ import pytest
 
 from tests.numeric.case import Case, runs_of
 from tests.numeric.cases import CASES
-from tests.numeric.runtimes import LONG, RUNTIMES, SKIPS
+from tests.numeric.runtimes import RUNTIMES, SKIPS
 from tests.numeric.tolerance import assert_close
 
 pytestmark = pytest.mark.jit
 
 
-@pytest.mark.parametrize(
-    "runtime", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in RUNTIMES]
-)
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_agrees_with_float64(case: Case, runtime: str) -> None:
     if (runtime, case.name) in SKIPS:
