@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cnnc.errors import UnsupportedError
+from cnnc.ptx import AccessError
 from tests.ptx.snippets import run_snippet
 
 RNG = np.random.default_rng(23)
@@ -130,6 +131,73 @@ def test_matrices_are_loaded(transposed):
         expected = words_of(matrix[GROUP[:, None], 2 * THREAD[:, None] + np.arange(2)])
         assert np.array_equal(found[f"%d{number}"], expected)
     assert counters.conflicts == 0
+
+
+def load_matrices(count, pitch, offset=0):
+    """(words, counters) of 8 x ``count`` rows that lie ``pitch`` bytes apart from ``offset`` on; word n of row r is
+    100 r + n."""
+    rows = np.zeros(32, np.uint32)
+    rows[: 8 * count] = np.arange(8 * count)
+    inputs = {"%row": ("b32", rows)}
+    inputs |= {f"%w{n}": ("b32", 100 * np.arange(32) + n) for n in range(4)}
+    names = ", ".join(f"%d{n}" for n in range(count))
+    body = f""".shared .align 16 .b8 room[{32 * pitch}]; .reg .b64 %s, %o; mov.u64 %s, room;
+    mul.wide.u32 %o, %thread, {pitch}; add.u64 %o, %s, %o; st.shared.v4.b32 [%o], {{%w0, %w1, %w2, %w3}}; bar.sync 0;
+    mul.wide.u32 %o, %row, {pitch}; add.u64 %s, %s, %o;
+    ldmatrix.sync.aligned.m8n8.x{count}.shared.b16 {{{names}}}, [%s+{offset}];"""
+    return run_snippet(body, inputs, {f"%d{n}": "b32" for n in range(count)})
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_matrices_take_the_addresses_of_fewer_threads(count):
+    found, counters = load_matrices(count, 16)
+    for number in range(count):
+        assert np.array_equal(found[f"%d{number}"], 100 * (8 * number + GROUP) + THREAD)
+    assert counters.shared_cycles - counters.conflicts == 4 + count  # the store's, and a matrix a cycle
+
+
+@pytest.mark.parametrize(("pitch", "conflicts"), [(16, 0), (80, 0), (32, 4), (64, 12), (128, 28)])
+def test_rows_of_a_matrix_that_share_banks_are_served_in_turns(pitch, conflicts):
+    """Eight rows of 16 bytes are read in one cycle if they lie in different banks; so is what a quarter warp stores."""
+    _, counters = load_matrices(4, pitch)
+    assert counters.conflicts == 2 * conflicts
+
+
+@pytest.mark.parametrize(("offset", "said"), [(8, "no multiple"), (512, "of shared memory, which has 512")])
+def test_rows_of_a_matrix_are_checked(offset, said):
+    with pytest.raises(AccessError, match=said):
+        load_matrices(4, 16, offset)
+
+
+def product(kind, a, b):
+    """A @ B [16, 8] by one instruction of 8 (tf32) or 16 elements along K."""
+    depth = a.shape[1]
+    inputs = {f"%a{n}": ("b32", word) for n, word in enumerate(left_words(a, kind))}
+    inputs |= {f"%b{n}": ("b32", word) for n, word in enumerate(right_words(b, kind))}
+    inputs["%c"] = ("f32", 0)
+    body = f"""mma.sync.aligned.m16n8k{depth}.row.col.f32.{kind}.{kind}.f32 {{%d0, %d1, %d2, %d3}},
+    {{%a0, %a1, %a2, %a3}}, {{%b0, %b1}}, {{%c, %c, %c, %c}};"""
+    found, _ = run_snippet(body, inputs, {f"%d{n}": "f32" for n in range(4)})
+    result = np.zeros((16, 8), np.float32)
+    for number in range(4):
+        result[GROUP + 8 * (number // 2), 2 * THREAD + number % 2] = found[f"%d{number}"]
+    return result
+
+
+@pytest.mark.parametrize(("kind", "depth"), [("f16", 16), ("bf16", 16), ("tf32", 8)])
+def test_infinities_stay_in_their_rows_and_columns(kind, depth):
+    a, b = random(kind, (16, depth)), np.abs(random(kind, (depth, 8))) + 1
+    b = (b.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32) if kind != "f16" else b
+    a[3, 5], b[5, 2] = np.inf, 0
+    result = product(kind, a, b)
+    assert np.isnan(result[3, 2]) and np.all(np.isposinf(np.delete(result[3], 2)))
+    assert np.all(np.isfinite(np.delete(result, 3, axis=0)))
+
+
+def test_bits_behind_those_of_tf32_do_not_count():
+    a, b = random("tf32", (16, 8)), random("tf32", (8, 8))
+    longer = (a.view(np.uint32) | np.uint32(0x1FFF)).view(np.float32)
+    assert np.array_equal(product("tf32", longer, b), product("tf32", a, b))
 
 
 @pytest.mark.parametrize("name", ["m16n8k8.row.col.f32.f32.f32.f32", "m32n8k16.row.col.s32.s8.s8.s32"])
