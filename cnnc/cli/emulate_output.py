@@ -62,6 +62,8 @@ def _show_instructions(profile: CallProfile) -> None:
 
 
 def _show_prediction(profile: CallProfile, prediction: Prediction, device: DeviceFacts) -> None:
+    from cnnc.emulation import peak_flops
+
     seconds = prediction.seconds
     rows = [
         (name, f"{part * 1e6:.2f}", "#" * round(_BAR * min(1.0, part / seconds)))
@@ -76,7 +78,8 @@ def _show_prediction(profile: CallProfile, prediction: Prediction, device: Devic
         f"{prediction.waves:.2f} waves; the roofline allows {prediction.roofline_seconds * 1e6:.1f} us"
     )
     if profile.counters.flops:
-        say(f"predicted rate: {profile.counters.flops / seconds / 1e12:.2f} Tflop/s of {device.flops / 1e12:.1f}")
+        rate, peak = profile.counters.flops / seconds, peak_flops(profile, device)
+        say(f"predicted rate: {rate / 1e12:.2f} of {peak / 1e12:.1f} tera-operations a second")
 
 
 def show_calls(found: Sequence[tuple[str, CallProfile, Prediction]], device: DeviceFacts) -> None:

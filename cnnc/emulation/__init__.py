@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnnc.emulation.device import EmulatedDevice
-from cnnc.emulation.prediction import Prediction, predict
+from cnnc.emulation.prediction import Prediction, peak_flops, predict
 from cnnc.emulation.profile import CallProfile, Profiler
 
-__all__ = ["CallProfile", "EmulatedDevice", "Prediction", "Profiler", "predict"]
+__all__ = ["CallProfile", "EmulatedDevice", "Prediction", "Profiler", "peak_flops", "predict"]

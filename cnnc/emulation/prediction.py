@@ -162,10 +162,17 @@ def _grid_cycles(blocks: int, multiprocessors: int, resident: int, busiest: floa
     return full + (max(rest * busiest, chain) if rest else 0.0)
 
 
-def _tensor_seconds(profile: CallProfile, device: DeviceFacts) -> float:
-    """Seconds of the matrix products on tensor cores, on all multiprocessors together."""
+def peak_flops(profile: CallProfile, device: DeviceFacts) -> float:
+    """Operations a second that the device does at most of the call's type: float32, or of tensor cores."""
+    if not profile.tensor_type:
+        return device.flops
     rates = {"tf32": device.tf32_flops, "s8": device.byte_ops, "u8": device.byte_ops}
-    rate = rates.get(profile.tensor_type, device.half_flops)
+    return rates.get(profile.tensor_type, device.half_flops)
+
+
+def _tensor_seconds(profile: CallProfile, device: DeviceFacts) -> float:
+    """Seconds of the matrix products on tensor cores, on all multiprocessors together; 0 on a device without them."""
+    rate = peak_flops(profile, device)
     return profile.counters.flops / rate if rate else 0.0
 
 

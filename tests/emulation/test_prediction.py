@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from cnnc.emulation import CallProfile, predict
+from cnnc.emulation import CallProfile, peak_flops, predict
 from cnnc.emulation.loops import LoopCounts
 from cnnc.ptx import Counters
 from cnnc.runtime.cuda.cubin import ResourceUse
@@ -60,6 +60,8 @@ def test_tensor_cores_have_a_rate_for_each_type() -> None:
     products = {"tensor": 1000, "flops": 10**8}
     half, tf32, bytes_ = (predict(call(tensor_type=kind, **products), A100) for kind in ("bf16", "tf32", "u8"))
     assert half.bound == "tensor cores"
+    assert peak_flops(call(tensor_type="tf32"), A100) == A100.tf32_flops
+    assert peak_flops(call(), A100) == A100.flops
     assert half.roofline_seconds == pytest.approx(864 * 1e8 / A100.half_flops)
     assert tf32.roofline_seconds == pytest.approx(2 * half.roofline_seconds)
     assert bytes_.roofline_seconds == pytest.approx(half.roofline_seconds / 2)
