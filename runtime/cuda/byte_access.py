@@ -30,14 +30,13 @@ class WordAccess:
         fetch, load: (address) -> words of global memory.
         fetch_if: (address, condition, fill): the words, or ``fill`` in all of them without touching memory.
         store: (address, words) to global memory.
-        load_shared, store_shared: the same of shared memory.
+        store_shared: (address, words) to shared memory.
     """
 
     fetch: Any
     load: Any
     fetch_if: Any
     store: Any
-    load_shared: Any
     store_shared: Any
 
 
@@ -99,7 +98,6 @@ def word_access(count: int) -> WordAccess:
         load=load("global"),
         fetch_if=device_function(words_type(count), [INT, BOOL, WORD], fetch_if),
         store=store("global"),
-        load_shared=load("shared"),
         store_shared=store("shared"),
     )
 

@@ -7,11 +7,12 @@ from typing import Any
 from numba.cuda import types
 
 from cnnc.runtime.cuda.byte_access import WORD, as_word, word_access
-from cnnc.runtime.cuda.byte_epilogue import for_each_column, inlined_as_called, load_tuple, requantized
+from cnnc.runtime.cuda.byte_epilogue import load_tuple, requantized
 from cnnc.runtime.cuda.byte_tile import ByteTile, TileCode
 from cnnc.runtime.cuda.integers import divide
 from cnnc.runtime.cuda.intrinsics import FLOAT
 from cnnc.runtime.cuda.target import LANES
+from cnnc.runtime.cuda.word_loops import for_each_column, inlined_as_called
 
 
 def byte_output(tile: ByteTile, code: TileCode) -> Any:

@@ -14,11 +14,11 @@ from numba.core import cgutils
 from numba.cuda import types
 
 from cnnc.runtime.cuda.byte_access import WORD
-from cnnc.runtime.cuda.byte_epilogue import inlined_as_called
 from cnnc.runtime.cuda.byte_tile import ByteTile, TileCode
 from cnnc.runtime.cuda.intrinsics import I32, INT, assembly, device_function
 from cnnc.runtime.cuda.memory_access import shared_memory
 from cnnc.runtime.cuda.target import LANES
+from cnnc.runtime.cuda.word_loops import inlined_as_called
 
 
 def panel_products(

@@ -67,10 +67,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba.cuda import types
 
     from cnnc.runtime.cuda.byte_access import WORD, as_word, word_access
-    from cnnc.runtime.cuda.byte_epilogue import for_each_column, gathered, load_tuple, requantized
+    from cnnc.runtime.cuda.byte_epilogue import load_tuple, requantized
     from cnnc.runtime.cuda.byte_words import emit_dot
     from cnnc.runtime.cuda.integers import divide
     from cnnc.runtime.cuda.intrinsics import FLOAT, I32, device_function
+    from cnnc.runtime.cuda.word_loops import for_each_column, gathered
 
     rows, element = int(params["rows"]), str(params["element"])
     tile_type = types.UniTuple(WORD, rows * LANES)

@@ -94,11 +94,11 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda
 
     from cnnc.runtime.cuda.byte_access import as_word, word_access
-    from cnnc.runtime.cuda.byte_epilogue import gathered
     from cnnc.runtime.cuda.byte_output import byte_output
     from cnnc.runtime.cuda.byte_panels import panel_products, place_of_thread
     from cnnc.runtime.cuda.integers import add, below, divide, narrow
     from cnnc.runtime.cuda.pixel_cursor import corner, inside_check, moved, tap_walk
+    from cnnc.runtime.cuda.word_loops import gathered
 
     tile = byte_tile_of(params)
     code = tile_code(tile, str(params["element"]), target)

@@ -74,12 +74,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda
 
     from cnnc.runtime.cuda.byte_access import WORD, as_word, fetch_byte_if, word_access
-    from cnnc.runtime.cuda.byte_epilogue import gathered, inlined_as_called
     from cnnc.runtime.cuda.byte_output import byte_output
     from cnnc.runtime.cuda.byte_panels import panel_products, place_of_thread
     from cnnc.runtime.cuda.byte_words import funnel, joined
     from cnnc.runtime.cuda.integers import below, divide, narrow
     from cnnc.runtime.cuda.intrinsics import BOOL, INT, inlined
+    from cnnc.runtime.cuda.word_loops import gathered, inlined_as_called
 
     tile = byte_tile_of(params)
     code = tile_code(tile, str(params["element"]), target)

@@ -56,12 +56,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba.cuda import types
 
     from cnnc.runtime.cuda.byte_access import WORD, as_word, store_byte, word_access
-    from cnnc.runtime.cuda.byte_epilogue import for_each_column, gathered
     from cnnc.runtime.cuda.byte_words import emit_dot, emit_float
     from cnnc.runtime.cuda.integers import divide
     from cnnc.runtime.cuda.intrinsics import FLOAT, I32, device_function
     from cnnc.runtime.cuda.memory_access import load
     from cnnc.runtime.cuda.requantization import emit_stored
+    from cnnc.runtime.cuda.word_loops import for_each_column, gathered
     from cnnc.runtime.cuda.word_sums import warp_sums
 
     rows, columns, element = int(params["rows"]), int(params["columns"]), str(params["element"])
