@@ -48,6 +48,9 @@ class Uncounted:
     def __getitem__(self, name: Any) -> Uncounted:
         return self
 
+    def __call__(self, *arguments: Any) -> Uncounted:
+        return self
+
     def __contains__(self, name: object) -> bool:
         return False
 

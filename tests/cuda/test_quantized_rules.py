@@ -9,9 +9,9 @@ import pytest
 
 from cnnc import interp
 from cnnc.compiler import Options, compile_graph
-from cnnc.emulation import EmulatedDevice
 from cnnc.ir import Graph
 from cnnc.types import DType
+from tests.cuda.devices import program_device
 from tests.lower.test_quantized import DTYPES, quantized_conv
 
 pytestmark = pytest.mark.jit
@@ -21,7 +21,7 @@ def run_on_gpu(graph: Graph, feeds: dict[str, Any]) -> tuple[dict[str, Any], lis
     """Results, and the rules that lowered the graph's ops."""
     pytest.importorskip("numba_cuda")
     model = compile_graph(graph, Options(target="cuda:sm_80"))
-    model.device = EmulatedDevice()
+    model.device = program_device()
     return model.run(feeds), [decision.chosen for decision in model.lowered.decisions]
 
 

@@ -7,7 +7,6 @@ import pytest
 
 import cnnc
 from cnnc.dims import symbol
-from cnnc.emulation import EmulatedDevice
 from cnnc.interp import run
 from cnnc.ir import Graph
 from cnnc.lower.density import BLOCK
@@ -15,6 +14,7 @@ from cnnc.ops import OPS
 from cnnc.runtime.cuda.device_facts import A100
 from cnnc.runtime.cuda.sparse_tiling import CHANNELS, SparseLayer, rank_sparse_tiles
 from cnnc.types import DType, TensorType
+from tests.cuda.devices import program_device
 from tests.numeric.tolerance import additions, assert_close
 
 LISTS = "conv.f32.sparse"
@@ -51,7 +51,7 @@ def _check(layers, batch, sparsity, block=1):
     truth = run(graph, {"x": x}, float64=True)
     tolerance = additions(graph, {"N": 3})
     compiled = cnnc.compile(graph, target="cuda:sm_80")
-    [y] = compiled.session(device=EmulatedDevice()).run(None, {"x": x})
+    [y] = compiled.session(device=program_device()).run(None, {"x": x})
     assert_close({"y": y}, {"y": np.asarray(truth["y"])}, tolerance)
     return [decision.chosen for decision in compiled.lowered.decisions if decision.op == "conv"]
 
