@@ -127,3 +127,18 @@ def test_tables_that_lead_elsewhere_are_refused(table, change, fragment):
     assert kernel.table_refusal(sizes, variant.options, as_bytes) is None
     change(tables[table])
     assert fragment in kernel.table_refusal(sizes, variant.options, as_bytes)
+
+
+def test_operands_are_ranges_of_channels():
+    x, w = _random(3, 20, 4, 5), _pruned(_random(19, 20, 1, 1), 0.7, 1)
+    residual = _random(3, 19, 4, 5)
+    variant, buffers, sizes, y = _case(x, w, SparseTile(2, 1, 2), residual=residual)
+    gaps = {"x": 16, "y": 40, "residual": 8}
+    for name, gap in gaps.items():
+        images = buffers[name].reshape(3, -1)
+        buffers[name] = np.pad(images, [(0, 0), (0, gap)], constant_values=np.nan)
+    launch(variant, buffers, sizes | {f"{name}_gap": gap for name, gap in gaps.items()})
+    expected = reference.conv(x, w, (1, 1), (1, 1), (0,) * 4) + np.arange(19.0)[:, None, None] + residual
+    got = buffers["y"][:, : y[0].size].reshape(y.shape)
+    np.testing.assert_allclose(plain(got, 19), expected, atol=1e-5)
+    assert np.isnan(buffers["y"][:, y[0].size :]).all()
