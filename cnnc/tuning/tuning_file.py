@@ -125,23 +125,33 @@ def _layer(value: Any, key: str) -> LayerTiming:
 
 
 @functools.cache
-def _tiled_rules() -> dict[str, TiledRule[Any]]:
-    """Of all targets: their names differ where their tilings do."""
-    tables = (*cpu_rules.RULES.values(), *cuda.RULES.values())
-    return {rule.name: rule for rules in tables for rule in rules if isinstance(rule, TiledRule)}
+def _tiled_rules() -> dict[str, tuple[TiledRule[Any], ...]]:
+    """Of all targets, by name: kernels of one name may have other tilings on GPUs."""
+    found: dict[str, tuple[TiledRule[Any], ...]] = {}
+    for rules in (*cpu_rules.RULES.values(), *cuda.RULES.values()):
+        for rule in rules:
+            if isinstance(rule, TiledRule):
+                found[rule.name] = (*found.get(rule.name, ()), rule)
+    return found
 
 
 def _candidate(value: Any, key: str) -> Candidate:
     record = _object(value, key)
-    rule = _tiled_rules().get(str(record.get("rule")))
-    if rule is None:
+    rules = _tiled_rules().get(str(record.get("rule")), ())
+    if not rules:
         raise _MalformedError(f"{key}: there is no rule {record.get('rule')!r} with tilings")
     tiling = _object(record.get("tiling"), key)
-    names = [item.name for item in dataclasses.fields(rule.kind)]
-    if sorted(tiling) != sorted(names):
+    fitting = [rule for rule in rules if sorted(tiling) == sorted(_sizes_of(rule))]
+    rule = (fitting or rules)[0]
+    names = _sizes_of(rule)
+    if not fitting:
         raise _MalformedError(f"{key}: a tiling of {rule.name} has {', '.join(names)}, not {', '.join(tiling)}")
     sizes = {name: _whole(tiling[name], f"{key}: {name}", 0) for name in names}
     return Candidate(rule.name, rule.kind(**sizes), _positive(record.get("cost"), key))
+
+
+def _sizes_of(rule: TiledRule[Any]) -> list[str]:
+    return [item.name for item in dataclasses.fields(rule.kind)]
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
