@@ -28,42 +28,42 @@ from cnnc.runtime.cuda.register_tile import tile_of
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.plan import Instruction
 
-KERNELS = ("conv.f32.implicit_gemm", "conv.f32.plain_input")
+PLAIN = "conv.f32.plain_input"
+KERNELS = ("conv.f32.implicit_gemm", PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution as its kernel is called; ``taps`` of the window and ``stride`` along its columns."""
+    """A convolution as its kernel is called.
 
+    Attributes:
+        window: as text, with its stride.
+        channels, outputs: lanes of input and output.
+        map: rows and columns of the output.
+        splits: blocks of threads that share a sum.
+    """
+
+    window: str
     channels: int
-    taps: tuple[int, ...]
-    stride: int
     outputs: int
-    map: tuple[int, ...]
+    map: tuple[int, int]
     splits: int
     kernel: Variant
 
     def __str__(self) -> str:
-        window = "x".join(map(str, self.taps))
-        stride = f"/{self.stride}" if self.stride > 1 else ""
-        return f"{window}{stride} {self.channels} -> {self.outputs}, {'x'.join(map(str, self.map))}"
+        return f"{self.window} {self.channels} -> {self.outputs}, {self.map[0]}x{self.map[1]}"
 
 
 def layer_of(call: Instruction) -> Layer:
     """What the slots of a call say."""
     names = kernel_def(call.variant.kernel).args
     sizes = {name: slot for name, slot in zip(names, call.args, strict=True) if isinstance(slot, int)}
-    has_blocks = "XB" in sizes
-    taps = (sizes["KH"], sizes["KW"]) if has_blocks else ()
-    return Layer(
-        sizes["XB"] * 8 if has_blocks else sizes["C"],
-        taps,
-        sizes["SW"],
-        sizes["YB"] * 8,
-        (sizes["OH"], sizes["OW"]),
-        sizes.get("splits", 1),
-        call.variant,
-    )
+    is_plain = call.variant.kernel == PLAIN
+    window = f"{sizes['steps']} steps, plain" if is_plain else f"{sizes['KH']}x{sizes['KW']}"
+    stride = f"/{sizes['SW']}" if sizes["SW"] > 1 else ""
+    channels = sizes["C"] if is_plain else sizes["XB"] * 8
+    outputs = (sizes["OH"], sizes["OW"])
+    return Layer(window + stride, channels, sizes["YB"] * 8, outputs, sizes.get("splits", 1), call.variant)
 
 
 def row(layer: Layer, count: int, profile: CallProfile) -> str:
@@ -73,7 +73,7 @@ def row(layer: Layer, count: int, profile: CallProfile) -> str:
     ptx = profile.loop.multiplying_share if profile.loop is not None else 0.0
     sectors = counters.sectors / max(1, counters.least_sectors)
     return (
-        f"| {layer if layer.taps else f'plain image {layer}'} | {count} | {name} | {profile.blocks} "
+        f"| {layer} | {count} | {name} | {profile.blocks} "
         f"| {ptx:.3f} | {profile.machine_loop.arithmetic_share:.3f} | {use.registers} | {use.spilled_bytes} "
         f"| {counters.conflicts} | {sectors:.3f} |"
     )

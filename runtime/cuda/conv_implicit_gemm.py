@@ -95,7 +95,7 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
     from numba import cuda
 
     from cnnc.runtime.cuda.input_prologue import input_prologue
-    from cnnc.runtime.cuda.integers import add, divide, narrow, word
+    from cnnc.runtime.cuda.integers import add, block_again, divide, narrow, word
     from cnnc.runtime.cuda.memory_access import (
         first_lanes,
         load_i32,
@@ -231,6 +231,12 @@ def _build(target: Target, params: Params) -> Callable[..., Any]:
             cuda.syncthreads()
             left, is_loaded = add(left, narrow(-1)), True
 
+        rest, tile_number = divide(block_again(), tiles)
+        rest, group = divide(rest, groups)
+        if is_phased:
+            rest, phase = divide(rest, phase_count)
+        pixel_tile, split = divide(rest, splits)
+        first_pixel = word(pixel_tile * pixels)
         first_row = tile_number * channels + 4 * (thread // column_threads)
         first_column = first_pixel + 4 * (thread % column_threads)
         volume = result[0] * result[1] * result[2]

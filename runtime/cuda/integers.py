@@ -44,6 +44,12 @@ word = device_function(INT, [INT], lambda builder, a: builder.zext(builder.trunc
 """word(a): a, which is from 0 to 2**32 - 1: it takes one register then, not two."""
 opaque = device_function(INT, [INT], lambda builder, a: assembly(builder, I64, "mov.b64 $0, $1;", "=l,l", [a]))
 """opaque(a): a. The compiler does not compute it again where it is used, as in a loop."""
+block_again = device_function(
+    INT,
+    [],
+    lambda builder: builder.zext(assembly(builder, I32, "mov.u32 $0, %ctaid.x;", "=r", [], has_effect=True), I64),
+)
+"""block_again(): the block's number. What follows from it is computed anew, where keeping it would take registers."""
 float_of_bits = device_function(FLOAT, [INT], _float_of_bits)
 """The float32 that an argument slot holds as bits."""
 bits_of_float = device_function(INT, [FLOAT], _bits_of_float)
