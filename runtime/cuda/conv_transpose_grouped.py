@@ -26,6 +26,8 @@ SIZES = (*GROUPED_SIZES, "TD", "TH", "TW")
 1), lanes (8)."""
 
 THREADS = 128
+RESIDENT = 4
+"""Blocks that a multiprocessor shall hold: threads get 128 registers."""
 
 
 def _items(s: Mapping[str, Dim], params: Params) -> Dim:
@@ -155,4 +157,5 @@ KERNEL = KernelDef(
     tables=("lanes",),
     table_refusal=table_refusal,
     threads=lambda params: THREADS,
+    resident=lambda params: RESIDENT,
 )

@@ -44,7 +44,7 @@ def element_access(size: int, space: str = "global") -> ElementAccess:
     register, letter = (I64, "l") if size == 8 else (I32, "r")
 
     def load(builder: Any, address: Any) -> Any:
-        found = assembly(builder, register, f"{path}.{kind} $0, [$1];", f"={letter},l", [address], has_effect=is_shared)
+        found = assembly(builder, register, f"{path}.{kind} $0, [$1];", f"={letter},l", [address], has_effect=True)
         return found if size == 8 else builder.zext(found, I64)
 
     def load_if(builder: Any, address: Any, condition: Any) -> Any:
@@ -80,7 +80,7 @@ def element_access(size: int, space: str = "global") -> ElementAccess:
 
 def _move_sixteen(builder: Any, target: Any, source: Any) -> None:
     pair = ir.LiteralStructType([I64, I64])
-    found = assembly(builder, pair, "ld.global.nc.v2.u64 {$0,$1}, [$2];", "=l,=l,l", [source])
+    found = assembly(builder, pair, "ld.global.nc.v2.u64 {$0,$1}, [$2];", "=l,=l,l", [source], has_effect=True)
     values = [target, builder.extract_value(found, 0), builder.extract_value(found, 1)]
     assembly(builder, ir.VoidType(), "st.global.v2.u64 [$0], {$1,$2};", "l,l,l", values, has_effect=True)
 

@@ -9,7 +9,7 @@ from numba.cuda import types
 from cnnc.runtime.cuda.activation import scalar_activation
 from cnnc.runtime.cuda.integers import float_of_bits
 from cnnc.runtime.cuda.intrinsics import INT, QUAD, inlined
-from cnnc.runtime.cuda.memory_access import load_quad, store_quad
+from cnnc.runtime.cuda.memory_access import load_mutable_quad, load_quad, store_quad
 from cnnc.runtime.kernel import Params
 
 
@@ -27,7 +27,7 @@ def output_epilogue(params: Params) -> Any:
         b = load_quad(bias)
         v0, v1, v2, v3 = sums[0] + b[0], sums[1] + b[1], sums[2] + b[2], sums[3] + b[3]
         if has_residual:
-            r = load_quad(residual)
+            r = load_mutable_quad(residual)
             v0, v1, v2, v3 = v0 + r[0], v1 + r[1], v2 + r[2], v3 + r[3]
         s = load_quad(slopes) if has_slopes else (alpha, alpha, alpha, alpha)
         v0, v1 = activation(v0, s[0], beta), activation(v1, s[1], beta)

@@ -24,23 +24,25 @@ def sparse_rows_tile(tile: SparseRowsTile) -> tuple[Any, Any]:
     def zero(builder: Any) -> Any:
         return ir.Constant(ir.ArrayType(F32, rows * group), [0.0] * (rows * group))
 
-    def floats(builder: Any, opcode: str, address: Any, count: int, has_effect: bool) -> list[Any]:
+    def floats(builder: Any, opcode: str, address: Any, count: int) -> list[Any]:
         if count == 1:
-            return [assembly(builder, F32, f"{opcode}.f32 $0, [$1];", "=f,l", [address], has_effect=has_effect)]
+            return [assembly(builder, F32, f"{opcode}.f32 $0, [$1];", "=f,l", [address], has_effect=True)]
         names = ",".join(f"${index}" for index in range(count))
         text = f"{opcode}.v{count}.f32 {{{names}}}, [${count}];"
         outputs = ",".join(["=f"] * count)
         result = ir.LiteralStructType([F32] * count)
-        found = assembly(builder, result, text, f"{outputs},l", [address], has_effect=has_effect)
+        found = assembly(builder, result, text, f"{outputs},l", [address], has_effect=True)
         return [builder.extract_value(found, index) for index in range(count)]
 
     def add_entry(builder: Any, sums: Any, position: Any, weights: Any, panel: Any) -> Any:
         registers = cgutils.unpack_tuple(builder, sums)
         fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(F32, [F32] * 3), "llvm.fma.f32")
-        place = builder.zext(assembly(builder, I16, "ld.global.nc.u16 $0, [$1];", "=h,l", [position]), I64)
-        factors = floats(builder, "ld.global.nc", weights, group, False)
+        place = builder.zext(
+            assembly(builder, I16, "ld.global.nc.u16 $0, [$1];", "=h,l", [position], has_effect=True), I64
+        )
+        factors = floats(builder, "ld.global.nc", weights, group)
         at = builder.add(panel, builder.mul(place, ir.Constant(I64, 4 * rows)))
-        values = floats(builder, "ld.shared", at, rows, True)
+        values = floats(builder, "ld.shared", at, rows)
         for row, value in enumerate(values):
             for column, factor in enumerate(factors):
                 index = row * group + column

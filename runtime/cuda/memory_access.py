@@ -1,8 +1,8 @@
 """Loads and stores of global and shared memory for Numba CUDA code. All addresses are int64.
 
-Loads of global memory take the read-only path, but for ``load_mutable``: no kernel reads through them what it writes.
-Imported only while a
-kernel is compiled.
+Loads of global memory take the read-only path (``ld.global.nc``), but for those called ``mutable``: no kernel reads
+through it what it writes. All that are not predicated keep their place: LLVM may move assembly without effects before
+the branch that guards it. Imported only while a kernel is compiled.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ def _packed(builder: Any, found: Any) -> Any:
     return cgutils.pack_array(builder, [builder.extract_value(found, index) for index in range(4)])
 
 
-def emit_load_quad(builder: Any, address: Any) -> Any:
-    return _packed(
-        builder, assembly(builder, _QUAD, "ld.global.nc.v4.f32 {$0,$1,$2,$3}, [$4];", f"{_OUT},l", [address])
-    )
+def emit_load_quad(builder: Any, address: Any, *, is_mutable: bool = False) -> Any:
+    text = f"ld.global{'' if is_mutable else '.nc'}.v4.f32 {{$0,$1,$2,$3}}, [$4];"
+    return _packed(builder, assembly(builder, _QUAD, text, f"{_OUT},l", [address], has_effect=True))
 
 
 def emit_load_quad_if(builder: Any, address: Any, condition: Any) -> Any:
@@ -98,11 +97,15 @@ def _first_lanes(builder: Any, quad: Any, count: Any) -> Any:
 
 
 def _load(builder: Any, address: Any) -> Any:
-    return assembly(builder, F32, "ld.global.nc.f32 $0, [$1];", "=f,l", [address])
+    return assembly(builder, F32, "ld.global.nc.f32 $0, [$1];", "=f,l", [address], has_effect=True)
 
 
 def _load_mutable(builder: Any, address: Any) -> Any:
     return assembly(builder, F32, "ld.global.f32 $0, [$1];", "=f,l", [address], has_effect=True)
+
+
+def _load_mutable_quad(builder: Any, address: Any) -> Any:
+    return emit_load_quad(builder, address, is_mutable=True)
 
 
 def _store_i64(builder: Any, address: Any, value: Any) -> None:
@@ -114,7 +117,8 @@ def _load_shared(builder: Any, address: Any) -> Any:
 
 
 def _load_i32(builder: Any, address: Any) -> Any:
-    return builder.sext(assembly(builder, I32, "ld.global.nc.s32 $0, [$1];", "=r,l", [address]), I64)
+    found = assembly(builder, I32, "ld.global.nc.s32 $0, [$1];", "=r,l", [address], has_effect=True)
+    return builder.sext(found, I64)
 
 
 load = device_function(FLOAT, [INT], _load)
@@ -130,6 +134,8 @@ store_if = device_function(types.void, [INT, FLOAT, BOOL], emit_store_if)
 store_i64 = device_function(types.void, [INT, INT], _store_i64)
 load_quad = device_function(QUAD, [INT], emit_load_quad)
 """load_quad(address): four float32 from a multiple of 16 bytes."""
+load_mutable_quad = device_function(QUAD, [INT], _load_mutable_quad)
+"""load_mutable_quad(address): them, where the kernel may write too."""
 load_quad_if = device_function(QUAD, [INT, BOOL], emit_load_quad_if)
 store_quad = device_function(types.void, [INT, QUAD], _store_quad("global"))
 first_lanes = device_function(QUAD, [QUAD, INT], _first_lanes)
