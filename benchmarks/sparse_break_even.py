@@ -25,7 +25,7 @@ import click
 import numpy as np
 
 from cnnc.cli.outputs import write_text
-from cnnc.compiler import Options, optimise_graph
+from cnnc.compiler import optimise_graph
 from cnnc.ir import Graph, Node, Notes
 from cnnc.lower import Lowered, ProgramBuilder, lower
 from cnnc.lower.layer import layer_key, single_layer
@@ -36,6 +36,7 @@ from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs
 from cnnc.ops.linear import GemmAttrs
 from cnnc.ops.quantized import QLinearGemmAttrs, QuantizedConvAttrs
+from cnnc.options import Options
 from cnnc.runtime.jit.target import host_target
 from cnnc.tuning.stopwatch import KernelStopwatch
 from cnnc.types import DType, TensorType

@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cnnc.compiler import Model, Options, optimise_graph, read_graph
+from cnnc.compiler import Model, optimise_graph, read_graph
 from cnnc.export import export_model
 from cnnc.ir import Graph, Notes
 from cnnc.ir.clone import clone_graph
+from cnnc.options import Options
 from cnnc.runtime.jit.target import host_target
 
 if TYPE_CHECKING:

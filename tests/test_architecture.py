@@ -19,6 +19,7 @@ TIERS = (
         "cnnc.cli",
         "cnnc.backend",
         "cnnc.compiler",
+        "cnnc.options",
         "cnnc.targets",
         "cnnc.exporting",
         "cnnc.pruning",

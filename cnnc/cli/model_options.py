@@ -16,8 +16,9 @@ from cnnc.cli.model_source import ModelSource, ModelType
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
-    from cnnc.compiler import CompiledModel, Options
+    from cnnc.compiler import CompiledModel
     from cnnc.ir import Graph
+    from cnnc.options import Options
     from cnnc.passes import AfterPass, Pass, PassReport
     from cnnc.runtime.cuda.device import Device
     from cnnc.runtime.program import Port, Program
@@ -181,7 +182,7 @@ class CompileRequest:
 
     def options(self) -> Options:
         """The compiler's own form."""
-        from cnnc.compiler import Options
+        from cnnc.options import Options
         from cnnc.tuning import read_tuning
 
         shapes, tuning = parse_shapes(self.shapes), None if self.tuning is None else read_tuning(self.tuning)

@@ -42,9 +42,10 @@ def file_bytes(path: Path) -> int:
 
 def write_model(graph: Graph, output: Path, *, external_data: bool) -> None:
     """Write a graph as the output's ending says; readers see the old file or the whole new one."""
-    from cnnc.compiler import Options, compile_graph
+    from cnnc.compiler import compile_graph
     from cnnc.export import export_model
     from cnnc.ir.clone import clone_graph
+    from cnnc.options import Options
 
     with working(f"writing {output.name}"):
         if output.suffix == ".onnx":

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from cnnc.compiler import CompiledModel, Options, compile_graph
+from cnnc.compiler import CompiledModel, compile_graph
 from cnnc.errors import InputError
 from cnnc.ir import Array, Graph
 from cnnc.ir.clone import clone_graph
+from cnnc.options import Options
 
 Samples = Callable[[], Iterable[Mapping[str, Array]]]
 """Gives the batches anew each time: one array for every input."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cnnc.compiler import Options, compile_graph
+from cnnc.compiler import compile_graph
 from cnnc.ir import Array, Graph, Node, Value
 from cnnc.observation.observed import Samples, checked
+from cnnc.options import Options
 from cnnc.runtime.input_check import bind_shapes, gather_inputs
 from cnnc.runtime.program import Port
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cnnc import interp
-from cnnc.compiler import CompiledModel, Options, compile_graph
+from cnnc.compiler import CompiledModel, compile_graph
 from cnnc.lower.builder import Decision
+from cnnc.options import Options
 from cnnc.runtime.artifact import load_artifact
 from cnnc.runtime.cuda.device_facts import A100, T4
 from cnnc.runtime.cuda.executor import DeviceExecutor

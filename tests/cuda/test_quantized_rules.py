@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cnnc import interp
-from cnnc.compiler import Options, compile_graph
+from cnnc.compiler import compile_graph
 from cnnc.ir import Graph
+from cnnc.options import Options
 from cnnc.types import DType
 from tests.cuda.devices import program_device
 from tests.lower.test_quantized import DTYPES, quantized_conv

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cnnc.compiler import Options, check_precision, compile_graph
+from cnnc.compiler import compile_graph
 from cnnc.errors import ArtifactError, OptionError
 from cnnc.lower.builder import Decision
+from cnnc.options import Options, check_precision
 from cnnc.runtime.artifact import load_artifact
 from cnnc.runtime.jit import target as targets
 from cnnc.runtime.jit.target import x86_target

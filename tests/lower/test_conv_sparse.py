@@ -9,13 +9,14 @@ import pytest
 
 import cnnc
 from cnnc import interp
-from cnnc.compiler import Options, compile_graph
+from cnnc.compiler import compile_graph
 from cnnc.dims import symbol
 from cnnc.ir import Graph, Value
 from cnnc.ir.clone import clone_graph
 from cnnc.lower.builder import Decision
 from cnnc.ops import OPS
 from cnnc.ops.activation import Activation
+from cnnc.options import Options
 from cnnc.runtime.artifact import load_artifact
 from cnnc.types import DType, TensorType
 from tests.lower.test_channel_ranges import concat

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cnnc.compiler import Options, check_precision
 from cnnc.errors import OptionError
 from cnnc.lower.numerics import PRECISION_CHOICES
+from cnnc.options import Options, check_precision
 from cnnc.runtime.cuda.target import cuda_target
 from cnnc.runtime.jit.target import x86_target
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cnnc import interp
-from cnnc.compiler import CompiledModel, Options, compile_graph
+from cnnc.compiler import CompiledModel, compile_graph
 from cnnc.ir import Graph
 from cnnc.ops import OPS
 from cnnc.ops.quantized import QuantizedConvAttrs
+from cnnc.options import Options
 from cnnc.types import DType, TensorType
 
 DTYPES = {DType.U8: np.uint8, DType.I8: np.int8}

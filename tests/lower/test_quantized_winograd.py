@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from cnnc import interp
-from cnnc.compiler import CompiledModel, Options, compile_graph
+from cnnc.compiler import CompiledModel, compile_graph
 from cnnc.lower.builder import Decision
+from cnnc.options import Options
 from tests.lower.test_quantized import quantized_conv
 
 pytestmark = pytest.mark.jit

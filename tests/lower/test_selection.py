@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnc.compiler import Options, optimise_graph
+from cnnc.compiler import optimise_graph
 from cnnc.dims import symbol
 from cnnc.ir import Graph, Notes
 from cnnc.lower import lower
@@ -13,6 +13,7 @@ from cnnc.lower.selection import LayerTiming, Selection
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs, ConvTransposeAttrs
 from cnnc.ops.linear import GemmAttrs
+from cnnc.options import Options
 from cnnc.runtime.jit.target import x86_target
 from cnnc.types import DType, TensorType
 

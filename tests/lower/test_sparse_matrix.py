@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cnnc import interp
-from cnnc.compiler import Options, compile_graph, optimise_graph
+from cnnc.compiler import compile_graph, optimise_graph
 from cnnc.ir import Graph, Notes
 from cnnc.lower import ProgramBuilder, lower
 from cnnc.lower.builder import Decision
@@ -20,6 +20,7 @@ from cnnc.lower.selection import Candidate, LayerTiming, Selection
 from cnnc.ops import OPS
 from cnnc.ops.linear import GemmAttrs
 from cnnc.ops.quantized import QLinearGemmAttrs
+from cnnc.options import Options
 from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Target
 from cnnc.runtime.session import InferenceSession

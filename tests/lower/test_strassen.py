@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cnnc.compiler import Options, compile_graph
+from cnnc.compiler import compile_graph
 from cnnc.errors import OptionError
 from cnnc.lower.builder import Decision
+from cnnc.options import Options
 from cnnc.runtime.artifact import load_artifact
 from tests.numeric.network import Network
 

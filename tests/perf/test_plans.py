@@ -17,10 +17,11 @@ import pytest
 
 from cnnc.cli.layer_facts import open_sizes
 from cnnc.cli.plan_facts import plan_facts
-from cnnc.compiler import Options, optimise_graph
+from cnnc.compiler import optimise_graph
 from cnnc.frontends import import_onnx
 from cnnc.ir import Graph, Notes
 from cnnc.lower import lower
+from cnnc.options import Options
 from cnnc.runtime.jit.target import x86_target
 from tests.perf.ledger import check, grown
 from tests.perf.networks import NETWORKS

@@ -16,7 +16,7 @@ import llvmlite.binding
 import numpy as np
 import pytest
 
-from cnnc.compiler import Options, optimise_graph
+from cnnc.compiler import optimise_graph
 from cnnc.ir import Graph, Node, Notes
 from cnnc.lower import ProgramBuilder, lower
 from cnnc.lower.candidates import tiled_rules
@@ -27,6 +27,7 @@ from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs, ConvTransposeAttrs
 from cnnc.ops.linear import GemmAttrs
 from cnnc.ops.quantized import QuantizedConvAttrs
+from cnnc.options import Options
 from cnnc.runtime.jit.kernel_library import assembly
 from cnnc.runtime.jit.listing import LoopFacts, densest_loop, hottest_block, hottest_loop
 from cnnc.runtime.jit.target import x86_target

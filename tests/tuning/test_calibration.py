@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cnnc.compiler import Options, optimise_graph
+from cnnc.compiler import optimise_graph
 from cnnc.ir import Graph, Notes
 from cnnc.lower import ProgramBuilder
 from cnnc.lower.cost import predicted_seconds
 from cnnc.lower.rules import Offer, Offers, TiledRule
 from cnnc.ops import OPS
 from cnnc.ops.linear import GemmAttrs
+from cnnc.options import Options
 from cnnc.runtime.cpu.machine import USUAL_MACHINE
 from cnnc.runtime.jit.cache import cache_folder
 from cnnc.runtime.jit.target import x86_target

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from cnnc import interp
-from cnnc.compiler import Options, optimise_graph
+from cnnc.compiler import optimise_graph
 from cnnc.dims import symbol
 from cnnc.ir import Graph, Notes
 from cnnc.lower import lower
 from cnnc.lower.selection import Selection
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs
+from cnnc.options import Options
 from cnnc.runtime.executor import Executor
 from cnnc.runtime.jit.target import host_target
 from cnnc.tuning import KernelStopwatch
