@@ -28,9 +28,9 @@ from cnnc.cli.outputs import write_text
 from cnnc.compiler import optimise_graph
 from cnnc.ir import Graph, Node, Notes
 from cnnc.lower import Lowered, ProgramBuilder, lower
+from cnnc.lower.cpu_rules import RULES
 from cnnc.lower.layer import layer_key, single_layer
 from cnnc.lower.rules import Offer, Offers, offers_for
-from cnnc.lower.select import RULES
 from cnnc.lower.selection import Candidate, LayerTiming, Selection
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs
