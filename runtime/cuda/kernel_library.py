@@ -10,6 +10,7 @@ import struct
 
 from cnnc.runtime.cuda import kernel_module
 from cnnc.runtime.cuda.cubin import Cubin, ResourceUse
+from cnnc.runtime.cuda.target import ptx_target
 from cnnc.runtime.jit import cache
 from cnnc.runtime.jit.cache_key import Compiler, cache_key
 from cnnc.runtime.kernel import Target, Variant
@@ -21,11 +22,12 @@ _RESOURCES = struct.Struct("<6I")
 
 
 def compiled_ptx(variant: Variant, target: Target) -> str:
-    """PTX of a variant: see ``compile_ptx``.
+    """PTX of a variant that can be assembled for the target: see ``compile_ptx`` and ``ptx_target``.
 
     Raises:
         OptionError: it is not cached, and what compiles it is not installed.
     """
+    target = ptx_target(target)
     name = f"{_key(variant, target)}.ptx"
     found = cache.load_record(name, _PTX)
     if found is not None:

@@ -19,6 +19,10 @@ WARP = 32
 DEFAULT_ARCHITECTURE = "sm_80"
 OLDEST = 75
 
+_PTX_ARCHITECTURES = (OLDEST, 80)
+"""Kernels ask for nothing that came later: products on tensor cores, maxima that NaN wins and asynchronous copies came
+with sm_80."""
+
 _ARCHITECTURE = re.compile(r"sm_(\d{2,3})[af]?")
 
 
@@ -55,3 +59,10 @@ def capability(target: Target) -> tuple[int, int]:
     """Compute capability of a GPU target: (8, 0) of ``sm_80``."""
     number = int(target.cpu.removeprefix("sm_").rstrip("af"))
     return divmod(number, 10)
+
+
+def ptx_target(target: Target) -> Target:
+    """The target whose PTX is assembled for a GPU target: the newest one not above it that has instructions of its own
+    that kernels use. Assemblers take the PTX of older architectures, so newer ones share it."""
+    newest = max((number for number in _PTX_ARCHITECTURES if divmod(number, 10) <= capability(target)), default=OLDEST)
+    return cuda_target(f"sm_{newest}")

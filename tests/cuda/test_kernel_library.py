@@ -9,7 +9,7 @@ import pytest
 
 from cnnc.errors import OptionError
 from cnnc.runtime.cuda import assemble, compile, kernel_library, toolkit
-from cnnc.runtime.cuda.target import cuda_target
+from cnnc.runtime.cuda.target import cuda_target, ptx_target
 from cnnc.runtime.jit import cache_key
 from cnnc.runtime.jit.parallel_compile import compile_many
 from cnnc.runtime.kernel import Variant
@@ -120,3 +120,8 @@ def test_missing_compiler_is_named_once(folder, monkeypatch, missing):
     with pytest.raises(OptionError, match=r"numba-cuda|ptxas") as caught:
         compile_many([SMALL], jobs=2, target=TARGET)
     assert "pip install 'cnnc[cuda13]'" in str(caught.value)
+
+
+@pytest.mark.parametrize(("architecture", "shared"), [("sm_75", "sm_75"), ("sm_80", "sm_80"), ("sm_90a", "sm_80")])
+def test_newer_architectures_share_ptx(architecture, shared):
+    assert ptx_target(cuda_target(architecture)).cpu == shared

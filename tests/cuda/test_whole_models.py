@@ -74,6 +74,9 @@ CASES: dict[str, Callable[[], Graph]] = {
 }
 """Every family of layers once; ``benchmarks/cuda_models.py`` runs the rest."""
 
+LONG = ("mobilenet_v3_small", "squeezenet1_1", "groups", "dense blocks", "gates", "pyramid pools", "multitask", "espcn")
+"""Networks of kernels that the numeric suite has too, for long runs."""
+
 
 def run_on_device(graph: Graph, feeds: dict[str, Any], **options: Any) -> tuple[dict[str, Any], Sequence[str]]:
     """Outputs by name, and the ops that ran on the host."""
@@ -86,7 +89,9 @@ def run_on_device(graph: Graph, feeds: dict[str, Any], **options: Any) -> tuple[
     return dict(zip(compiled.graph.output_names, outputs, strict=True)), host
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in CASES]
+)
 def test_is_as_accurate_as_on_the_cpu(case: str) -> None:
     graph = CASES[case]()
     feeds = sample_arrays({value.name: value.type for value in graph.inputs}, 1)
