@@ -19,9 +19,6 @@ Array = np.ndarray[Any, Any]
 GLOBAL_BASE = 1 << 40
 SHARED_WINDOW = 1 << 56
 LOCAL_WINDOW = 1 << 57
-WINDOW_BYTES = 1 << 48
-"""Of the shared and the local window: a generic address below or above is a global one."""
-
 _GAP = 1 << 16
 """Between allocations: an access behind the end of one does not hit the next."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
 from cnnc.errors import InternalError
@@ -54,6 +53,3 @@ def _plain_names(text: str, name: str) -> str:
     if len(entries) != 1:
         raise InternalError(f"{name} compiles to {len(entries)} entries")
     return _ENVIRONMENT.sub("", text.replace(entries[0], ENTRY))
-
-
-PtxCompiler = Callable[[Variant, Target], str]

@@ -71,11 +71,6 @@ def _store_quad(space: str) -> Any:
     return emit
 
 
-def _load_shared_quad(builder: Any, address: Any) -> Any:
-    text = "ld.shared.v4.f32 {$0,$1,$2,$3}, [$4];"
-    return _packed(builder, assembly(builder, _QUAD, text, f"{_OUT},l", [address], has_effect=True))
-
-
 def emit_load_if(builder: Any, address: Any, condition: Any) -> Any:
     text = "{ .reg .pred p; setp.ne.s32 p, $2, 0; mov.f32 $0, 0f00000000; @p ld.global.nc.f32 $0, [$1]; }"
     return assembly(builder, F32, text, "=&f,l,r", [address, builder.zext(condition, I32)])
@@ -143,7 +138,6 @@ first_lanes = device_function(QUAD, [QUAD, INT], _first_lanes)
 
 load_shared = device_function(FLOAT, [INT], _load_shared)
 store_shared = device_function(types.void, [INT, FLOAT], _store("shared"))
-load_shared_quad = device_function(QUAD, [INT], _load_shared_quad)
 store_shared_quad = device_function(types.void, [INT, QUAD], _store_quad("shared"))
 
 
