@@ -9,7 +9,7 @@ import click
 
 from cnnc.cli.console import byte_count, note, say, working
 from cnnc.cli.failures import Evidence
-from cnnc.cli.gpu_code import CODE_FORMS, check_code_options, emit_code
+from cnnc.cli.kernel_code import CODE_FORMS, CodeRequest, emit_code
 from cnnc.cli.model_options import (
     LEVEL,
     MODEL,
@@ -40,6 +40,8 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
   cnnc compile model.onnx --shape input=1,3,224,224    fixes an open size
   cnnc compile model.onnx --print-after fold-batch-norm --stop-after fold-batch-norm
   cnnc compile model.onnx --emit program               shows the kernels, compiles none
+  cnnc compile model.onnx --emit asm --node conv1      assembly of the kernels that run a layer
+  cnnc compile model.onnx --emit obj -o code           objects for objdump and nm, a file a kernel
   cnnc compile model.onnx --target cuda:sm_80          for GPUs of NVIDIA's architecture sm_80 and newer
   cnnc compile model.onnx --target cuda:sm_80 --emit sass-stats   registers, occupancy, loops of its kernels
 """
@@ -61,9 +63,13 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @click.option(
     "--emit",
     type=click.Choice(["ir", "program", *CODE_FORMS]),
-    help="Print the final graph or the program instead of writing a file; or, of a program for a GPU, the code of its "
-    "kernels (into a folder with -o: ptx, cubin), or what its machine code takes.",
+    help="Print the final graph or the program instead of writing a file; or the code of its kernels: for a CPU llvm, "
+    "asm or obj, for a GPU ptx, cubin, or what its machine code takes. With -o it goes into a folder, a file a kernel.",
 )
+@click.option(
+    "--node", default="", metavar="TEXT", help="With --emit of code: of nodes whose name or op contains this."
+)
+@click.option("--kernel", default="", metavar="TEXT", help="With --emit of code: of kernels whose name contains this.")
 @click.option("--no-portable", is_flag=True, help="Leave the graph and plain weights out of the file.")
 @click.pass_obj
 def command(
@@ -83,6 +89,8 @@ def command(
     print_after: str | None,
     stop_after: str | None,
     emit: str | None,
+    node: str,
+    kernel: str,
     no_portable: bool,
 ) -> None:
     """See ``_HELP``."""
@@ -93,10 +101,14 @@ def command(
         if name and name != "all":
             known_pass(name, option)
     if emit in CODE_FORMS and not stop_after:
-        check_code_options(emit, target, output)
+        code = CodeRequest(emit, output, node, kernel)
+        code.check(target)
         compiled = compile_model(request, evidence, printer_after(print_after), kernels=False)
-        emit_code(compiled.lowered.program, compiled.target, emit, output)
+        emit_code(compiled.lowered.program, compiled.target, code)
         return
+    if node or kernel:
+        option = "--node" if node else "--kernel"
+        raise OptionError("it chooses kernels to show", where=option, hint=f"add --emit {'|'.join(CODE_FORMS)}")
     if output is not None and (emit or stop_after):
         raise OptionError("there is nothing to write", where="--output", hint="leave out --emit and --stop-after")
     if stop_after:

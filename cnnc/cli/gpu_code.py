@@ -1,4 +1,4 @@
-"""``cnnc compile --emit ptx|cubin|sass-stats``: the code of a GPU program's kernels. It takes no GPU and no driver."""
+"""The code of GPU kernels: PTX, machine code and what it takes. It takes no GPU and no driver."""
 
 from __future__ import annotations
 
@@ -6,41 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnc.cli.console import byte_count, counting, print_table, say
-from cnnc.errors import OptionError
-from cnnc.runtime.cuda.target import is_cuda
 
 if TYPE_CHECKING:
     from cnnc.runtime.kernel import Target, Variant
-    from cnnc.runtime.program import Program
 
-CODE_FORMS = ("ptx", "cubin", "sass-stats")
+FORMS = ("ptx", "cubin", "sass-stats")
 """PTX as text, machine code as files, and what machine code takes and is made of."""
 
 
-def check_code_options(form: str, target: str, folder: Path | None) -> None:
-    """Refuse what makes no sense before a model is compiled.
-
-    Raises:
-        OptionError: the target is no GPU, or machine code has nowhere to go, or statistics have no file.
-    """
-    if not target.startswith("cuda"):
-        raise OptionError(f"there is no {form} of programs for the CPU", where="--emit", hint="add --target cuda:sm_80")
-    if form == "cubin" and folder is None:
-        raise OptionError("machine code is not printed", where="--emit", hint="name a folder with -o")
-    if form == "sass-stats" and folder is not None:
-        raise OptionError("statistics are printed", where="--output", hint="leave it out")
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise OptionError(f"{folder} is a file", where="--output", hint="name a folder")
-
-
-def emit_code(program: Program, target: Target, form: str, folder: Path | None) -> None:
-    """Compile a program's kernels and show or write their code.
+def emit(variants: list[Variant], target: Target, form: str, folder: Path | None) -> None:
+    """Compile kernels and show or write their code.
 
     Raises:
         OptionError: what compiles or lists kernels is not installed, or the assembler does not know the architecture.
     """
-    assert is_cuda(target)
-    variants = list(dict.fromkeys(program.variants()))
     from cnnc.runtime.cpu_limits import available_threads
     from cnnc.runtime.jit.parallel_compile import compile_many
 

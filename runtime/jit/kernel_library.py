@@ -91,3 +91,10 @@ def llvm_ir(variant: Variant, target: Target | None = None, optimised: bool = Tr
     from cnnc.runtime.jit.compile import llvm_ir as compile_ir
 
     return compile_ir(variant, target or host_target(), optimised)
+
+
+def object_code(variant: Variant, target: Target | None = None) -> bytes:
+    """The variant as a relocatable object with the global symbol ``kernel``, for inspection."""
+    from cnnc.runtime.jit.compile import compile_object
+
+    return compile_object(variant, target or host_target())

@@ -43,6 +43,11 @@ def densest_loop(assembly: str) -> LoopFacts:
     return max(loops, key=lambda facts: facts.multiply_adds / facts.instructions, default=LoopFacts(0, 0, 0, 0, 0))
 
 
+def whole_code(assembly: str) -> LoopFacts:
+    """Facts of all instructions."""
+    return _count(assembly.splitlines())
+
+
 def hottest_block(assembly: str) -> LoopFacts:
     """Facts of the straight-line code, between labels and jumps, with the most multiply-adds."""
     blocks: list[list[str]] = [[]]
