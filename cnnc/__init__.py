@@ -12,16 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnnc.compiler import CompiledModel, compile, tune
+    from cnnc.explanation import explain
     from cnnc.exporting import export_onnx
     from cnnc.pruning import prune, prune_channels
     from cnnc.quantization import quantize
 
 __version__ = "0.1.0"
-__all__ = ["CompiledModel", "__version__", "compile", "export_onnx", "prune", "prune_channels", "quantize", "tune"]
+__all__ = [
+    "CompiledModel",
+    "__version__",
+    "compile",
+    "explain",
+    "export_onnx",
+    "prune",
+    "prune_channels",
+    "quantize",
+    "tune",
+]
 
 _LAZY = {
     "compile": "cnnc.compiler",
     "CompiledModel": "cnnc.compiler",
+    "explain": "cnnc.explanation",
     "export_onnx": "cnnc.exporting",
     "prune": "cnnc.pruning",
     "prune_channels": "cnnc.pruning",

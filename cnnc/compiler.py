@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -132,7 +132,7 @@ def compile_graph(
     """
     target = parse_target(options.target)
     check_precision(options.precision, target)
-    notes = Notes()
+    notes, source_ops = Notes(), {node.name: node.op for node in graph.nodes}
     snapshot = [clone_graph(graph)] if graph.stage == "optimised" else []
 
     def keep_optimised(item: passes.Pass, changed: Graph, report: passes.PassReport) -> None:
@@ -141,10 +141,11 @@ def compile_graph(
         if after_pass is not None:
             after_pass(item, changed, report)
 
-    optimise_graph(graph, options, notes, target=target, after_pass=keep_optimised)
+    reports = optimise_graph(graph, options, notes, target=target, after_pass=keep_optimised)
     selection, options = _select_kernels(graph, options, target, measuring)
     lowered = lower(graph, target, selection, options.numerics)
-    return CompiledModel(graph, snapshot[-1], lowered, notes, options, target, model)
+    history = History(notes, reports, source_ops)
+    return CompiledModel(graph, snapshot[-1], lowered, history, options, target, model)
 
 
 def _select_kernels(
@@ -288,6 +289,21 @@ def optimise_graph(
     return manager.run(graph, notes)
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """How a graph became the placed one.
+
+    Attributes:
+        notes: what passes did and refused.
+        reports: of each pass that ran.
+        source_ops: ops of the graph that compilation began with, by node name.
+    """
+
+    notes: Notes
+    reports: tuple[passes.PassReport, ...]
+    source_ops: Mapping[str, str]
+
+
 class CompiledModel:
     """A compiled model: run it, look into it, save it.
 
@@ -295,7 +311,7 @@ class CompiledModel:
         graph: the placed graph that the program was made from.
         optimised: the graph before placement, good for any CPU.
         lowered: program, constants and kernel decisions.
-        notes: what passes did and refused.
+        history: what passes did and refused, and what there was before them.
         device: what ``run`` runs on, for a model compiled for a GPU; None for this machine's.
     """
 
@@ -304,7 +320,7 @@ class CompiledModel:
         graph: Graph,
         optimised: Graph,
         lowered: Lowered,
-        notes: Notes,
+        history: History,
         options: Options,
         target: Target,
         model: Model = None,
@@ -312,13 +328,18 @@ class CompiledModel:
         self.graph = graph
         self.optimised = optimised
         self.lowered = lowered
-        self.notes = notes
+        self.history = history
         self.options = options
         self.target = target
         self.device: Device | None = None
         self._model = model
         self._session: InferenceSession | None = None
         self._captures: dict[tuple[str, ...], CompiledModel] = {}
+
+    @property
+    def notes(self) -> Notes:
+        """What passes did and refused."""
+        return self.history.notes
 
     @property
     def executable(self) -> Executable:

@@ -18,7 +18,7 @@ from cnnc.passes.compare_results import difference, results
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What became of one pass. ``rolled_back`` is the reason for undoing it, or ""."""
+    """What became of one pass: ``rewrites`` is how many it did, ``rolled_back`` the reason for undoing it, or ""."""
 
     name: str
     seconds: float
@@ -26,6 +26,7 @@ class PassReport:
     nodes_before: int
     nodes_after: int
     rolled_back: str = ""
+    rewrites: int = 0
 
 
 AfterPass = Callable[[Pass, Graph, PassReport], None]
@@ -121,14 +122,15 @@ class _Run:
             self.notes.budget = None
         keep = self.manager.check or self.manager.on_bad_pass == "skip"
         snapshot = clone_graph(self.graph) if keep else None
-        nodes_before = len(self.graph)
+        nodes_before, fired_before = len(self.graph), len(self.notes.fired)
         outcome = self._attempt(item)
         if outcome.changed and not outcome.fault and self.manager.check and snapshot is not None:
             outcome = replace(outcome, fault=self._compare(item, snapshot))
         if outcome.fault:
             self._bad_pass(item, outcome, snapshot)
         changed = outcome.changed and not outcome.fault
-        report = PassReport(item.name, outcome.seconds, changed, nodes_before, len(self.graph), outcome.fault)
+        rewrites = len(self.notes.fired) - fired_before if changed else 0
+        report = PassReport(item.name, outcome.seconds, changed, nodes_before, len(self.graph), outcome.fault, rewrites)
         self.reports.append(report)
         if self.manager.after_pass is not None:
             self.manager.after_pass(item, self.graph, report)

@@ -21,6 +21,7 @@ TIERS = (
         "cnnc.compiler",
         "cnnc.options",
         "cnnc.targets",
+        "cnnc.explanation",
         "cnnc.exporting",
         "cnnc.pruning",
         "cnnc.quantization",

@@ -63,8 +63,8 @@ def command(
     as_json: bool,
 ) -> None:
     """See ``_HELP``."""
-    from cnnc.cli.layer_facts import open_sizes
     from cnnc.emulation import Profiler
+    from cnnc.explanation.open_sizes import open_sizes
     from cnnc.runtime.cuda.device_facts import device_named, facts_of
     from cnnc.runtime.cuda.target import is_cuda
     from cnnc.runtime.cuda.toolkit import require_compiler

@@ -7,14 +7,9 @@ from dataclasses import dataclass
 
 from cnnc.cli.receptive_field import receptive_fields
 from cnnc.dims import Dim, evaluate, product, symbols
+from cnnc.explanation.open_sizes import open_sizes
 from cnnc.ir import Graph, Node, Value
 from cnnc.ops import OPS
-
-BATCH_SIZE = 1
-"""Size that is taken for an open axis 0."""
-
-OTHER_SIZE = 224
-"""Size that is taken for any other open axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +79,6 @@ def model_facts(graph: Graph) -> ModelFacts:
         sum(layer.bytes or 0 for layer in layers),
         _peak_bytes(graph, sizes),
     )
-
-
-def open_sizes(graph: Graph) -> dict[str, int]:
-    """What is taken for the symbols of the input shapes."""
-    sizes: dict[str, int] = {}
-    for value in graph.inputs:
-        for axis, dim in enumerate(value.type.shape):
-            for name in sorted(symbols(dim)):
-                sizes.setdefault(name, BATCH_SIZE if axis == 0 else OTHER_SIZE)
-    return sizes
 
 
 def _macs(node: Node) -> Dim:

@@ -17,10 +17,11 @@ from cnnc.ir.pattern import Match, Miss, Op, match
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a rewrite that nearly fits was not done: node and one sentence."""
+    """Why a rewrite that nearly fits was not done: node, its op at that time, and one sentence."""
 
     rule: str
     node: str
+    op: str
     reason: str
 
 
@@ -51,7 +52,7 @@ class Notes:
 
     def refuse(self, rule: str, node: Node, reason: str) -> None:
         """A rewrite did not happen; the last reason for a rule and node counts."""
-        self.refusals[rule, node.name] = Refusal(rule, node.name, reason)
+        self.refusals[rule, node.name] = Refusal(rule, node.name, node.op, reason)
 
 
 Apply = Callable[[Match, Patch], "str | None"]

@@ -43,23 +43,23 @@ class BreakEven:
 
 def break_evens(
     graph: Graph,
-    names: Collection[str],
+    values: Collection[str],
     target: Target,
     numerics: Numerics = DEFAULT_NUMERICS,
     machine: Machine = USUAL_MACHINE,
 ) -> dict[str, BreakEven]:
-    """By node name, for layers of a placed graph that have a constant weight and kernels with tilings.
+    """By first output, for layers of a placed graph that have a constant weight and kernels with tilings.
 
     Weights of the same pattern as the layer's are assumed, with zeros at random places.
 
     Args:
-        names: of the nodes that are asked for.
+        values: names of the first outputs of the nodes that are asked for.
     """
     copy = clone_graph(graph)
     known: dict[tuple[Any, ...], BreakEven | None] = {}
     found: dict[str, BreakEven] = {}
     for node in copy.nodes:
-        weight = layer_weight(node) if node.name in names else None
+        weight = layer_weight(node) if node.output.name in values else None
         if weight is None:
             continue
         pattern = weight_density(weight.by_outputs, weight.groups, weight.zero).pattern
@@ -71,7 +71,7 @@ def break_evens(
             )
         result = known[key]
         if result is not None:
-            found[node.name] = result
+            found[node.output.name] = result
     return found
 
 

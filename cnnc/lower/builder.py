@@ -84,12 +84,22 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How a node was lowered: ``chosen`` is a rule's name; ``refused`` holds (rule, reason).
+    """How a node was lowered.
 
-    ``timing`` holds what was measured of the node's layer; it is None where the cost model decided. ``candidates`` are
-    the tilings of the rules that took the node, the cost model's choice first; none where that rule has no tilings.
+    Attributes:
+        value: name of the node's first output, which no other node has.
+        node: name of the node; a conversion of a layer's result has the layer's.
+        op: of the graph.
+        loc: where in the model it came from.
+        chosen: a rule's name.
+        refused: (rule, reason).
+        timing: what was measured of the node's layer; None where the cost model decided.
+        candidates: the tilings of the rules that took the node, the cost model's choice first; none where that rule
+            has no tilings.
+        steps: numbers of the program's steps that compute it; none where its result is its operand under another name.
     """
 
+    value: str
     node: str
     op: str
     loc: tuple[str, ...]
@@ -97,6 +107,7 @@ class Decision:
     refused: tuple[tuple[str, str], ...]
     timing: LayerTiming | None = None
     candidates: tuple[Candidate, ...] = ()
+    steps: tuple[int, ...] = ()
 
 
 class ProgramBuilder:
@@ -247,6 +258,11 @@ class ProgramBuilder:
         return sorted(name for dim in shapes for name in symbols(dim) if name not in self._known_sizes)
 
     # ---- steps ------------------------------------------------------------------------------------------------------
+
+    @property
+    def step_count(self) -> int:
+        """Steps so far."""
+        return len(self._steps)
 
     def argument(self, value: Value, *, gaps: bool = False) -> BufferArg:
         """Address of a value's first element; ``gaps`` says that the kernel steps over them.

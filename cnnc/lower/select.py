@@ -10,7 +10,7 @@ from cnnc.ir import Graph, Node
 from cnnc.lower import cpu_rules, cuda
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
-from cnnc.lower.rules import HOST, Offers, Rule, offers_for
+from cnnc.lower.rules import HOST, Offer, Offers, Rule, offers_for
 from cnnc.lower.selection import COST_MODEL, Candidate, LayerTiming, Selection
 from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.kernel import Target
@@ -39,8 +39,9 @@ def lower(
     for node in graph.nodes:
         if node.op == "dims":
             continue
+        first = builder.step_count
         decision = _lower_node(node, builder, selection.timing(node, target))
-        decisions.append(decision)
+        decisions.append(replace(decision, steps=tuple(range(first, builder.step_count))))
         if not decision.chosen:
             reasons = "; ".join(f"{rule}: {reason}" for rule, reason in decision.refused)
             failed.append(f"{node.op} {node.name!r} ({reasons})")
@@ -57,7 +58,7 @@ def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None)
         if offers.other is not None:
             offers.other.emit(node, builder)
         chosen = "" if offers.other is None else offers.other.name
-        return Decision(node.name, node.op, node.loc, chosen, offers.refused)
+        return Decision(node.output.name, node.name, node.op, node.loc, chosen, offers.refused)
     best = offers.best
     tiling, why = best.tiling, ""
     # Options or the rest of the network may rule out what was measured without them.
@@ -73,13 +74,20 @@ def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None)
     refused = list(offers.refused)
     for offer in offers.tiled:
         if offer is not best:
-            estimate = f"is estimated to take {best.cost / max(offer.cost, 1.0):.2f} of its time"
-            refused.append((offer.rule.name, f"{best.rule.name} {why or estimate}"))
+            refused.append((offer.rule.name, f"{best.rule.name} {why or _comparison(best, offer)}"))
     best.rule.emit(node, builder, tiling)
     ordered = sorted(offers.tiled, key=lambda offer: offer is not offers.best)
     candidates = tuple(Candidate(offer.rule.name, offer.tiling, offer.cost) for offer in ordered)
     decided = timing if measured else None
-    return Decision(node.name, node.op, node.loc, best.rule.name, tuple(refused), decided, candidates)
+    return Decision(node.output.name, node.name, node.op, node.loc, best.rule.name, tuple(refused), decided, candidates)
+
+
+def _comparison(best: Offer, other: Offer) -> str:
+    """Why ``best`` is taken and not ``other``, which follows the name of ``best``."""
+    share = f"is estimated to take {best.cost / max(other.cost, 1.0):.2f} of its time"
+    if best.is_insisted_on or other.cost >= best.cost:
+        return share
+    return f"{share}, too small a gain for another kernel"
 
 
 def _offers(node: Node, builder: ProgramBuilder) -> Offers:

@@ -21,9 +21,13 @@ class Candidate:
     tiling: Any
     cost: float
 
+    @property
+    def tiling_text(self) -> str:
+        """The tiling's sizes, such as rows=2 columns=14."""
+        return " ".join(f"{name}={size}" for name, size in dataclasses.asdict(self.tiling).items())
+
     def __str__(self) -> str:
-        sizes = " ".join(f"{name}={size}" for name, size in dataclasses.asdict(self.tiling).items())
-        return f"{self.rule} {sizes}"
+        return f"{self.rule} {self.tiling_text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,10 @@ def test_inspect_table() -> None:
 def test_explain() -> None:
     report = answer("explain", LENET, "--json")
     first = report["nodes"][0]
-    assert first["origins"] == ["/c1/Conv", "/Relu"]
+    assert first["origins"] == [{"name": "/c1/Conv", "op": "conv"}, {"name": "/Relu", "op": "relu"}]
     assert first["kernel"].startswith("conv")
     assert all(item["reason"] for node in report["nodes"] for item in node["refused"])
-    assert report["rewrites"]["fuse-conv-activation"] == 4
+    assert [item["rule"] for item in report["rewrites"]].count("fuse-conv-activation") == 4
     assert "nothing runs on the host" in done("explain", LENET)
 
 
@@ -70,6 +70,18 @@ def test_explain_elements_of_blocked_tensors(tmp_path) -> None:
 def test_explain_one_node() -> None:
     names = {node["node"] for node in answer("explain", LENET, "--node", "c2", "--json")["nodes"]}
     assert names == {"/c2/Conv"}
+    text = done("explain", LENET, "--node", "c2")
+    assert "from      conv /c2/Conv + relu /Relu_1" in text
+    assert "rewrite   fuse-conv-activation: /c2/Conv, /Relu_1" in text
+    assert "rival     conv.f32.blocked." in text
+    assert "conv.bf16.blocked.pointwise, conv.bf16.blocked.direct: the precision is f32" in text
+
+
+def test_explain_of_no_node_names_near_ones() -> None:
+    result = cnnc("explain", LENET, "--node", "c2/Cnov")
+    assert result.exit_code == 2
+    assert "no node of the program has 'c2/Cnov' in it" in result.stderr
+    assert "did you mean '/c2/Conv'" in result.stderr
 
 
 def test_explain_shows_what_was_measured(monkeypatch, tmp_path) -> None:
@@ -81,12 +93,12 @@ def test_explain_shows_what_was_measured(monkeypatch, tmp_path) -> None:
     measured = {node["op"]: node["candidates"] for node in nodes if node["candidates"]}
     assert measured.keys() == {"conv", "gemm"}
     for items in measured.values():
-        assert all(item["predicted_seconds"] > 0 and item["seconds"] > 0 for item in items)
-        assert [item["chosen"] for item in items] == [False] * (len(items) - 1) + [True]
+        assert all(item["predicted_seconds"] > 0 and item["measured_seconds"] > 0 for item in items)
+        assert [item["is_chosen"] for item in items] == [False] * (len(items) - 1) + [True]
     assert "taken" in done("explain", LENET, "-O", 3)  # from the cache
     predicted = [item for node in answer("explain", LENET, "--json")["nodes"] for item in node["candidates"]]
     assert predicted
-    assert all(item["seconds"] is None for item in predicted)
+    assert all(item["measured_seconds"] is None for item in predicted)
 
 
 def test_tuning_that_is_no_file_or_not_for_this_level(tmp_path) -> None:
@@ -102,9 +114,9 @@ def test_tuning_that_is_no_file_or_not_for_this_level(tmp_path) -> None:
 
 def test_explain_leaves_out_refusals_of_what_was_done_in_the_end() -> None:
     report = answer("explain", LENET.with_name("resnet14_fashion-bn.onnx"), "--json")
-    fused = {origin for node in report["nodes"] for origin in node["origins"][1:]}
-    refused = {item["node"] for item in report["refused_rewrites"] if item["pass"] == "fuse-conv-residual"}
-    assert report["rewrites"]["fuse-conv-residual"] > 0
+    fused = {origin["name"] for node in report["nodes"] for origin in node["origins"][1:]}
+    refused = {item["node"] for item in report["refused_rewrites"] if item["rule"] == "fuse-conv-residual"}
+    assert [item["rule"] for item in report["rewrites"]].count("fuse-conv-residual") > 0
     assert not refused & fused
 
 

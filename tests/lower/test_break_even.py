@@ -31,7 +31,7 @@ def compiled(density: float, share: int = 1, groups: int = 1) -> cnnc.CompiledMo
 
 def found(model: cnnc.CompiledModel) -> BreakEven:
     [node] = [node for node in model.graph.nodes if node.op == "conv"]
-    return break_evens(model.graph, [node.name], model.target, model.lowered.numerics)[node.name]
+    return break_evens(model.graph, [node.output.name], model.target, model.lowered.numerics)[node.output.name]
 
 
 def kernel(density: float, share: int = 1) -> str:
@@ -76,7 +76,7 @@ def test_matrix_products(op: str) -> None:
     graph.set_outputs([node.output], ["y"])
     model = cnnc.compile(graph)
     [lowered] = [node for node in model.graph.nodes if node.op in ("gemm", "matmul")]
-    even = break_evens(model.graph, [lowered.name], model.target)[lowered.name]
+    even = break_evens(model.graph, [lowered.output.name], model.target)[lowered.output.name]
     assert 0.1 < even.density < 1
     assert even.dense_kernel == "gemm.f32"
 

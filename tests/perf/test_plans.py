@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from cnnc.cli.layer_facts import open_sizes
-from cnnc.cli.plan_facts import plan_facts
 from cnnc.compiler import optimise_graph
+from cnnc.explanation.open_sizes import open_sizes
+from cnnc.explanation.plan_facts import plan_facts
 from cnnc.frontends import import_onnx
 from cnnc.ir import Graph, Notes
 from cnnc.lower import lower

@@ -1,0 +1,159 @@
+"""What the compiler did with a model, as data that the command line, reports and notebooks share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cnnc.explanation.conversions import Conversion
+from cnnc.explanation.host_copies import HostCopies
+from cnnc.explanation.plan_facts import PlanFacts
+from cnnc.passes import PassReport
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A node of the source model. ``op`` is "" where compilation began with a graph that had this node in another."""
+
+    name: str
+    op: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedKernel:
+    """A kernel that a node did not get, and one sentence why."""
+
+    kernel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCandidate:
+    """A kernel that can compute a node.
+
+    Attributes:
+        tiling: its sizes, such as rows=2 columns=14.
+        predicted_seconds: by the cost model, on one core or on the GPU.
+        measured_seconds: at -O3, where the layer was measured; else None.
+        is_chosen: whether the program uses it.
+    """
+
+    kernel: str
+    tiling: str
+    predicted_seconds: float
+    measured_seconds: float | None
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A rewrite that was done: its rule and the names of the nodes that it was done to, as the model has them."""
+
+    rule: str
+    origins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRewrite:
+    """A rewrite that nearly fitted a node: its rule, name and op of the node at that time, and one sentence why not."""
+
+    rule: str
+    node: str
+    op: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedLayer:
+    """A layer with a pruned weight.
+
+    Attributes:
+        density: share of non-zeros.
+        pattern: as in ``WeightDensity``.
+        break_even: the largest density at which a kernel that leaves zeros out is taken by the cost model; 0 where it
+            never is.
+        dense_kernel: what a dense weight would get.
+    """
+
+    density: float
+    pattern: str
+    break_even: float
+    dense_kernel: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeExplanation:
+    """One node of the compiled graph.
+
+    Attributes:
+        value: name of its first output, which no other node has.
+        node: its name, that of its first origin; a conversion of a layer's result has the layer's.
+        op: of the IR.
+        type: of the first output, such as f32[N, 64, 56, 56]@c16.
+        origins: what it came from; all but the first were fused into it.
+        kernel: the lowering rule that took it: a kernel's name, ``host``, or ``view`` where nothing is computed.
+        refused: what else there is for the op, and why it was not taken.
+        candidates: kernels with tilings that take the node, the cost model's choice first. Of a measured layer all that
+            were measured, else the first tiling of each kernel; none where a kernel without tilings is preferred.
+        rewrites: what was done to its origins, in order.
+        refused_rewrites: what nearly was.
+        pruned: of a layer with a pruned weight.
+        steps: numbers of the program's steps that compute it.
+    """
+
+    value: str
+    node: str
+    op: str
+    type: str
+    origins: tuple[Origin, ...]
+    kernel: str
+    refused: tuple[RefusedKernel, ...]
+    candidates: tuple[KernelCandidate, ...]
+    rewrites: tuple[Rewrite, ...]
+    refused_rewrites: tuple[RefusedRewrite, ...]
+    pruned: PrunedLayer | None
+    steps: tuple[int, ...]
+
+    @property
+    def chosen(self) -> KernelCandidate | None:
+        """The candidate that the program uses."""
+        return next((candidate for candidate in self.candidates if candidate.is_chosen), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What became of a model.
+
+    Attributes:
+        name: of the graph.
+        level: of optimisation.
+        target: ``cpu`` or an architecture such as ``cuda:sm_80``.
+        sizes: what was taken for open sizes in ``plan``.
+        plan: what the program costs at these sizes; None where they do not fit the model.
+        plan_refused: why they do not fit; else "".
+        nodes: in the order of the program.
+        passes: in the order in which they ran.
+        rewrites: all that were done, in order.
+        refused_rewrites: those that nearly fitted and were not done in the end. A rule that tried several operands of a
+            node and took one is not among them.
+        conversions: where integers and floats still meet.
+        host_copies: of a program for a GPU, what steps on the host copy.
+    """
+
+    name: str
+    level: int
+    target: str
+    sizes: Mapping[str, int]
+    plan: PlanFacts | None
+    plan_refused: str
+    nodes: tuple[NodeExplanation, ...]
+    passes: tuple[PassReport, ...]
+    rewrites: tuple[Rewrite, ...]
+    refused_rewrites: tuple[RefusedRewrite, ...]
+    conversions: tuple[Conversion, ...]
+    host_copies: tuple[HostCopies, ...]
+
+    def rewrite_counts(self) -> dict[str, int]:
+        """How many rewrites each rule did, by its name, in the order in which they began."""
+        return dict(Counter(rewrite.rule for rewrite in self.rewrites))
