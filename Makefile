@@ -3,18 +3,18 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check format lint typecheck fast clean
+.PHONY: demo test check format lint typecheck docs fast clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[test,bench,dev,cuda13]"
+	$(BIN)/python -m pip install --quiet -e ".[test,bench,dev,docs,cuda13]"
 	touch $@
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
-test: format lint typecheck
+test: format lint typecheck docs
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 check: format lint typecheck fast
@@ -28,6 +28,10 @@ lint: $(VENV)/.installed
 # Type checkers cannot follow the package-dir mapping: they check a tree of links instead.
 typecheck: $(VENV)/.installed
 	PY=$(abspath $(BIN))/python sh tests/typecheck.sh
+
+# The site, in build/site; any warning is a failure.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 fast: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -m "not slow and not jit"

@@ -92,10 +92,10 @@ _NUMPY = {
 class Layout:
     """Where a logical element lies in memory. It never changes the logical axis order.
 
-    ``block == 0`` is plain row-major. ``block == B`` stores [N][lanes/B][spatial...][B]: logical channel ``c`` lies in
-    physical lane ``lane(c)``. ``pieces`` are channel counts whose sum is C; each piece starts at a multiple of B and is
-    padded to one (a concat of 24 and 40 channels is ``pieces=(24, 40)``). Empty pieces mean one piece of all channels.
-    Pad lanes hold anything; no kernel lets them reach a result.
+    ``block == 0`` is plain row-major. ``block == B`` stores ``[N][lanes/B][spatial...][B]``: logical channel ``c`` lies
+    in physical lane ``lane(c)``. ``pieces`` are channel counts whose sum is C; each piece starts at a multiple of B and
+    is padded to one (a concat of 24 and 40 channels is ``pieces=(24, 40)``). Empty pieces mean one piece of all
+    channels. Pad lanes hold anything; no kernel lets them reach a result.
     """
 
     block: int = 0

@@ -1,0 +1,44 @@
+"""Pages whose text lies outside of ``docs/``: the rules for contributors, and the course."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from navigation import fill
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def page_of(path: Path) -> str | None:
+    """The page that shows a file of the repository, relative to the pages' root; None for a file that is no page.
+
+    Args:
+        path: of a Markdown file, relative to the repository's root.
+    """
+    if path.parts[0] == "docs":
+        return path.relative_to("docs").as_posix()
+    return _outside().get(path)
+
+
+def _outside() -> dict[Path, str]:
+    pages = {Path("CONTRIBUTING.md"): "contributing.md", Path("examples/README.md"): "course/index.md"}
+    for lesson in sorted(ROOT.glob("examples/lesson_*/README.md")):
+        pages[lesson.relative_to(ROOT)] = f"course/{lesson.parent.name}.md"
+    return {path: page for path, page in pages.items() if (ROOT / path).is_file()}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the lessons into the navigation."""
+    lessons: list[Any] = [page for page in _outside().values() if page.startswith("course/")]
+    fill(config.nav, "course/*", lessons)
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages."""
+    for path, page in _outside().items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
+    return files
