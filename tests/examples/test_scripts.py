@@ -1,4 +1,4 @@
-"""The examples run, as a reader would run them."""
+"""The examples that are no lessons run, as a reader would run them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from cnnc.quantization import METHODS
 from tests.cli.command_line import answer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = {
     "ct_volume": "probability",
     "lenet5": "44 of 50 images",
