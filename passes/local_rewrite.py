@@ -37,7 +37,7 @@ def _rewrite_node(graph: Graph, notes: Notes, name: str, rules: Sequence[LocalRu
         patch = Patch(graph, node)
         if rule(node, patch):
             patch.apply()
-            notes.fire(name, node.loc)
+            notes.fire(name, tuple(dict.fromkeys((*node.loc, *patch.origins))))
             return
 
 

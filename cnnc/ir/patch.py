@@ -95,6 +95,11 @@ class Patch:
             raise VerifyError(f"a patch at {self._anchor!r} would change {old!r} into {new.type}")
         self._replacements.append((old, new))
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where in the model the new nodes came from, each place once."""
+        return tuple(dict.fromkeys(name for node in self._nodes for name in node.loc))
+
     def apply(self) -> None:
         """Do it: insert the nodes, move the uses, remove what nothing reads any more."""
         if self._applied:

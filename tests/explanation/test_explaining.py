@@ -91,7 +91,9 @@ def test_a_conversion_with_the_name_of_its_layer_is_a_node_of_its_own() -> None:
     graph, rng = Graph(OPS), np.random.default_rng(0)
     x = graph.add_input("x", TensorType((1, 16, 8, 8), DType.F32))
     weight = graph.add_constant(rng.standard_normal((16, 16, 3, 3)).astype(np.float32), "w")
-    graph.set_outputs([graph.add_node("conv", [x, weight], names=["y"], loc=("layer",)).output], ["y"])
+    graph.set_outputs(
+        [graph.add_node("conv", [x, weight], OPS["conv"].attrs(), names=["y"], loc=("layer",)).output], ["y"]
+    )
     explanation = cnnc.explain(cnnc.compile(graph), "layer")
     layer, conversion = explanation.nodes
     assert (layer.node, conversion.node) == ("layer", "layer")
