@@ -28,6 +28,7 @@ course = _course()
 LESSONS = pytest.mark.parametrize("lesson", course.lessons(), ids=lambda lesson: lesson.folder.name)
 SHOWN = {
     1: "44 of 50 right",
+    2: "the same bits come out",
 }
 """What a lesson prints, among other things, by its number."""
 
