@@ -18,7 +18,7 @@ from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
 from cnnc.lower.selection import COST_MODEL, Selection
 from cnnc.ops import OPS
-from cnnc.options import Options, check_precision
+from cnnc.options import Options, check_backend_options, check_precision
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
 from cnnc.runtime.artifact_format import MAGIC
 from cnnc.runtime.cpu_limits import available_threads
@@ -26,8 +26,11 @@ from cnnc.runtime.cuda.device import Device
 from cnnc.runtime.cuda.driver import open_device
 from cnnc.runtime.cuda.target import cuda_target, is_cuda
 from cnnc.runtime.executable import Executable
+from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Target
+from cnnc.runtime.program import Port
 from cnnc.runtime.session import InferenceSession
+from cnnc.target_backend import BackendProgram, BackendSession, TargetBackend, find_backend
 from cnnc.targets import parse_target
 from cnnc.tuning import (
     DeviceStopwatch,
@@ -130,6 +133,9 @@ def compile_graph(
     Raises:
         OptionError: the target does not have what the precision needs.
     """
+    backend = find_backend(options.target)
+    if backend is not None:
+        return _compile_for_backend(graph, options, backend, model, after_pass)
     target = parse_target(options.target)
     check_precision(options.precision, target)
     notes, source_ops = Notes(), {node.name: node.op for node in graph.nodes}
@@ -146,6 +152,18 @@ def compile_graph(
     lowered = lower(graph, target, selection, options.numerics)
     history = History(notes, reports, source_ops)
     return CompiledModel(graph, snapshot[-1], lowered, history, options, target, model)
+
+
+def _compile_for_backend(
+    graph: Graph, options: Options, backend: TargetBackend, model: Model, after_pass: passes.AfterPass | None
+) -> CompiledModel:
+    """The graph as another package's backend takes it; no kernels of cnnc are chosen."""
+    check_backend_options(options)
+    notes, source_ops = Notes(), {node.name: node.op for node in graph.nodes}
+    reports = _run_passes(graph, backend.passes(options.level), options, notes, after_pass=after_pass)
+    program = BackendProgram(options.target, backend, graph, options.level)
+    history = History(notes, reports, source_ops)
+    return CompiledModel(graph, clone_graph(graph), program, history, options, host_target(), model)
 
 
 def _select_kernels(
@@ -277,6 +295,19 @@ def optimise_graph(
         InternalError: a pass broke the graph; a bug of cnnc.
     """
     pipeline = passes.pipeline(options.level, block=target.lanes)
+    return _run_passes(graph, pipeline, options, notes, after_pass=after_pass, stop_after=stop_after)
+
+
+def _run_passes(
+    graph: Graph,
+    pipeline: Sequence[passes.Pass],
+    options: Options,
+    notes: Notes,
+    *,
+    after_pass: passes.AfterPass | None = None,
+    stop_after: str = "",
+) -> tuple[passes.PassReport, ...]:
+    """Run a pipeline, from the stage on that the graph has reached."""
     reached = [index for index, item in enumerate(pipeline, 1) if item.ensures == graph.stage]
     manager = passes.PassManager(
         pipeline[max(reached, default=0) :],
@@ -310,7 +341,7 @@ class CompiledModel:
     Attributes:
         graph: the placed graph that the program was made from.
         optimised: the graph before placement, good for any CPU.
-        lowered: program, constants and kernel decisions.
+        lowered: program, constants and kernel decisions; none for a target of another package.
         history: what passes did and refused, and what there was before them.
         device: what ``run`` runs on, for a model compiled for a GPU; None for this machine's.
     """
@@ -319,7 +350,7 @@ class CompiledModel:
         self,
         graph: Graph,
         optimised: Graph,
-        lowered: Lowered,
+        lowered: Lowered | BackendProgram,
         history: History,
         options: Options,
         target: Target,
@@ -327,19 +358,44 @@ class CompiledModel:
     ) -> None:
         self.graph = graph
         self.optimised = optimised
-        self.lowered = lowered
+        self._lowered = lowered
         self.history = history
         self.options = options
         self.target = target
         self.device: Device | None = None
         self._model = model
-        self._session: InferenceSession | None = None
+        self._session: InferenceSession | BackendSession | None = None
         self._captures: dict[tuple[str, ...], CompiledModel] = {}
 
     @property
     def notes(self) -> Notes:
         """What passes did and refused."""
         return self.history.notes
+
+    @property
+    def has_program(self) -> bool:
+        """Whether cnnc's own kernels run the model, and not a backend of another package."""
+        return isinstance(self._lowered, Lowered)
+
+    @property
+    def lowered(self) -> Lowered:
+        """Program, constants and kernel decisions.
+
+        Raises:
+            OptionError: the target is a backend of another package, which has no program of cnnc.
+        """
+        if isinstance(self._lowered, Lowered):
+            return self._lowered
+        raise OptionError(
+            f"target {self._lowered.target} runs graphs its own way: there is no program of cnnc to look into or save",
+            where="target",
+            hint="cnnc run and cnnc verify take it; compile for cpu or cuda for everything else",
+        )
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The inputs as data for them is checked."""
+        return self._lowered.program.inputs if isinstance(self._lowered, Lowered) else self._lowered.inputs
 
     @property
     def executable(self) -> Executable:
@@ -371,8 +427,10 @@ class CompiledModel:
             metadata=metadata,
         )
 
-    def session(self, *, threads: int | None = None, device: Device | None = None) -> InferenceSession:
+    def session(self, *, threads: int | None = None, device: Device | None = None) -> InferenceSession | BackendSession:
         """A session of its own on this model; ``device``: the GPU to run on, for models compiled for one."""
+        if isinstance(self._lowered, BackendProgram):
+            return self._lowered.session(threads)
         return InferenceSession(self.executable, threads=threads, device=device or self.device)
 
     def run(self, feeds: Mapping[str, Array], *, capture: Iterable[str] = ()) -> dict[str, Array]:

@@ -33,7 +33,8 @@ class Options:
         precision: ``f32``; or at level 2 ``bf16``, on a CPU with AVX512-BF16: convolutions multiply bfloat16 where that
             is faster, matrix products read weights of bfloat16; tensors and sums stay float32. On a GPU also ``tf32``
             and ``f16``: both multiply such factors on tensor cores.
-        target: ``cpu``, this machine's; ``cuda:sm_80``, a GPU architecture; or ``cuda``, this machine's GPU.
+        target: ``cpu``, this machine's; ``cuda:sm_80``, a GPU architecture; ``cuda``, this machine's GPU; or the name
+            of another package's backend.
     """
 
     level: int = 2
@@ -104,4 +105,26 @@ def check_precision(precision: str, target: Target) -> None:
             f"({target.features or 'no extensions'})",
             where="precision",
             hint="leave the option out: float32 is as fast here",
+        )
+
+
+def check_backend_options(options: Options) -> None:
+    """Refuse options that choose among cnnc's own kernels where another package's backend runs the graph.
+
+    Raises:
+        OptionError: there are some.
+    """
+    usual = Options(options.level)
+    given = [
+        name
+        for name in ("winograd", "strassen", "precision", "tuning")
+        if getattr(options, name) != getattr(usual, name)
+    ]
+    if options.level == 3:
+        given.append("level 3")
+    if given:
+        raise OptionError(
+            f"{' and '.join(given)} choose among kernels of cnnc, and target {options.target} runs none of them",
+            where="target",
+            hint="leave them out",
         )

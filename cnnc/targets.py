@@ -6,6 +6,7 @@ from cnnc.errors import OptionError
 from cnnc.runtime.cuda.target import cuda_target
 from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.kernel import Target
+from cnnc.target_backend import BACKENDS
 
 CPU = "cpu"
 
@@ -25,4 +26,11 @@ def parse_target(name: str) -> Target:
         from cnnc.runtime.cuda.driver import open_device
 
         return cuda_target(open_device().architecture)
-    raise OptionError(f"target {name!r} does not exist", where="target", hint="use cpu, cuda, or cuda:sm_80")
+    if name in BACKENDS.names():
+        raise OptionError(
+            f"target {name} is a backend of another package, which has no kernels of cnnc",
+            where="target",
+            hint="cnnc run and cnnc verify take it; use cpu or cuda for everything else",
+        )
+    others = "".join(f", {other}" for other in BACKENDS.names())
+    raise OptionError(f"target {name!r} does not exist", where="target", hint=f"use cpu, cuda, or cuda:sm_80{others}")

@@ -5,6 +5,9 @@ A pipeline is one list, in order; each row says from which level it runs and why
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from cnnc.extension_points import ExtensionPoint
 from cnnc.passes.base import Pass
 from cnnc.passes.manager import AfterPass, PassManager, PassReport
 from cnnc.passes.registry import ALL_PASSES, make_pass, parse_pipeline
@@ -19,9 +22,11 @@ __all__ = [
     "Pass",
     "PassManager",
     "PassReport",
+    "PipelineRow",
     "make_pass",
     "parse_pipeline",
     "pipeline",
+    "pipeline_rows",
 ]
 
 PIPELINE: tuple[tuple[int, str, str], ...] = (
@@ -101,12 +106,59 @@ PIPELINE: tuple[tuple[int, str, str], ...] = (
 """(lowest level, pass with options, why here). BLOCK stands for the target's number of float32 lanes."""
 
 
+@dataclass(frozen=True)
+class PipelineRow:
+    """A pass that a package adds to the pipelines of the levels.
+
+    Args:
+        level: the lowest level that runs it.
+        text: the pass, with options in braces.
+        before: the pass of ``PIPELINE`` that it stands in front of, where that first occurs.
+        why: the reason for its place, for readers of ``cnnc passes``.
+    """
+
+    level: int
+    text: str
+    before: str
+    why: str
+
+
+def _row_refusal(name: str, thing: object) -> str | None:
+    if not isinstance(thing, PipelineRow):
+        return f"it is a {type(thing).__name__}, not a PipelineRow"
+    if thing.level not in (0, 1, 2, 3):
+        return f"level {thing.level!r} does not exist"
+    if thing.before not in (text.partition("{")[0] for _, text, _ in PIPELINE):
+        return f"the pipeline has no pass {thing.before!r} to stand in front of"
+    return None
+
+
+ROWS: ExtensionPoint[PipelineRow] = ExtensionPoint("cnnc.pipeline_rows", "pipeline row", _row_refusal)
+"""Rows of other packages, by any name."""
+
+
+def pipeline_rows() -> tuple[tuple[int, str, str], ...]:
+    """``PIPELINE`` with the rows that other packages add; rows at one place stand in the order of their names.
+
+    Raises:
+        ExtensionError: the package that offers a row is broken.
+    """
+    rows = list(PIPELINE)
+    for row in ROWS.all().values():
+        at = next(index for index, (_, text, _) in enumerate(rows) if text.partition("{")[0] == row.before)
+        rows.insert(at, (row.level, row.text, row.why))
+    return tuple(rows)
+
+
 def pipeline(level: int, *, block: int = 16) -> tuple[Pass, ...]:
-    """The passes of an optimisation level, in order.
+    """The passes of an optimisation level, in order, those of other packages included.
 
     Args:
         level: 0..3.
         block: channels in a block, the number of float32 lanes of the target.
+
+    Raises:
+        ExtensionError: the package that offers a pass is broken.
     """
-    rows = ",".join(row for lowest, row, _ in PIPELINE if level >= lowest)
+    rows = ",".join(row for lowest, row, _ in pipeline_rows() if level >= lowest)
     return parse_pipeline(rows.replace("BLOCK", str(block)))

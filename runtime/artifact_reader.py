@@ -26,7 +26,7 @@ from cnnc.runtime.cuda.target import cuda_target, is_architecture
 from cnnc.runtime.executable import Executable, KernelCode
 from cnnc.runtime.jit.cache import ABI_VERSION
 from cnnc.runtime.kernel import Target
-from cnnc.runtime.kernel_table import kernel_names, kernel_table
+from cnnc.runtime.kernel_table import has_kernel, kernel_table
 from cnnc.runtime.portable import Portable
 from cnnc.runtime.program import HostStep, Program
 from cnnc.runtime.program_reader import program_from_json
@@ -226,9 +226,8 @@ class _Reader:
         """Kernels and host functions come from the runtime's tables only; ``gpu`` is None for a program of the CPU."""
         from cnnc.runtime.host import has_function
 
-        known = kernel_names(gpu)
         for variant in program.variants():
-            if variant.kernel not in known:
+            if not has_kernel(variant.kernel, gpu):
                 raise self._error(f"it uses kernel {variant.kernel!r:.80}, which this runtime does not have")
         for step in program.steps:
             if isinstance(step, HostStep) and not has_function(step.function):

@@ -107,3 +107,10 @@ class KernelDef:
     @property
     def args(self) -> tuple[str, ...]:
         return self.buffers + self.sizes
+
+
+def kernel_refusal(name: str, thing: Any) -> str | None:
+    """Why an object is not the definition of kernel ``name``, or None."""
+    if not isinstance(thing, KernelDef):
+        return f"it is a {type(thing).__name__}, not a KernelDef"
+    return None if thing.name == name else f"the kernel calls itself {thing.name!r}"

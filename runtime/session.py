@@ -226,11 +226,11 @@ class InferenceSession:
 
     def get_inputs(self) -> list[NodeArg]:
         """Name, shape and type of each input."""
-        return [_node_arg(port) for port in self._executable.program.inputs]
+        return [node_arg(port) for port in self._executable.program.inputs]
 
     def get_outputs(self) -> list[NodeArg]:
         """Name, shape and type of each output."""
-        return [_node_arg(port) for port in self._executable.program.outputs]
+        return [node_arg(port) for port in self._executable.program.outputs]
 
     def get_modelmeta(self) -> ModelMetadata:
         """What the model says of itself."""
@@ -245,12 +245,18 @@ class InferenceSession:
         return [CUDA_PROVIDER if is_cuda(self._executable.target) else PROVIDER]
 
     @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The inputs as data for them is checked."""
+        return self._executable.program.inputs
+
+    @property
     def executable(self) -> Executable:
         """The program and constants that the session runs."""
         return self._executable
 
 
-def _node_arg(port: Port) -> NodeArg:
+def node_arg(port: Port) -> NodeArg:
+    """What a session says of an input or output."""
     shape: list[int | str] = [dim if isinstance(dim, int) else str(dim) for dim in port.shape]
     return NodeArg(port.name, shape, f"tensor({_TYPE_NAMES[port.dtype.value]})")
 

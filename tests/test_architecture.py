@@ -23,6 +23,8 @@ TIERS = (
         "cnnc.targets",
         "cnnc.explanation",
         "cnnc.exporting",
+        "cnnc.extending",
+        "cnnc.target_backend",
         "cnnc.pruning",
         "cnnc.quantization",
         "cnnc.observation",
@@ -37,7 +39,7 @@ TIERS = (
     ("cnnc.ir",),
     ("cnnc.runtime",),
     ("cnnc.ptx",),
-    ("cnnc.types", "cnnc.dims", "cnnc.dim_text", "cnnc.errors", "cnnc.frozen_dataclass"),
+    ("cnnc.types", "cnnc.dims", "cnnc.dim_text", "cnnc.errors", "cnnc.extension_points", "cnnc.frozen_dataclass"),
 )
 """Highest first: a module may import from its own tier's package and from lower tiers."""
 

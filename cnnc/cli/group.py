@@ -14,7 +14,7 @@ from cnnc.cli.failures import Evidence, guarded
 
 COMMANDS = (
     *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize", "prune", "sensitivity"),
-    *("inspect", "explain", "emulate", "export", "opt", "passes", "models"),
+    *("inspect", "explain", "emulate", "export", "opt", "passes", "models", "extensions"),
 )
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
@@ -35,6 +35,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc prune model.onnx --sparsity 0.9 -o pruned.onnx   set its smallest weights to 0
   cnnc sensitivity model.onnx --eval labelled.npz   what pruning each layer costs
   cnnc models                                   classic networks that cnnc brings along
+  cnnc extensions                               what installed packages add to cnnc
 
 MODEL is an ONNX file, a .cnnc file, a model in a Python file (net.py:model), or one of the list (models:resnet18).
 

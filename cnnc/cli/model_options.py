@@ -76,8 +76,9 @@ TARGET = click.option(
     "--target",
     default="cpu",
     show_default=True,
-    metavar="cpu|cuda|cuda:sm_80",
-    help="What to compile for: this CPU, this machine's GPU, or a GPU architecture; this needs no GPU.",
+    metavar="cpu|cuda|cuda:sm_80|NAME",
+    help="What to compile for: this CPU, this machine's GPU, a GPU architecture, which needs no GPU, or the backend of "
+    "another package.",
 )
 
 EMULATE = click.option(
@@ -234,7 +235,7 @@ def compile_model(
         model = compile_graph(graph, request.options(), model=origin, after_pass=report, measuring=measuring)
     evidence.graph = model.graph
     model.device = device
-    if kernels and not is_cuda(model.target):
+    if kernels and model.has_program and not is_cuda(model.target):
         build_kernels(model.lowered.program)
     return model
 

@@ -27,7 +27,7 @@ _HELP = """List the passes, and the pipelines that -O0 to -O3 stand for.
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> None:
     """See ``_HELP``."""
-    from cnnc.passes import ALL_PASSES, PIPELINE
+    from cnnc.passes import ALL_PASSES, pipeline_rows
 
     if name:
         known_pass(name, "NAME")
@@ -36,13 +36,13 @@ def command(name: str | None, as_json: bool) -> None:
     rows = [(key, cls.requires, cls.ensures, cls.numerics, _first_line(cls)) for key, cls in ALL_PASSES.items()]
     if as_json:
         keys = ("name", "requires", "ensures", "numerics", "what")
-        pipeline = [{"level": level, "pass": text, "why": why} for level, text, why in PIPELINE]
+        pipeline = [{"level": level, "pass": text, "why": why} for level, text, why in pipeline_rows()]
         print_json({"passes": [dict(zip(keys, row, strict=True)) for row in rows], "pipeline": pipeline})
         return
     print_table(["pass", "needs stage", "reaches", "numerics", "what"], rows, title="passes")
     print_table(
         ["#>", "from", "pass", "why here"],
-        [(index, f"-O{level}", text, why) for index, (level, text, why) in enumerate(PIPELINE, 1)],
+        [(index, f"-O{level}", text, why) for index, (level, text, why) in enumerate(pipeline_rows(), 1)],
         title="pipeline: -O2 and -O3 run all rows, a lower level the rows from it; -O3 also measures kernels",
     )
     say("BLOCK is the number of float32 lanes of this CPU's vectors.")

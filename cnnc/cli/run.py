@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cnnc.cli.images import ImageSettings
     from cnnc.cli.inputs import Array
     from cnnc.runtime.session import InferenceSession
+    from cnnc.target_backend import BackendSession
 
 _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 
@@ -108,7 +109,7 @@ def command(
         threads,
         allow_native_code,
     )
-    ports = session.executable.program.inputs
+    ports = session.inputs
     feeds = read_feeds(inputs, ports, images)
     if random is not None:
         feeds = fill_randomly(feeds, ports, random)
@@ -134,7 +135,7 @@ def command(
 
 def _session(
     request: CompileRequest, evidence: Evidence, capture: tuple[str, ...], threads: int, allow_native_code: bool
-) -> InferenceSession:
+) -> InferenceSession | BackendSession:
     """A session on the file; what is not a ``.cnnc`` file is compiled first."""
     from cnnc.runtime.session import InferenceSession
 

@@ -110,7 +110,7 @@ def command(
         emulate=emulate,
     )
     compiled = compile_model(request, evidence)
-    ports = compiled.lowered.program.inputs
+    ports = compiled.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)
     with nullcontext(Path()) if no_onnxruntime else model.onnx_file() as onnx:
         comparison = _Comparison(request, onnx, compiled, feeds, limit)

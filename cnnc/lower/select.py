@@ -4,21 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from cnnc.errors import UnsupportedError
+from cnnc.extension_points import ExtensionPoint
 from cnnc.ir import Graph, Node
 from cnnc.lower import cpu_rules, cuda
 from cnnc.lower.builder import Decision, Lowered, ProgramBuilder
 from cnnc.lower.numerics import DEFAULT_NUMERICS, Numerics
-from cnnc.lower.rules import HOST, Offer, Offers, Rule, offers_for
+from cnnc.lower.rules import HOST, LoweringRule, Offer, Offers, Rule, TiledRule, joined, offers_for
 from cnnc.lower.selection import COST_MODEL, Candidate, LayerTiming, Selection
 from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.kernel import Target
 
 
-def rules_of(target: Target) -> Mapping[str, tuple[Rule, ...]]:
-    """Op -> rules in order of preference; the host rule stands behind all of them."""
-    return cuda.RULES if is_cuda(target) else cpu_rules.RULES
+def _refusal(name: str, thing: Any) -> str | None:
+    rules = [rule for table in thing.values() for rule in table] if isinstance(thing, Mapping) else [None]
+    fits = all(isinstance(rule, (LoweringRule, TiledRule)) for rule in rules)
+    return None if fits else "it is no mapping of ops to tuples of LoweringRule and TiledRule"
+
+
+Rules = Mapping[str, tuple[Rule, ...]]
+
+EXTENSIONS: ExtensionPoint[Rules] = ExtensionPoint("cnnc.lowering_rules", "table of lowering rules", _refusal)
+GPU_EXTENSIONS: ExtensionPoint[Rules] = ExtensionPoint("cnnc.gpu_lowering_rules", "table of GPU rules", _refusal)
+"""Rules of other packages, by any name: tables of ops. They are asked before cnnc's own, in the order of the names."""
+
+
+def rules_of(target: Target) -> Rules:
+    """Op -> rules in order of preference; the host rule stands behind all of them.
+
+    Raises:
+        ExtensionError: the package that offers rules is broken.
+    """
+    own, added = (cuda.RULES, GPU_EXTENSIONS.all()) if is_cuda(target) else (cpu_rules.RULES, EXTENSIONS.all())
+    return joined(*added.values(), own) if added else own
 
 
 def lower(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnnc.ir import Node, Value
+from cnnc.ops import OPS
 from cnnc.ops.byte_table import ByteTable, byte_table
 from cnnc.ops.conv import GATE
 from cnnc.ops.elementwise_chain import CHAIN_OPS
@@ -99,6 +100,8 @@ def blocked_form(node: Node) -> BlockedForm:
         return _cut(node)
     if node.op == "gather":
         return _gather(node)
+    if OPS[node.op].follows_layout:
+        return _broadcasting(node, channels)
     return _plain("its kernel reads plain tensors")
 
 

@@ -41,6 +41,8 @@ class OpDef:
             whole numbers of any dtype, plain numbers are cast to it (a decided comparison is 0 or 1).
         macs: multiply-accumulates as an expression over the shapes; None counts as 0.
         elementwise: each output element depends on the broadcast input elements at its place only.
+        follows_layout: an op of another package whose kernel computes it element by element in blocked layout too, on
+            operands that all lie alike: no conversion stands before it then, and the host cannot run it there.
         data_dependent: output shapes may depend on values.
         deterministic: False for ops that must not be folded or merged (random numbers).
     """
@@ -53,6 +55,7 @@ class OpDef:
     fold: Fold | None = None
     macs: Cost | None = None
     elementwise: bool = False
+    follows_layout: bool = False
     data_dependent: bool = False
     deterministic: bool = True
 

@@ -21,7 +21,7 @@ _LEGACY = frozenset({"consumed_inputs"})
 @lru_cache(maxsize=1024)
 def ir_name(op_type: str) -> str | None:
     """Name of the IR op that an operator of the default domain is, or None."""
-    return next((name for name in OPS if name.replace("_", "") == op_type.lower()), None)
+    return next((name for name in OPS.own() if name.replace("_", "") == op_type.lower()), None)
 
 
 @lru_cache(maxsize=4096)

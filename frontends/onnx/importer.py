@@ -26,7 +26,7 @@ from cnnc.frontends.onnx.inputs import Shapes, input_types
 from cnnc.frontends.onnx.node import Converted, OnnxNode
 from cnnc.frontends.onnx.order import MAX_DEPTH, node_label, read_names, sort_nodes
 from cnnc.frontends.onnx.reader import read_model
-from cnnc.frontends.onnx.table import find_converter
+from cnnc.frontends.onnx.table import find_converter, knows_domain
 from cnnc.frontends.onnx.tensors import sparse_to_array, tensor_to_array
 from cnnc.ir.fact import Array
 from cnnc.ir.graph import Graph
@@ -37,7 +37,6 @@ from cnnc.types import TensorType
 MAX_NODES = 1 << 17
 """Most nodes after inlining: functions that call functions could otherwise grow without bound."""
 _MAX_REPORTED = 50
-_DOMAINS = ("", "com.microsoft")
 
 
 def import_onnx(
@@ -222,8 +221,10 @@ class _Importer:
         domain = plain_domain(proto.domain)
         if (domain, proto.op_type, proto.overload) in self.functions:
             return
-        if domain not in _DOMAINS:
-            raise UnsupportedError(f"operators of domain {domain!r} are not supported")
+        if not knows_domain(domain):
+            raise UnsupportedError(
+                f"operators of domain {domain!r} are not supported", hint="install a package that converts them"
+            )
         if domain == "" and domain not in scope.opsets:
             raise ModelError("the model imports no opset of ai.onnx")
         has_converter = find_converter(domain, proto.op_type) is not None or (domain == "" and proto.op_type == "If")

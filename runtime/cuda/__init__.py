@@ -11,7 +11,8 @@ from __future__ import annotations
 import importlib
 
 from cnnc.errors import InternalError
-from cnnc.runtime.kernel import KernelDef
+from cnnc.extension_points import ExtensionPoint
+from cnnc.runtime.kernel import KernelDef, kernel_refusal
 
 _MODULES = {
     "arg_reduce": "cnnc.runtime.cuda.arg_reduce",
@@ -66,9 +67,20 @@ _MODULES = {
 }
 
 
+EXTENSIONS: ExtensionPoint[KernelDef] = ExtensionPoint(
+    "cnnc.gpu_kernels", "GPU kernel", kernel_refusal, own=_MODULES.keys
+)
+"""Kernels of other packages."""
+
+
 def kernel_names() -> tuple[str, ...]:
     """Names of all GPU kernels, sorted."""
-    return tuple(sorted(_MODULES))
+    return tuple(sorted({*_MODULES, *EXTENSIONS.names()}))
+
+
+def has_kernel(name: str) -> bool:
+    """Whether there is a GPU kernel of that name."""
+    return name in _MODULES or EXTENSIONS.find(name) is not None
 
 
 def kernel_module(name: str) -> str:
@@ -76,19 +88,30 @@ def kernel_module(name: str) -> str:
 
     Raises:
         InternalError: there is no such kernel.
+        ExtensionError: the package that offers it is broken.
     """
-    if name not in _MODULES:
-        raise InternalError(f"there is no GPU kernel {name!r}")
-    return _MODULES[name]
+    if name in _MODULES:
+        return _MODULES[name]
+    return _added(name).build.__module__
 
 
 def kernel_def(name: str) -> KernelDef:
-    """The definition of kernel ``name``: its module's ``KERNEL``.
+    """The definition of kernel ``name``: its module's ``KERNEL``, or what another package offers.
 
     Raises:
         InternalError: there is no such kernel.
+        ExtensionError: the package that offers it is broken.
     """
-    kernel = importlib.import_module(kernel_module(name)).KERNEL
+    if name not in _MODULES:
+        return _added(name)
+    kernel = importlib.import_module(_MODULES[name]).KERNEL
     if not isinstance(kernel, KernelDef) or kernel.name != name:
-        raise InternalError(f"module {kernel_module(name)} does not define kernel {name!r}")
+        raise InternalError(f"module {_MODULES[name]} does not define kernel {name!r}")
+    return kernel
+
+
+def _added(name: str) -> KernelDef:
+    kernel = EXTENSIONS.find(name)
+    if kernel is None:
+        raise InternalError(f"there is no GPU kernel {name!r}")
     return kernel

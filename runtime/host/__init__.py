@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cnnc.errors import InternalError
+from cnnc.extension_points import ExtensionPoint
 
 _FUNCTIONS: dict[str, str] = {
     "elementwise_chain": "elementwise_chain",
@@ -63,15 +64,29 @@ _FUNCTIONS: dict[str, str] = {
 """Op name -> module of this package with a function of that name (``not_`` where it is a Python keyword)."""
 
 
+def _refusal(name: str, thing: Any) -> str | None:
+    return None if callable(thing) else f"a {type(thing).__name__} cannot be called"
+
+
+EXTENSIONS: ExtensionPoint[Callable[..., Any]] = ExtensionPoint(
+    "cnnc.host_functions", "host function", _refusal, own=_FUNCTIONS.keys
+)
+"""Meanings of ops that other packages define."""
+
+
 def function(name: str) -> Callable[..., Any]:
     """The NumPy function of an op.
 
     Raises:
         InternalError: no such op; artifacts are checked with ``has_function`` before anything runs.
+        ExtensionError: the package that offers it is broken.
     """
     module = _FUNCTIONS.get(name)
     if module is None:
-        raise InternalError(f"no host function is called {name!r}")
+        added = EXTENSIONS.find(name)
+        if added is None:
+            raise InternalError(f"no host function is called {name!r}")
+        return added
     spelled = f"{name}_" if keyword.iskeyword(name) else name
     found: Callable[..., Any] = getattr(importlib.import_module(f"cnnc.runtime.host.{module}"), spelled)
     return found
@@ -79,4 +94,4 @@ def function(name: str) -> Callable[..., Any]:
 
 def has_function(name: str) -> bool:
     """Whether ``function(name)`` would succeed."""
-    return name in _FUNCTIONS
+    return name in _FUNCTIONS or EXTENSIONS.find(name) is not None

@@ -26,6 +26,7 @@ _TABLES = ("cnnc.runtime.cpu", "cnnc.runtime.cuda")
 """They name every kernel, and hold no code."""
 _RUNTIME = Path(__file__).resolve().parents[1]
 """Folder of the package ``cnnc.runtime``."""
+_PROCESS_TOKEN = os.urandom(16)
 _SETTLED_NANOSECONDS = 2_000_000_000
 """A file that changed more recently could change again within the resolution of its times."""
 
@@ -47,7 +48,8 @@ CPU_COMPILER = Compiler("cnnc.runtime.jit.compile", ("numba", "llvmlite"))
 def cache_key(variant: Variant, module: str, target: Target, compiler: Compiler = CPU_COMPILER) -> str:
     """Hex SHA-256 over the variant, the sources of kernel module ``module``, the target, the compiler and the ABI."""
     versions = _versions(compiler.packages)
-    parts = (repr(variant), repr(target), versions, str(ABI_VERSION), source_digest(module, compiler.module))
+    sources = source_digest if _is_own(module) else extension_digest
+    parts = (repr(variant), repr(target), versions, str(ABI_VERSION), sources(module, compiler.module))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -61,6 +63,36 @@ def source_digest(module: str, compiler: str = CPU_COMPILER.module) -> str:
         if stamp is not None:
             store_file(_digests_file(), json.dumps({"stamp": stamp, "digests": known}).encode())
     return known[module]
+
+
+def _is_own(module: str) -> bool:
+    return module.startswith("cnnc.")
+
+
+@cache
+def extension_digest(module: str, compiler: str = CPU_COMPILER.module) -> str:
+    """Hex SHA-256 over all sources of the package of an extension's kernel, and of what all kernels may use of cnnc.
+
+    An extension may build its kernel with any part of the runtime, and those of its own modules that it has not
+    imported yet. Kernels without a source file, typed into an interpreter, are other kernels in each process.
+    """
+    digest = hashlib.sha256(f"{module} {_all_sources()} {compiler}".encode())
+    package = sys.modules[module.partition(".")[0]]
+    folders, file = list(getattr(package, "__path__", [])), getattr(package, "__file__", None)
+    for path in sorted(path for folder in folders for path in Path(folder).rglob("*.py")):
+        digest.update(path.read_bytes())
+    if not folders:
+        digest.update(Path(file).read_bytes() if file else _PROCESS_TOKEN)
+    return digest.hexdigest()
+
+
+@cache
+def _all_sources() -> str:
+    """Hex SHA-256 over every source file of the runtime."""
+    digest = hashlib.sha256()
+    for path, *_ in sorted(_source_facts(os.fspath(_RUNTIME))):
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()
 
 
 def hashed_sources(module: str, compiler: str = CPU_COMPILER.module) -> str:

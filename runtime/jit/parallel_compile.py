@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import Queue
 
@@ -12,6 +12,7 @@ from cnnc.runtime.jit.target import host_target
 from cnnc.runtime.jit.worker import Worker
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.runtime.kernel_cache import can_cache, compile_into_cache, is_cached, require_compiler
+from cnnc.runtime.kernel_table import is_registered_here
 
 
 def compile_many(
@@ -34,17 +35,31 @@ def compile_many(
     if not missing or not can_cache(target):
         return
     require_compiler(target)
-    if jobs <= 1 or len(missing) == 1 or not sys.executable:
-        for done, variant in enumerate(missing, 1):
-            try:
-                compile_into_cache(variant, target)
-            except Exception as error:  # as a child process would answer
-                raise InternalError(f"kernel {variant} did not compile: {error}") from error
-            if progress:
-                progress(done, len(missing))
-        return
+    total = len(missing)
+
+    def tell(done: int) -> None:
+        if progress:
+            progress(done, total)
+
+    alone = jobs <= 1 or total == 1 or not sys.executable
+    # Kernels that only this process knows cannot be named to another.
+    here = missing if alone else [variant for variant in missing if is_registered_here(variant.kernel, target)]
+    for done, variant in enumerate(here, 1):
+        try:
+            compile_into_cache(variant, target)
+        except Exception as error:  # as a child process would answer
+            raise InternalError(f"kernel {variant} did not compile: {error}") from error
+        tell(done)
+    elsewhere = [variant for variant in missing if variant not in here]
+    if elsewhere:
+        _compile_in_children(elsewhere, jobs, target, lambda done: tell(len(here) + done))
+
+
+def _compile_in_children(
+    variants: Sequence[Variant], jobs: int, target: Target, progress: Callable[[int], None]
+) -> None:
     workers: Queue[Worker] = Queue()
-    for _ in range(min(jobs, len(missing))):
+    for _ in range(min(jobs, len(variants))):
         workers.put(Worker())
 
     def compile_one(variant: Variant) -> None:
@@ -56,11 +71,10 @@ def compile_many(
 
     try:
         with ThreadPoolExecutor(workers.qsize()) as pool:
-            futures = [pool.submit(compile_one, variant) for variant in missing]
+            futures = [pool.submit(compile_one, variant) for variant in variants]
             for done, future in enumerate(as_completed(futures), 1):
                 future.result()
-                if progress:
-                    progress(done, len(missing))
+                progress(done)
     finally:
         while not workers.empty():
             workers.get().close()
