@@ -125,7 +125,7 @@ def command(
     peers = [find_engine(name.strip()) for name in against.split(",") if name.strip()]
     if peers:
         model.check_onnx()
-    if target != "cpu" or any(peer.on_gpu for peer in peers):
+    if target.partition(":")[0] == "cuda" or any(peer.on_gpu for peer in peers):
         _check_gpu()
     counts = _thread_counts(threads)
     if json_file not in (None, "-"):
