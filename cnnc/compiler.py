@@ -452,6 +452,19 @@ class CompiledModel:
         results = self._session.run(None, dict(feeds))
         return dict(zip(self.graph.output_names, results, strict=True))
 
+    def source(self, purpose: str = "this") -> Model:
+        """What the model was compiled from.
+
+        Args:
+            purpose: what it is needed for, in the message.
+
+        Raises:
+            InputError: it is not known, or was a graph, which compiling rewrites.
+        """
+        if self._model is None or isinstance(self._model, Graph):
+            raise InputError(f"{purpose} needs the source model", hint="compile from the ONNX file or its bytes")
+        return self._model
+
     def with_outputs(self, names: tuple[str, ...]) -> CompiledModel:
         """The same model, compiled with intermediate tensors as further outputs; kept for the next call.
 
@@ -460,9 +473,7 @@ class CompiledModel:
         """
         if names in self._captures:
             return self._captures[names]
-        if self._model is None or isinstance(self._model, Graph):
-            raise InputError("capture needs the source model", hint="compile from the ONNX file or its bytes")
-        graph = read_graph(self._model, self.options.shapes)
+        graph = read_graph(self.source("capture"), self.options.shapes)
         missing = [name for name in names if not graph.has_value(name)]
         if missing:
             raise InputError(f"the model has no tensor called {', '.join(missing)}", hint="cnnc inspect lists them")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cnnc.errors import CnncError, InternalError, OptionError
-from cnnc.ir import STAGES, Array, Graph, Notes, verify
+from cnnc.ir import STAGES, Array, Graph, Notes, Refusal, verify
 from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_key, print_graph
 from cnnc.ir.text_file import dump_graph
@@ -18,7 +18,13 @@ from cnnc.passes.compare_results import difference, results
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What became of one pass: ``rewrites`` is how many it did, ``rolled_back`` the reason for undoing it, or ""."""
+    """What became of one pass.
+
+    Attributes:
+        rolled_back: the reason for undoing it, or "".
+        fired: (rule, origins of the nodes) of each rewrite that was not undone.
+        refused: rewrites that nearly fit, and were not refused for the same reason before.
+    """
 
     name: str
     seconds: float
@@ -26,7 +32,13 @@ class PassReport:
     nodes_before: int
     nodes_after: int
     rolled_back: str = ""
-    rewrites: int = 0
+    fired: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+    @property
+    def rewrites(self) -> int:
+        """How many."""
+        return len(self.fired)
 
 
 AfterPass = Callable[[Pass, Graph, PassReport], None]
@@ -122,15 +134,19 @@ class _Run:
             self.notes.budget = None
         keep = self.manager.check or self.manager.on_bad_pass == "skip"
         snapshot = clone_graph(self.graph) if keep else None
-        nodes_before, fired_before = len(self.graph), len(self.notes.fired)
+        nodes_before, fired_before, refused_before = len(self.graph), len(self.notes.fired), dict(self.notes.refusals)
         outcome = self._attempt(item)
         if outcome.changed and not outcome.fault and self.manager.check and snapshot is not None:
             outcome = replace(outcome, fault=self._compare(item, snapshot))
         if outcome.fault:
             self._bad_pass(item, outcome, snapshot)
         changed = outcome.changed and not outcome.fault
-        rewrites = len(self.notes.fired) - fired_before if changed else 0
-        report = PassReport(item.name, outcome.seconds, changed, nodes_before, len(self.graph), outcome.fault, rewrites)
+        refusals = self.notes.refusals.items()
+        report = PassReport(
+            *(item.name, outcome.seconds, changed, nodes_before, len(self.graph), outcome.fault),
+            fired=tuple(self.notes.fired[fired_before:]) if changed else (),
+            refused=tuple(refusal for key, refusal in refusals if refused_before.get(key) != refusal),
+        )
         self.reports.append(report)
         if self.manager.after_pass is not None:
             self.manager.after_pass(item, self.graph, report)

@@ -28,6 +28,7 @@ TIERS = (
         "cnnc.pruning",
         "cnnc.quantization",
         "cnnc.observation",
+        "cnnc.report",
     ),
     ("cnnc.tuning", "cnnc.emulation"),
     ("cnnc.models",),

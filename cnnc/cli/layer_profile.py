@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from cnnc.cli.console import print_table
-from cnnc.cli.step_bytes import step_bytes
+from cnnc.cli.step_bytes import StepBytes, step_bytes
 from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.input_check import bind_shapes
 from cnnc.tuning.machine_peak import MachinePeak
@@ -44,7 +44,7 @@ def profile_layers(compiled: CompiledModel, feeds: Mapping[str, Array], threads:
     limit = max(before, peak.flops()) * threads if peak else before
     program = compiled.executable.program
     bindings = bind_shapes(program.inputs, [feeds[port.name] for port in program.inputs])
-    moved = step_bytes(program, bindings)
+    moved = step_bytes(program, bindings, compiled.target)
     layers = [_layer(timings, limit, moved.get(timings[0].step)) for timings in zip(*runs, strict=True)]
     seconds = sum(layer["seconds"] for layer in layers)
     return {"threads": threads, "peak_gflops": limit / 1e9, "seconds": seconds, "layers": layers}
@@ -57,7 +57,7 @@ def _gpu_flops() -> float:
     return facts_of_device(open_device()).flops
 
 
-def _layer(timings: tuple[StepTiming, ...], limit: float, moved: int | None) -> dict[str, Any]:
+def _layer(timings: tuple[StepTiming, ...], limit: float, moved: StepBytes | None) -> dict[str, Any]:
     first = timings[0]
     seconds = statistics.median(timing.seconds for timing in timings)
     rate = FLOPS_PER_MAC * first.macs / seconds
@@ -67,7 +67,7 @@ def _layer(timings: tuple[StepTiming, ...], limit: float, moved: int | None) -> 
         "kernels": list(first.kernels),
         "seconds": seconds,
         "macs": first.macs,
-        "bytes": moved,
+        "bytes": None if moved is None else moved.total,
         "gflops": rate / 1e9,
         "share_of_peak": rate / limit,
     }

@@ -79,7 +79,7 @@ def node_text(node: Node) -> str:
     """One node as a statement."""
     results = ", ".join(f"{_operand(value)}: {type_text(value.type)}" for value in node.outputs)
     operands = ", ".join("none" if value is None else _operand(value) for value in node.inputs)
-    fields = _fields(node.attrs)
+    fields = fields_text(node.attrs)
     attributes = f" {{{fields}}}" if fields else ""
     origins = " @" + ", ".join(map(json.dumps, node.loc)) if node.loc else ""
     return f"{results} = {node.op}({operands}){attributes}{origins}"
@@ -140,7 +140,8 @@ def _operand(value: Value) -> str:
     return f"%{value.name}" if BARE_NAME.fullmatch(value.name) else f"%{json.dumps(value.name)}"
 
 
-def _fields(attrs: Attrs) -> str:
+def fields_text(attrs: Attrs) -> str:
+    """``strides=(2, 2), group=4``: the attributes that differ from their default."""
     parts = []
     for field in dataclasses.fields(attrs):
         text = attribute_text(getattr(attrs, field.name))
@@ -170,7 +171,7 @@ def attribute_text(value: Any) -> str:
         case Expr():
             return f"'{value}'"
         case Attrs():
-            return f"{type(value).__name__}({_fields(value)})"
+            return f"{type(value).__name__}({fields_text(value)})"
         case tuple():
             return f"({', '.join(attribute_text(item) for item in value)}{',' if len(value) == 1 else ''})"
     raise InternalError(f"an attribute may not be a {type(value).__name__}: {value!r}")

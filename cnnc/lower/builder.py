@@ -8,7 +8,7 @@ their place is shared or an input or constant: then a copy is added at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,7 +65,7 @@ class Lowered:
     """A program with its constants, and per node the kernel chosen and the ones refused.
 
     ``numerics`` and ``machine`` are what the decisions depend on beside the graph; ``target`` is a GPU's, or None for
-    this machine's CPU.
+    this machine's CPU. ``places`` says by name where each value lies, from the step that computes it to its last use.
     """
 
     program: Program
@@ -74,6 +74,7 @@ class Lowered:
     numerics: Numerics = DEFAULT_NUMERICS
     machine: Machine = USUAL_MACHINE
     target: Target | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     @property
     def executable(self) -> Executable:
@@ -380,7 +381,8 @@ class ProgramBuilder:
         program = Program(inputs, tuple(ports), tuple(self._buffers), tuple(self._steps))
         target = self.target if is_cuda(self.target) else None
         constants = tuple(self._constants)
-        return Lowered(program, constants, tuple(decisions), self.numerics, self.machine, target)
+        places = {value.name: place for value, place in self._places.items()}
+        return Lowered(program, constants, tuple(decisions), self.numerics, self.machine, target, places)
 
     def _copy_out(self, name: str, value: Value) -> int:
         index = self._buffer(name, "output", value.type.bytes)
