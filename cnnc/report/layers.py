@@ -114,7 +114,9 @@ class _Rows:
             sparsity=sparsity,
         )
 
-    def _of_node(self, origin: _Origin | None) -> tuple[tuple[KernelCandidate, ...], tuple[int, ...], SparsityFact | None]:
+    def _of_node(
+        self, origin: _Origin | None
+    ) -> tuple[tuple[KernelCandidate, ...], tuple[int, ...], SparsityFact | None]:
         """What is known of the node as a whole, on the step that stands for it."""
         if origin is None or not origin.is_main:
             return (), (), None
