@@ -29,6 +29,7 @@ LESSONS = pytest.mark.parametrize("lesson", course.lessons(), ids=lambda lesson:
 SHOWN = {
     1: "44 of 50 right",
     2: "the same bits come out",
+    3: "55 nodes became 38",
 }
 """What a lesson prints, among other things, by its number."""
 
