@@ -32,7 +32,12 @@ def llvm_ir(variant: Variant, target: Target, optimised: bool = True) -> str:
 
 def assembly(variant: Variant, target: Target) -> str:
     """Assembly text of a variant, as it will run."""
-    module = _lower(variant, target)
+    return function_assembly(kernel_def(variant.kernel).build(target, variant.options), target)
+
+
+def function_assembly(function: Callable[..., Any], target: Target) -> str:
+    """Assembly text of a Python function with the signature of a kernel, for any x86-64 target."""
+    module = _lower_function(function, target)
     machine = _target_machine(target)
     _optimise(module, machine)
     return str(machine.emit_assembly(module))
