@@ -1,0 +1,186 @@
+/** The part "Graph": the slider over the passes, and the graph before and after the chosen one, side by side. */
+import { choiceButtons, element, emptyState } from "./dom.js";
+import { plural, shortName } from "./format.js";
+import { GraphPane } from "./graph_pane.js";
+import { GraphSearch } from "./graph_search.js";
+import { buildTree, leafId } from "./group_tree.js";
+import { PassSlider } from "./pass_slider.js";
+import { positionsOf, WHOLE } from "./stage_changes.js";
+
+/** Graphs up to this size start with all groups open. */
+const SMALL_GRAPH = 30;
+
+export class GraphView {
+  constructor(container, report, selection) {
+    this._report = report;
+    this._selection = selection;
+    this._trees = new Map();
+    this._open = new Set();
+    const positions = positionsOf(report);
+    if (!positions.length) {
+      container.append(emptyState("The passes are not shown.", report.summary.stages_reason));
+      return;
+    }
+    const handlers = {
+      onNode: (leaf) => (leaf.node ? selection.chooseNode(leaf.node.key) : selection.clear()),
+      onGroup: (group) => selection.chooseGroup(group.path),
+      onToggle: (group) => this._toggle(group),
+    };
+    this._panes = { before: new GraphPane("before", handlers), after: new GraphPane("after", handlers) };
+    this._search = new GraphSearch(() => this._visibleNodes(), {
+      found: (nodes) => this._markFound(nodes),
+      chosen: (node) => this._goTo(node.key),
+    });
+    this._slider = new PassSlider(report, positions, (position) => this._show(position));
+    this._stage = element("div", { class: "graph-stage", "data-panes": "both" }, this._panes.before.root, this._panes.after.root);
+    container.append(this._slider.root, this._toolbar(), this._stage);
+    container.addEventListener("keydown", (event) => this._onKey(event));
+    selection.onChange(() => this._select());
+    if (this._tree(report.finalGraph).leaves.size <= SMALL_GRAPH) this._openAll();
+    this._slider.start();
+    this._showStart();
+    this._select();
+  }
+
+  /** Show the graph after a stage, and the node of this key in it. */
+  showStage(stage, key = null) {
+    this._slider.goTo(stage);
+    if (key !== null) this._goTo(key);
+  }
+
+  /** Open the groups around a node and bring it into the middle. */
+  reveal(key) {
+    if (this._slider) this._goTo(key, false);
+  }
+
+  _toolbar() {
+    const button = (text, label, act) => element("button", { type: "button", title: label, "aria-label": label, onclick: act }, text);
+    return element("div", { class: "toolbar", role: "toolbar", "aria-label": "Graph" },
+      this._search.root,
+      choiceButtons("Which graphs to show", [["before", "Before"], ["both", "Both"], ["after", "After"]], "both",
+        (panes) => this._showPanes(panes)),
+      element("div", { class: "button-group" },
+        button("Collapse all", "Close all groups", () => this._closeAll()),
+        button("Expand changes", "Open the groups in which something changed", () => this._openChanged()),
+        button("Expand all", "Open all groups", () => this._openAll(true))),
+      element("div", { class: "button-group" },
+        button("−", "Zoom out", () => this._forPanes((pane) => pane.zoomBy(1 / 1.3))),
+        button("+", "Zoom in", () => this._forPanes((pane) => pane.zoomBy(1.3))),
+        button("Fit", "Show the whole graph", () => this._forPanes((pane) => pane.fit()))));
+  }
+
+  _tree(graph) {
+    if (!this._trees.has(graph)) this._trees.set(graph, buildTree(this._report, graph, shortName));
+    return this._trees.get(graph);
+  }
+
+  _show(position) {
+    this._position = position;
+    this._stage.classList.toggle("has-one-graph", position.before === null);
+    this._draw();
+    this._search.refresh();
+    this._select();
+  }
+
+  _draw(anchor = null) {
+    const position = this._position;
+    const size = (graph) => plural(this._report.graphs[graph].nodes.length, "node");
+    const names = position.stage === WHOLE ? ["As imported", "After all passes"] : [`Before ${position.title}`, `After ${position.title}`];
+    if (position.before !== null) {
+      this._panes.before.draw(`${names[0]}: ${size(position.before)}`, this._tree(position.before), this._open, position.marksBefore, anchor);
+    }
+    const heading = position.before === null ? "As imported" : names[1];
+    this._panes.after.draw(`${heading}: ${size(position.after)}`, this._tree(position.after), this._open, position.marksAfter, anchor);
+  }
+
+  _toggle(group) {
+    if (!this._open.delete(group.path)) this._open.add(group.path);
+    this._redraw(group.id);
+  }
+
+  _redraw(anchor = null) {
+    this._draw(anchor);
+    this._search.refresh();
+    this._select();
+    this._stage.querySelector(`[data-id="${CSS.escape(anchor ?? "")}"]`)?.focus({ preventScroll: true });
+  }
+
+  _closeAll() {
+    this._open.clear();
+    this._redraw();
+    this._showStart();
+  }
+
+  _openAll(redraw = false) {
+    for (const graph of new Set([this._report.stages[0].graph, this._report.finalGraph, this._position?.after, this._position?.before])) {
+      if (graph === undefined || graph === null) continue;
+      for (const path of this._tree(graph).groups.keys()) this._open.add(path);
+    }
+    if (!redraw) return;
+    this._redraw();
+    this._showStart();
+  }
+
+  _openChanged() {
+    const { before, after, marksBefore, marksAfter } = this._position;
+    for (const [graph, marks] of [[before, marksBefore], [after, marksAfter]]) {
+      if (graph !== null) for (const key of marks.keys()) this._openAround(graph, key);
+    }
+    this._redraw();
+    this._showStart();
+  }
+
+  /** Open the groups that a node is in. */
+  _openAround(graph, key) {
+    for (let group = this._tree(graph).leaves.get(leafId(key))?.parent; group; group = group.parent) this._open.add(group.path);
+  }
+
+  _goTo(key, choose = true) {
+    const { before, after } = this._position;
+    for (const graph of [before, after]) if (graph !== null) this._openAround(graph, key);
+    this._redraw();
+    this._forPanes((pane) => pane.reveal(leafId(key)));
+    if (choose) this._selection.chooseNode(key);
+  }
+
+  _visibleNodes() {
+    const { before, after } = this._position;
+    const indices = new Set([after, before].filter((graph) => graph !== null).flatMap((graph) => this._report.graphs[graph].nodes));
+    const nodes = [...indices].map((index) => this._report.nodes[index]);
+    return [...new Map(nodes.reverse().map((node) => [node.key, node])).values()].reverse();
+  }
+
+  _markFound(nodes) {
+    const ids = new Set(nodes.map((node) => leafId(node.key)));
+    this._forPanes((pane) => pane.markFound(ids));
+  }
+
+  _select() {
+    const { key, group } = this._selection.current;
+    const id = key !== null ? leafId(key) : group !== null ? `group:${group}` : null;
+    this._forPanes((pane) => pane.select(id));
+  }
+
+  _showPanes(panes) {
+    this._stage.dataset.panes = panes;
+    this._showStart();
+  }
+
+  /** Both graphs at the same scale. */
+  _showStart() {
+    const scales = [];
+    this._forPanes((pane) => scales.push(pane.startScale));
+    this._forPanes((pane) => pane.showStart(Math.min(...scales)));
+  }
+
+  _forPanes(act) {
+    act(this._panes.after);
+    if (this._position?.before !== null) act(this._panes.before);
+  }
+
+  _onKey(event) {
+    if (event.key !== "/" || event.target.tagName === "INPUT") return;
+    event.preventDefault();
+    this._search.focus();
+  }
+}
