@@ -1,7 +1,7 @@
 """Joins ECMAScript modules into one script, so that a page needs neither a server nor a build tool.
 
-Each module becomes a function that is called once, after the modules that it imports; its exports are the object that the
-function returns. Only one form of each statement is understood, which is all that the page's own modules use:
+Each module becomes a function that is called once, after the modules that it imports; its exports are the object that
+the function returns. Only one form of each statement is understood, which is all that the page's own modules use:
 
     import { a, b } from "./name.js";      at the top of a file, on one line or several
     export function a() {}                 likewise export const, export class

@@ -1,7 +1,8 @@
 """The report as one HTML file: markup, styles, scripts, libraries and data, with nothing to load from anywhere.
 
-The browser is told so: the page's Content-Security-Policy allows exactly the scripts and styles that are in it, by their
-hashes, and no request at all. A model's names are data: they reach the page as JSON, and the scripts write them as text.
+The browser is told so: the page's Content-Security-Policy allows exactly the scripts and styles that are in it, by
+their hashes, and no request at all. A model's names are data: they reach the page as JSON, and scripts write them as
+text.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ STYLES = ("theme", "shell", "controls", "graph", "plots", "table", "print")
 """Files of ``assets/css`` in the order in which they apply."""
 
 LIBRARIES = ("d3", "dagre")
-"""Folders of ``assets/vendor``: ``NAME.min.js`` and its licence. ``assets/vendor/README.md`` says where they come from."""
+"""Folders of ``assets/vendor``, with ``NAME.min.js`` and its licence; the README there says where they come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _policy(styles: list[_Element], scripts: list[_Element]) -> str:
 
 
 def _library(folder: Traversable, name: str) -> str:
-    """A library with its licence in front, and without the comment that would make a debugger look for its source map."""
+    """A library with its licence in front, and without the comment that makes a debugger look for its source map."""
     text = _read(folder / name).partition("\n//# sourceMappingURL=")[0]
     return f"/*!\n{_read(folder / 'LICENSE')}*/\n{text}\n"
 
