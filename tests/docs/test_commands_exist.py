@@ -85,6 +85,9 @@ def _mistake_of_cnnc(command: Command) -> str | None:
             given = values.get(parameter.name or "")
             if isinstance(parameter.type, click.Choice) and isinstance(given, str):
                 parameter.type.convert(given, parameter, context)
+    except click.BadOptionUsage as error:
+        # Prose names an option without its value.
+        return None if arguments[-1] == error.option_name else error.format_message()
     except click.UsageError as error:
         return error.format_message()
     return None

@@ -1,0 +1,39 @@
+"""What the pages say of the repository is so: paths exist, variables are known, every page can be reached."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, pages, spans
+
+CODE = ("cnnc", "passes", "frontends", "runtime", "tests", "benchmarks")
+_PATH = re.compile(rf"(?:{'|'.join((*CODE, 'docs', 'examples'))})/[\w./-]+")
+_VARIABLE = re.compile(r'"((?:CNNC|PY)_[A-Z_]+)"')
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_paths_in_code_spans_exist(page: Path) -> None:
+    missing = [span for span in spans(page) if _PATH.fullmatch(span) and not (ROOT / span).exists()]
+    assert not missing, f"{page} names files that are not there"
+
+
+def test_every_environment_variable_is_documented() -> None:
+    text = (ROOT / "docs" / "environment-variables.md").read_text()
+    used = {
+        name
+        for folder in CODE
+        for file in (ROOT / folder).rglob("*.py")
+        if file != Path(__file__)
+        for name in _VARIABLE.findall(file.read_text())
+    }
+    assert used == set(re.findall(r"`((?:CNNC|PY)_[A-Z_]+)`", text))
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    listed = set(re.findall(r"([\w/-]+\.md)$", navigation, re.MULTILINE))
+    written = {page.relative_to("docs").as_posix() for page in pages() if page.parts[0] == "docs"}
+    assert written <= listed, "add them to nav in mkdocs.yml"
