@@ -16,8 +16,10 @@ def page_of(path: Path) -> str | None:
     """The page that shows a file of the repository, relative to the pages' root; None for a file that is no page.
 
     Args:
-        path: of a Markdown file, relative to the repository's root.
+        path: of a Markdown file or of the folder whose README it is, relative to the repository's root.
     """
+    if (ROOT / path).is_dir():
+        path /= "README.md"
     if path.parts[0] == "docs":
         return path.relative_to("docs").as_posix()
     return _outside().get(path)
@@ -25,13 +27,14 @@ def page_of(path: Path) -> str | None:
 
 def _outside() -> dict[Path, str]:
     pages = {Path("CONTRIBUTING.md"): "contributing.md", Path("examples/README.md"): "course/index.md"}
-    for lesson in sorted(ROOT.glob("examples/lesson_*/README.md")):
-        pages[lesson.relative_to(ROOT)] = f"course/{lesson.parent.name}.md"
+    readmes = sorted(ROOT.glob("examples/*/README.md"), key=lambda path: ("lesson_" not in path.parent.name, path))
+    for readme in readmes:
+        pages[readme.relative_to(ROOT)] = f"course/{readme.parent.name}.md"
     return {path: page for path, page in pages.items() if (ROOT / path).is_file()}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the lessons into the navigation."""
+    """Put the course into the navigation: lessons first."""
     lessons: list[Any] = [page for page in _outside().values() if page.startswith("course/")]
     fill(config.nav, "course/*", lessons)
     return config

@@ -11,7 +11,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 
 _BLOCK = re.compile(
-    r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<fenced>.*?)^(?P=indent)```$|(?P<indented>(?:^ {4}[^\n]*\n|^[ \t]*\n)+)",
+    r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<fenced>.*?)^(?P=indent)```$"
+    r"|(?P<indented>(?:^ {4}[^\n]*\n|^[ \t]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")

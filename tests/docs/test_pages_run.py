@@ -1,8 +1,8 @@
-"""Pages whose commands and Python are run, in order, in a folder that holds the examples: they print what the page says.
+"""Some pages are run: their commands and Python, in order, in a folder with the examples, print what the page says.
 
-A block of ``console`` holds commands behind ``$`` and what each prints; a block of ``text`` right behind one of ``python``
-holds what that prints. Numbers are not compared (they are times, or depend on the CPU), nor is the drawing of tables; a line
-of three dots stands for any lines.
+A block of ``console`` holds commands behind ``$`` and what each prints; a block of ``text`` right behind one of
+``python`` holds what that prints. Numbers are not compared (they are times, or depend on the CPU), nor is the drawing
+of tables; a line of three dots stands for any lines.
 """
 
 from __future__ import annotations
