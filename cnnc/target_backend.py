@@ -189,6 +189,16 @@ class BackendSession:
         return [self._program.target]
 
 
+def sizes_of(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, int]:
+    """The size of every symbol in the shapes of a graph's inputs, for ``cnnc.dims.evaluate``.
+
+    Args:
+        feeds: arrays that fit the inputs, as a backend's function gets them.
+    """
+    ports = _ports(graph.inputs, [value.name for value in graph.inputs])
+    return bind_shapes(ports, [feeds[port.name] for port in ports])
+
+
 def _ports(values: Iterable[Value], names: Iterable[str]) -> tuple[Port, ...]:
     pairs = zip(values, names, strict=True)
     return tuple(Port(name, index, value.type.shape, value.type.dtype) for index, (value, name) in enumerate(pairs))
