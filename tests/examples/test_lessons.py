@@ -31,6 +31,7 @@ SHOWN = {
     1: "44 of 50 right",
     2: "the same bits come out",
     3: "55 nodes became 38",
+    4: "2 rewrites: plain, turned",
     7: "6 in place",
     12: "c-rows",
 }
