@@ -11,12 +11,13 @@ from typing import Any
 
 from cnnc import __version__, dsl, frontends, passes
 from cnnc.errors import ArtifactError, InputError, OptionError
-from cnnc.ir import Array, Graph, Notes
+from cnnc.ir import Array, Graph, Notes, Value
 from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import print_apart
 from cnnc.ir.text_parser import parse_graph
 from cnnc.lower import Lowered, lower
 from cnnc.lower.selection import COST_MODEL, Selection
+from cnnc.near_names import near_names
 from cnnc.ops import OPS
 from cnnc.options import Options, check_backend_options, check_precision
 from cnnc.runtime.artifact import Portable, open_artifact, save_artifact
@@ -126,13 +127,15 @@ def compile_graph(
     """Compile an imported or optimised graph; it is rewritten in place.
 
     Args:
-        model: what the graph was read from, for ``CompiledModel.with_outputs``.
+        model: what the graph was read from, or the graph itself, for ``CompiledModel.with_outputs``.
         after_pass: see ``compile``.
         measuring: at level 3, told of what is done: "kernels" or "layers", how many, of how many.
 
     Raises:
         OptionError: the target does not have what the precision needs.
     """
+    if isinstance(model, Graph):
+        model = clone_graph(model)
     backend = find_backend(options.target)
     if backend is not None:
         return _compile_for_backend(graph, options, backend, model, after_pass)
@@ -438,13 +441,13 @@ class CompiledModel:
 
         Args:
             feeds: one array for every input.
-            capture: names of intermediate tensors of the source model to return as well; the model is compiled anew
-                with them as outputs, once for each set of names.
+            capture: intermediate tensors of the source model to return as well, see ``with_outputs``; the model is
+                compiled anew with them as outputs, once for each set of names.
 
         Raises:
             InputError: wrong names, shapes or dtypes.
         """
-        names = tuple(capture)
+        names = tuple(dict.fromkeys(capture))
         if names:
             return self.with_outputs(names).run(feeds)
         if self._session is None:
@@ -453,33 +456,62 @@ class CompiledModel:
         return dict(zip(self.graph.output_names, results, strict=True))
 
     def source(self, purpose: str = "this") -> Model:
-        """What the model was compiled from.
+        """What the model was compiled from; a graph is a copy of what it was before.
 
         Args:
             purpose: what it is needed for, in the message.
 
         Raises:
-            InputError: it is not known, or was a graph, which compiling rewrites.
+            InputError: it is not known.
         """
-        if self._model is None or isinstance(self._model, Graph):
+        if self._model is None:
             raise InputError(f"{purpose} needs the source model", hint="compile from the ONNX file or its bytes")
-        return self._model
+        return clone_graph(self._model) if isinstance(self._model, Graph) else self._model
+
+    def source_graph(self, purpose: str = "this") -> Graph:
+        """The model's graph before any pass; a new one each time.
+
+        Args:
+            purpose: what it is needed for, in the message.
+
+        Raises:
+            InputError: the source model is not known.
+        """
+        return read_graph(self.source(purpose), self.options.shapes)
 
     def with_outputs(self, names: tuple[str, ...]) -> CompiledModel:
         """The same model, compiled with intermediate tensors as further outputs; kept for the next call.
 
+        What was fused away is computed again: a tensor that is returned must be stored, which may change how the layers
+        around it are computed, and their last bits.
+
+        Args:
+            names: of tensors, or of nodes, whose first outputs are meant. Results have these names.
+
         Raises:
-            InputError: there is no such tensor, or the source model is not known.
+            InputError: there is no such tensor and no such node, or the source model is not known.
         """
         if names in self._captures:
             return self._captures[names]
-        graph = read_graph(self.source("capture"), self.options.shapes)
-        missing = [name for name in names if not graph.has_value(name)]
-        if missing:
-            raise InputError(f"the model has no tensor called {', '.join(missing)}", hint="cnnc inspect lists them")
+        graph = self.source_graph("capture")
         extra = [name for name in names if name not in graph.output_names]
-        values = [*graph.outputs, *(graph.value(name) for name in extra)]
+        values = [*graph.outputs, *_tensors(graph, extra)]
         graph.set_outputs(values, [*graph.output_names, *extra])
         self._captures[names] = compile_graph(graph, self.options)
         self._captures[names].device = self.device
         return self._captures[names]
+
+
+def _tensors(graph: Graph, names: Sequence[str]) -> list[Value]:
+    """The tensors of these names, or of the nodes of these names.
+
+    Raises:
+        InputError: there are neither for some.
+    """
+    by_node = {node.name: node.output for node in reversed(list(graph.nodes))}
+    missing = [name for name in names if not graph.has_value(name) and name not in by_node]
+    if missing:
+        known = (*(value.name for value in graph.values if not value.is_constant), *by_node)
+        what = f"the model has no tensor and no node called {', '.join(map(repr, missing))}"
+        raise InputError(what, where="capture", hint=near_names(missing[0], known))
+    return [graph.value(name) if graph.has_value(name) else by_node[name] for name in names]

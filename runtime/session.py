@@ -26,6 +26,7 @@ from cnnc.runtime.program import Port
 from cnnc.runtime.repeated_call import RepeatedCalls
 
 if TYPE_CHECKING:
+    from cnnc.compiler import CompiledModel
     from cnnc.runtime.cuda.device import Device
     from cnnc.runtime.cuda.device_array import DeviceArray
     from cnnc.runtime.cuda.executor import DeviceExecutor
@@ -111,11 +112,14 @@ class InferenceSession:
         profile: time every step of every run.
         device: the GPU to run on, such as an ``EmulatedDevice``; for "CUDAExecutionProvider" and models that are
             compiled for a GPU. This machine's first GPU by default.
+        capture: names of intermediate tensors or nodes of the model to return behind its outputs. The model is compiled
+            for it: an ONNX model, a compiled one, or a ``.cnnc`` file that holds its graph.
 
     Raises:
         ArtifactError: the ``.cnnc`` file is damaged, of another version or for another CPU.
         ModelError, UnsupportedError: the ONNX model cannot be compiled.
         OptionError: an option makes no sense.
+        InputError: there is nothing of a name in ``capture``.
     """
 
     def __init__(
@@ -128,12 +132,16 @@ class InferenceSession:
         allow_native_code: bool = False,
         profile: bool = False,
         device: Device | None = None,
+        capture: Sequence[str] = (),
     ) -> None:
         options = _own_options(sess_options)
         self._settings = RunSettings(_thread_cap(threads, options), options.keep_denormals)
         with collection_paused():
             device = _wanted_device(providers) if device is None else device
-            self._executable = _load(model, options, allow_native_code, device)
+            if capture:
+                self._executable = _captured(model, options, device, tuple(capture))
+            else:
+                self._executable = _load(model, options, allow_native_code, device)
             self._executor, self._repeated = self._prepare(device)
         self._is_profiling = profile or options.enable_profiling
         self.last_profile: tuple[StepTiming, ...] = ()
@@ -316,12 +324,12 @@ def _load(model: Any, options: SessionOptions, allow_native_code: bool, device: 
             raise OptionError(f"{path} is not a file", where="model", hint="check the path")
         if _starts_with_magic(path):
             return _artifact(path, allow_native_code=allow_native_code)
-        return _compiled(path, options, device)
+        return _compiled(path, options, device).executable
     if isinstance(model, (bytes, bytearray, memoryview)):
         data = bytes(model)
         if data[: len(MAGIC)] == MAGIC:
             return _artifact(data, allow_native_code=allow_native_code)
-        return _compiled(data, options, device)
+        return _compiled(data, options, device).executable
     executable = getattr(model, "executable", None)
     if isinstance(executable, Executable):
         return executable
@@ -341,10 +349,22 @@ def _starts_with_magic(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _compiled(model: Path | bytes, options: SessionOptions, device: Device | None) -> Executable:
+def _captured(model: Any, options: SessionOptions, device: Device | None, names: tuple[str, ...]) -> Executable:
+    """The model with intermediate tensors as further outputs.
+
+    Raises:
+        OptionError: the model is a program, which holds no graph.
+    """
+    if isinstance(model, Executable):
+        raise OptionError("a program holds no graph to take tensors of", where="capture", hint="pass the model")
+    compiled = model if hasattr(model, "with_outputs") else _compiled(model, options, device)
+    executable: Executable = compiled.with_outputs(names).executable
+    return executable
+
+
+def _compiled(model: Path | bytes, options: SessionOptions, device: Device | None) -> CompiledModel:
     # The one place where the runtime reaches up to the compiler.
     from cnnc.compiler import compile
 
     target = "cpu" if device is None else f"cuda:{device.architecture}"
-    executable: Executable = compile(model, level=options.optimization_level, target=target).executable
-    return executable
+    return compile(model, level=options.optimization_level, target=target)

@@ -22,6 +22,7 @@ TIERS = (
         "cnnc.options",
         "cnnc.targets",
         "cnnc.explanation",
+        "cnnc.view",
         "cnnc.exporting",
         "cnnc.extending",
         "cnnc.target_backend",
@@ -40,7 +41,8 @@ TIERS = (
     ("cnnc.ir",),
     ("cnnc.runtime",),
     ("cnnc.ptx",),
-    ("cnnc.types", "cnnc.dims", "cnnc.dim_text", "cnnc.errors", "cnnc.extension_points", "cnnc.frozen_dataclass"),
+    ("cnnc.types", "cnnc.dims", "cnnc.dim_text", "cnnc.errors", "cnnc.extension_points", "cnnc.frozen_dataclass")
+    + ("cnnc.near_names",),
 )
 """Highest first: a module may import from its own tier's package and from lower tiers."""
 

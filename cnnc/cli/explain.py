@@ -24,8 +24,8 @@ from cnnc.cli.model_options import (
     compile_model,
 )
 from cnnc.cli.model_source import ModelSource
-from cnnc.cli.near_names import near_names
 from cnnc.errors import InputError
+from cnnc.near_names import near_names
 
 _HELP = """Compile MODEL and say what became of it: which nodes were fused, which kernel runs each, which better kernels
 and rewrites were refused and why, below which density pruned weights pay, where integers and floats still meet, and

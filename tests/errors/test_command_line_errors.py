@@ -182,7 +182,7 @@ def test_output_folder_that_may_not_be_written(tmp_path: Path) -> None:
         (["-i", "bag.png", "--top", "1", "--labels", "binary.txt"], ("--labels", "not text")),
         (["-i", "bag.png", "--top", "1", "--labels", "two.txt"], ("--labels", "2 labels", "10 classes")),
         (["-i", "bag.png", "-o", "nowhere/y.npz"], ("--output", "does not exist")),
-        (["-i", "bag.png", "--capture", "nothing"], ("no tensor", "nothing")),
+        (["-i", "bag.png", "--capture", "/Rleu"], ("no tensor and no node", "/Rleu", "did you mean '/Relu'")),
     ],
     ids=lambda value: None if isinstance(value, tuple) else " ".join(value) or "nothing given",
 )
