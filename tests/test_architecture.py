@@ -41,8 +41,15 @@ TIERS = (
     ("cnnc.ir",),
     ("cnnc.runtime",),
     ("cnnc.ptx",),
-    ("cnnc.types", "cnnc.dims", "cnnc.dim_text", "cnnc.errors", "cnnc.extension_points", "cnnc.frozen_dataclass")
-    + ("cnnc.near_names",),
+    (
+        "cnnc.types",
+        "cnnc.dims",
+        "cnnc.dim_text",
+        "cnnc.errors",
+        "cnnc.extension_points",
+        "cnnc.frozen_dataclass",
+        "cnnc.near_names",
+    ),
 )
 """Highest first: a module may import from its own tier's package and from lower tiers."""
 

@@ -6,6 +6,8 @@ import pytest
 
 import cnnc
 from cnnc import models
+from cnnc.compiler import compile_graph, read_graph
+from cnnc.options import Options
 from cnnc.passes import PIPELINE
 from cnnc.report import Report, Settings, collect
 from tests.cli.command_line import LENET
@@ -80,7 +82,7 @@ def test_refusals_stand_at_their_pass(report: Report) -> None:
 
 
 def test_a_model_without_its_source_has_one_stage() -> None:
-    compiled = cnnc.compile(cnnc.compiler.read_graph(LENET))
+    compiled = compile_graph(read_graph(LENET), Options())
     report = collect(compiled, QUICK)
     assert [stage.name for stage in report.stages] == ["compiled"]
     assert "source" in report.summary.stages_reason
