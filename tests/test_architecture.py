@@ -18,6 +18,7 @@ TIERS = (
     (
         "cnnc.cli",
         "cnnc.backend",
+        "cnnc.bisection",
         "cnnc.compiler",
         "cnnc.options",
         "cnnc.targets",

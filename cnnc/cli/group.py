@@ -14,7 +14,7 @@ from cnnc.cli.failures import Evidence, guarded
 
 COMMANDS = (
     *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize", "prune", "sensitivity"),
-    *("inspect", "view", "explain", "emulate", "export", "opt", "passes", "models", "extensions"),
+    *("inspect", "view", "explain", "bisect", "emulate", "export", "opt", "passes", "models", "extensions"),
 )
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
@@ -30,6 +30,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc inspect model.onnx                       what is in the model
   cnnc view model.onnx --input photo.png        draw kernels and activations
   cnnc explain model.onnx                       what fused, which kernels run, and why
+  cnnc bisect model.onnx                        which rewrite or kernel makes it wrong
   cnnc emulate model.onnx --node conv1          what its GPU kernel costs, without a GPU
   cnnc export model.onnx -O1 -o small.onnx      write it as ONNX again, optimised
   cnnc quantize model.onnx --calib data.npz -o int8.onnx   make it one of 8-bit integers

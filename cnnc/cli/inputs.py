@@ -38,7 +38,7 @@ def read_feeds(texts: Sequence[str], ports: Sequence[Port], settings: ImageSetti
         name, path = _split(text, known)
         data = _read_start(path)
         if not name and data.startswith(_ZIP):
-            for key, array in _archive(path).items():
+            for key, array in read_archive(path).items():
                 pieces.setdefault(key, []).append(array)
             continue
         if not name:
@@ -94,7 +94,7 @@ def _array(name: str, path: Path, start: bytes, port: Port, settings: ImageSetti
     if start.startswith(_NPY):
         return _plain(path)
     if start.startswith(_ZIP):
-        arrays = _archive(path)
+        arrays = read_archive(path)
         if name in arrays:
             return arrays[name]
         if len(arrays) == 1:
@@ -120,7 +120,12 @@ def _plain(path: Path) -> Array:
         raise InputError(f"the .npy file cannot be read: {error}", where=str(path), hint="save it anew") from error
 
 
-def _archive(path: Path) -> dict[str, Array]:
+def read_archive(path: Path) -> dict[str, Array]:
+    """Arrays of an .npz file by name.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

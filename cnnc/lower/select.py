@@ -60,7 +60,8 @@ def lower(
         if node.op == "dims":
             continue
         first = builder.step_count
-        decision = _lower_node(node, builder, selection.timing(node, target))
+        pinned = selection.pinned.get(node.output.name, "")
+        decision = _lower_node(node, builder, selection.timing(node, target), pinned)
         decisions.append(replace(decision, steps=tuple(range(first, builder.step_count))))
         if not decision.chosen:
             reasons = "; ".join(f"{rule}: {reason}" for rule, reason in decision.refused)
@@ -71,9 +72,9 @@ def lower(
     return builder.finish(decisions)
 
 
-def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None) -> Decision:
+def _lower_node(node: Node, builder: ProgramBuilder, timing: LayerTiming | None, pinned: str) -> Decision:
     """Lower the node the best way that is offered, and say why the others were not taken."""
-    offers = _offers(node, builder)
+    offers = _offers(node, builder, pinned)
     if not offers.tiled:
         if offers.other is not None:
             offers.other.emit(node, builder)
@@ -110,8 +111,11 @@ def _comparison(best: Offer, other: Offer) -> str:
     return f"{share}, too small a gain for another kernel"
 
 
-def _offers(node: Node, builder: ProgramBuilder) -> Offers:
+def _offers(node: Node, builder: ProgramBuilder, pinned: str) -> Offers:
+    """What the rules say to the node; ``pinned`` is the only one that is asked, "" asks all."""
     rules = rules_of(builder.target).get(node.op, ())
+    if pinned:
+        return offers_for(node, [rule for rule in (*rules, HOST) if rule.name == pinned], builder)
     fresh = builder.unknown_sizes(node)
     if not fresh:
         return offers_for(node, (*rules, HOST), builder)

@@ -51,10 +51,15 @@ class LayerTiming:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Measured layers by ``layer_key``; the cost model decides about all others, for ``machine``."""
+    """Measured layers by ``layer_key``; the cost model decides about all others, for ``machine``.
+
+    ``pinned`` names the rule that a node gets whatever others cost, by the name of its first output: how one layer's
+    kernel is exchanged to find out whether it is at fault. A rule that refuses its node leaves it without any.
+    """
 
     layers: Mapping[str, LayerTiming] = field(default_factory=dict)
     machine: Machine = USUAL_MACHINE
+    pinned: Mapping[str, str] = field(default_factory=dict)
 
     def timing(self, node: Node, target: Target) -> LayerTiming | None:
         """What was measured of the node's layer."""
