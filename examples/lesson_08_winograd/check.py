@@ -84,7 +84,7 @@ def check_method(student: ModuleType) -> None:
     # Tiles of 4x4 outputs see inputs from 4 t - 1 to 4 t + 4: input 5 is seen by tile 1 alone.
     assert spoilt[4:8, 4:8].all() and spoilt.sum() == 16, (
         f"with one infinite input at (5, 5), F(4x4, 3x3) spoils the 16 outputs of the tile that sees it, rows and "
-        f"columns 4 to 7; here {spoilt.sum()} are not finite. Direct convolution spoils 9: is every tile transformed by itself?"
+        f"columns 4 to 7; here {spoilt.sum()} are not finite. Direct convolution spoils 9"
     )
 
 
