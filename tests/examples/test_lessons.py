@@ -32,6 +32,7 @@ SHOWN = {
     2: "the same bits come out",
     3: "55 nodes became 38",
     4: "2 rewrites: plain, turned",
+    5: "so the reshape gives f32[N, 2, 2, H, W]",
     7: "6 in place",
     8: "GFLOP/s of direct convolution",
     12: "c-rows",
