@@ -9,7 +9,7 @@ from dataclasses import replace
 from cnnc.bisection.finding import Judgement, Step
 from cnnc.bisection.partial_pipeline import PartialPipeline, Point
 from cnnc.bisection.search import Verdict
-from cnnc.compiler import CompiledModel, History
+from cnnc.compiler import CompiledModel, History, compile_graph
 from cnnc.errors import OptionError, UserError
 from cnnc.ir import Graph, Notes, clone_graph
 from cnnc.lower import lower
@@ -108,4 +108,4 @@ class Trial:
         self.compiles += 1
         lowered = lower(graph, self.target, selection, options.numerics)
         history = History(notes or Notes(), (), {node.name: node.op for node in self.source.nodes})
-        return CompiledModel(graph, clone_graph(graph), lowered, history, options, self.target)
+        return CompiledModel(graph, clone_graph(graph), lowered, history, options, self.target, None, compile_graph)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnc import compiler
+from cnnc import model_tuning
 from cnnc.ir import Graph
 from cnnc.ir.text_file import save_graph
 from cnnc.ops import OPS
@@ -86,7 +86,7 @@ def test_explain_of_no_node_names_near_ones() -> None:
 
 def test_explain_shows_what_was_measured(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("CNNC_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(compiler, "KernelStopwatch", lambda *arguments, **options: FakeStopwatch(last_is_fastest))
+    monkeypatch.setattr(model_tuning, "KernelStopwatch", lambda *arguments, **options: FakeStopwatch(last_is_fastest))
     tuning = tmp_path / "tuning.json"
     assert "conv.f32.blocked.plain_winograd" in done("tune", LENET, "-o", tuning)
     nodes = answer("explain", LENET, "-O", 3, "--tuning", tuning, "--json")["nodes"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cnnc
-from cnnc import compiler
+from cnnc import compiler, model_tuning
 from cnnc.errors import OptionError
 from cnnc.runtime.jit.cache import cache_folder
 from cnnc.tuning import read_tuning
@@ -22,7 +22,7 @@ def stopwatch(monkeypatch, tmp_path):
     folder = tmp_path / "cache"
     monkeypatch.setenv("CNNC_CACHE_DIR", str(folder))
     made = FakeStopwatch(last_is_fastest)
-    monkeypatch.setattr(compiler, "KernelStopwatch", lambda *arguments, **options: made)
+    monkeypatch.setattr(model_tuning, "KernelStopwatch", lambda *arguments, **options: made)
     return made
 
 
