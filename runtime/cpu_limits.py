@@ -1,9 +1,11 @@
-"""How many threads this process may keep busy: CPU affinity and the cgroup's CPU quota."""
+"""How many threads and processes may be kept busy: CPU affinity, the cgroup's CPU quota and the user's word."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from cnnc.errors import OptionError
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
@@ -16,6 +18,24 @@ def available_threads() -> int:
         cpus = os.cpu_count() or 1
     quota = cgroup_quota()
     return max(1, cpus if quota is None else min(cpus, -int(-quota // 1)))
+
+
+def compile_jobs() -> int:
+    """How many processes compile kernels at once: ``$CNNC_COMPILE_JOBS``, or as many as there are available threads.
+
+    1 compiles in this process, which then has what kernels share in its memory.
+
+    Raises:
+        OptionError: the variable is not a positive number.
+    """
+    text = os.environ.get("CNNC_COMPILE_JOBS", "")
+    if not text:
+        return available_threads()
+    if not text.isdecimal() or int(text) < 1:
+        raise OptionError(
+            f"CNNC_COMPILE_JOBS={text} is not a number of processes", hint="set it to 1 or more, or unset it"
+        )
+    return int(text)
 
 
 def cgroup_quota(root: Path = _CGROUP_ROOT, membership: Path = Path("/proc/self/cgroup")) -> float | None:

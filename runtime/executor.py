@@ -15,7 +15,7 @@ from cnnc.runtime.arena_layout import Layout, best_fit
 from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
 from cnnc.runtime.call import Call, RunSettings, StepTiming
 from cnnc.runtime.collection_pause import collection_paused
-from cnnc.runtime.cpu_limits import available_threads
+from cnnc.runtime.cpu_limits import compile_jobs
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.instruction_table import KernelLoader
 from cnnc.runtime.kernel import Variant
@@ -67,7 +67,7 @@ def default_resolvers(executable: Executable) -> Resolvers:
             return
         from cnnc.runtime.jit.parallel_compile import compile_many
 
-        compile_many(missing, available_threads(), executable.target, progress)
+        compile_many(missing, compile_jobs(), executable.target, progress)
 
     return Resolvers(load, kernel_def, function, lambda: process_pool(load), compile_kernels)
 

@@ -20,11 +20,11 @@ def emit(variants: list[Variant], target: Target, form: str, folder: Path | None
     Raises:
         OptionError: what compiles or lists kernels is not installed, or the assembler does not know the architecture.
     """
-    from cnnc.runtime.cpu_limits import available_threads
+    from cnnc.runtime.cpu_limits import compile_jobs
     from cnnc.runtime.jit.parallel_compile import compile_many
 
     with counting("compiling kernels") as count:
-        compile_many(variants, available_threads(), target, count)
+        compile_many(variants, compile_jobs(), target, count)
     if form == "sass-stats":
         _print_statistics(variants, target)
     elif folder is None:

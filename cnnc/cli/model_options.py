@@ -241,9 +241,9 @@ def compile_model(
 
 
 def build_kernels(program: Program) -> None:
-    """Compile the kernels that the cache lacks, in as many processes as the process has CPUs."""
-    from cnnc.runtime.cpu_limits import available_threads
+    """Compile the kernels that the cache lacks, in as many processes as ``compile_jobs`` says."""
+    from cnnc.runtime.cpu_limits import compile_jobs
     from cnnc.runtime.jit.parallel_compile import compile_many
 
     with counting("compiling kernels") as count:
-        compile_many(program.variants(), available_threads(), progress=count)
+        compile_many(program.variants(), compile_jobs(), progress=count)

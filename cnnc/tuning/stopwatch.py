@@ -11,7 +11,7 @@ from typing import Protocol
 from cnnc.dims import evaluate
 from cnnc.lower import Lowered
 from cnnc.runtime.call import RunSettings, StepTiming
-from cnnc.runtime.cpu_limits import available_threads
+from cnnc.runtime.cpu_limits import compile_jobs
 from cnnc.runtime.executable import Executable
 from cnnc.runtime.executor import Array, Executor
 from cnnc.runtime.input_check import bind_shapes
@@ -67,7 +67,7 @@ class KernelStopwatch:
 
     def compile(self, variants: Iterable[Variant]) -> None:
         """See ``Stopwatch``."""
-        compile_many(variants, available_threads(), self._target, self._progress)
+        compile_many(variants, compile_jobs(), self._target, self._progress)
 
     def rounds(self, programs: Sequence[Lowered]) -> list[list[float]]:
         """See ``Stopwatch``. Another program begins each round."""

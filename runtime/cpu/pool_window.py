@@ -8,6 +8,7 @@ AveragePool.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,6 +92,7 @@ def accesses(sizes: Mapping[str, int], lanes: int, index_bytes: int = 0, element
     return tuple(ranges)
 
 
+@functools.cache
 def tap_functions() -> tuple[Any, Any]:
     """Jitted ``first_tap(start, dilation)`` and ``tap_stop(start, dilation, kernel, size)``; imports numba.
 

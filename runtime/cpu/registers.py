@@ -79,7 +79,9 @@ def lanewise(target: Target, result: Any, operands: tuple[Any, ...], emit: Calla
     names = "".join(f", a{position}" for position in range(len(operands)))
     scope: dict[str, Any] = {"wanted": signature(result, *operands), "codegen": codegen}
     exec(f"def typing(context{names}):\n    return wanted, codegen", scope)
-    return intrinsic(scope["typing"])
+    callee = intrinsic(scope["typing"])
+    callee.written_in_place = True  # see runtime/jit/numba_ir.py
+    return callee
 
 
 @dataclass(frozen=True, slots=True)

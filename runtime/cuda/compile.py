@@ -10,6 +10,7 @@ from cnnc.errors import InternalError
 from cnnc.runtime.cuda import kernel_def
 from cnnc.runtime.cuda.target import capability
 from cnnc.runtime.cuda.toolkit_packages import NO_COMPILER, missing_package
+from cnnc.runtime.jit.type_memo import remembered_types
 from cnnc.runtime.kernel import Target, Variant
 
 ENTRY = "kernel"
@@ -28,23 +29,27 @@ def compile_ptx(variant: Variant, target: Target) -> str:
         InternalError: the kernel does not compile.
     """
     definition = kernel_def(variant.kernel)
-    cuda, types = _numba_cuda()
+    cuda, types, typing_context, lock = _numba_cuda()
     function = definition.build(target, variant.options)
     arguments = types.UniTuple(types.int64, len(definition.args))
     resident = definition.resident(variant.options)
     threads = definition.threads(variant.options)
     bounds = (threads, resident) if resident else threads
-    text, _ = cuda.compile_ptx(function, (arguments,), cc=capability(target), device=False, launch_bounds=bounds)
+    with lock, remembered_types(typing_context):
+        text, _ = cuda.compile_ptx(function, (arguments,), cc=capability(target), device=False, launch_bounds=bounds)
     return _plain_names(text, str(variant))
 
 
-def _numba_cuda() -> tuple[Any, Any]:
+def _numba_cuda() -> tuple[Any, Any, Any, Any]:
+    """Numba's modules ``cuda`` and ``types``, the typing context of CUDA and the lock that it is used under."""
     try:
         import numba_cuda  # noqa: F401
         from numba import cuda, types
+        from numba.cuda.core.compiler_lock import global_compiler_lock
+        from numba.cuda.descriptor import cuda_target
     except ImportError as error:
         raise missing_package(NO_COMPILER) from error
-    return cuda, types
+    return cuda, types, cuda_target.typing_context, global_compiler_lock
 
 
 def _plain_names(text: str, name: str) -> str:

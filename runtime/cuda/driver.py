@@ -10,7 +10,7 @@ import numpy as np
 
 from cnnc.errors import InputError, OptionError
 from cnnc.runtime.aligned_memory import Bytes, address_of
-from cnnc.runtime.cpu_limits import available_threads
+from cnnc.runtime.cpu_limits import compile_jobs
 from cnnc.runtime.cuda.driver_calls import checked, driver, no_device
 from cnnc.runtime.cuda.kernel_library import compiled_cubin, is_cached
 from cnnc.runtime.cuda.pinned_staging import PinnedStaging
@@ -125,7 +125,7 @@ class DriverDevice:
         if missing:
             from cnnc.runtime.jit.parallel_compile import compile_many
 
-            compile_many(missing, available_threads(), target)
+            compile_many(missing, compile_jobs(), target)
 
     def load(self, variant: Variant) -> Any:
         """A function of the driver.

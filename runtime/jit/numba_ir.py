@@ -14,10 +14,12 @@ from typing import Any
 from numba import types
 from numba.core.codegen import AOTCodeLibrary, AOTCPUCodegen
 from numba.core.compiler import Flags, compile_extra
+from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
 from cnnc.runtime.cpu.vector import Emitted
 from cnnc.runtime.jit.link import ENTRY_SYMBOL
+from cnnc.runtime.jit.type_memo import remembered_types
 
 _lowered: dict[tuple[Any, ...], str] = {}
 
@@ -36,15 +38,10 @@ def numba_ir(function: Callable[..., Any]) -> tuple[str, tuple[Emitted, ...]]:
 
 
 def _name_intrinsics(function: Callable[..., Any]) -> tuple[tuple[Any, ...] | None, tuple[Emitted, ...]]:
-    """Name the intrinsics in the closure after their variables; a key equal for functions of equal IR, or None.
-
-    A closure that holds anything but intrinsics and plain numbers has no key.
-    """
-    closure = {
-        name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ())
-    }
+    """Name the intrinsics in the closure after their variables; a key equal for functions of equal IR, or None."""
+    closure = _closure(function)
     emitted = {name: value.emitted for name, value in closure.items() if hasattr(value, "emitted")}
-    shared = all(name in emitted or isinstance(value, (bool, int)) for name, value in closure.items())
+    shared = all(name in emitted or _is_fixed(value) for name, value in closure.items())
     for name, code in emitted.items():
         code.symbol = f"cnnc.{name}" if shared else ""
     if not shared:
@@ -58,6 +55,23 @@ def _name_intrinsics(function: Callable[..., Any]) -> tuple[tuple[Any, ...] | No
     return (function.__code__, *parts), tuple({code.symbol: code for code in emitted.values()}.values())
 
 
+def _is_fixed(value: Any) -> bool:
+    """Whether a value of a closure gives the same IR wherever it stands, as equal values do.
+
+    Such are whole numbers; intrinsics that are written where they are called; and functions that call no intrinsics.
+    What is no number equals itself alone: builders share these.
+    """
+    if isinstance(value, Dispatcher):
+        inner = _closure(value.py_func).values()
+        return not any(hasattr(called, "emitted") or isinstance(called, Dispatcher) for called in inner)
+    return isinstance(value, (bool, int)) or getattr(value, "written_in_place", False)
+
+
+def _closure(function: Callable[..., Any]) -> dict[str, Any]:
+    cells = function.__closure__ or ()
+    return {name: cell.cell_contents for name, cell in zip(function.__code__.co_freevars, cells)}
+
+
 def _lower(function: Callable[..., Any]) -> str:
     flags = Flags()
     flags.no_compile = True
@@ -67,7 +81,9 @@ def _lower(function: Callable[..., Any]) -> str:
     flags.nrt = False
     i64 = types.int64
     arguments = (types.CPointer(i64), i64, i64, i64)
-    compiled = compile_extra(cpu_target.typing_context, _context(), function, arguments, types.void, flags, {})
+    context, typing_context = _context(), cpu_target.typing_context
+    with remembered_types(typing_context):
+        compiled = compile_extra(typing_context, context, function, arguments, types.void, flags, {})
     compiled.library.finalize()
     # Numba's functions return a status and write results through pointers; a kernel returns and raises nothing.
     body = compiled.fndesc.llvm_func_name

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnnc.errors import OptionError
 from cnnc.runtime import worker_loop
-from cnnc.runtime.cpu_limits import available_threads, cgroup_quota
+from cnnc.runtime.cpu_limits import available_threads, cgroup_quota, compile_jobs
 from cnnc.runtime.executor import Executor
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.pool import Pool, loop_entry
@@ -115,6 +116,20 @@ def groups(tmp_path: Path, membership: str, limits: dict[str, str]) -> tuple[Pat
 def test_cgroup_quota(tmp_path: Path, membership: str, limits: dict[str, str], expected: float | None) -> None:
     root, member = groups(tmp_path, membership, limits)
     assert cgroup_quota(root, member) == expected
+
+
+def test_number_of_compiling_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNC_COMPILE_JOBS", "")
+    assert compile_jobs() == available_threads()
+    monkeypatch.setenv("CNNC_COMPILE_JOBS", "3")
+    assert compile_jobs() == 3
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_what_is_no_number_of_processes_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNC_COMPILE_JOBS", text)
+    with pytest.raises(OptionError, match=f"CNNC_COMPILE_JOBS={text} is not a number.*\\n.*1 or more"):
+        compile_jobs()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
