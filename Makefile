@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# A file's tests stay in one process: they share what is compiled.
+PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test check format lint typecheck docs fast clean
+.PHONY: environment demo test slow check format lint typecheck docs fast clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -11,11 +13,17 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[test,bench,dev,docs,cuda13]"
 	touch $@
 
+environment: $(VENV)/.installed
+
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
 test: format lint typecheck docs
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" -rs
+
+# Long campaigns; docs/testing.md says which they are and how long they take.
+slow: $(VENV)/.installed
+	$(BIN)/python -m pytest $(PARALLEL) -m slow -rs
 
 check: format lint typecheck fast
 
@@ -34,7 +42,7 @@ docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 -m "not slow and not jit"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not jit"
 
 clean:
 	rm -rf $(VENV) .typecheck .mypy_cache .ruff_cache .pytest_cache build dist *.egg-info
