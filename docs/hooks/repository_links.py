@@ -10,12 +10,12 @@ import posixpath
 import re
 from pathlib import Path
 
+from code_marks import expand
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from outside_pages import page_of
-from pass_pages import expand
 
 ROOT = Path(__file__).resolve().parents[2]
 

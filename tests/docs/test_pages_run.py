@@ -19,7 +19,13 @@ from click.testing import CliRunner
 from cnnc.cli import main
 from tests.docs.pages import ROOT, Block, blocks
 
-RUN = ("docs/getting-started.md", "docs/file-formats.md", "docs/troubleshooting.md")
+RUN = (
+    "docs/kernels/winograd.md",
+    "docs/kernels/strassen.md",
+    "docs/getting-started.md",
+    "docs/file-formats.md",
+    "docs/troubleshooting.md",
+)
 
 
 @pytest.mark.jit
