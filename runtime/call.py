@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from cnnc.runtime import worker_loop as loop
 from cnnc.runtime.aligned_memory import Block, Bytes, address_of, aligned_block, aligned_slots, bytes_of
 from cnnc.runtime.bound_plan import BoundPlan, Workspace
 from cnnc.runtime.host_call import Deferred, bind_symbols, host_results, sizes_array
+from cnnc.runtime.kernel import Variant
 from cnnc.runtime.plan import HostCall, HostSizes, HostTensor
 from cnnc.runtime.pool import Pool, fp_mode
 from cnnc.runtime.program import KernelStep, Tensor
@@ -50,14 +51,28 @@ class StepTiming:
     seconds: float
 
 
+MemoryOf = Callable[[int], Bytes]
+"""The bytes of a buffer of the program."""
+
+StepDone = Callable[[int, MemoryOf], None]
+"""Told of every step when it is done: its index, and where to read the buffers that are live then."""
+
+
 class Call:
     """Holds the memory, the symbols and perhaps the worker pool of one call until it ends."""
 
-    def __init__(self, executor: Executor, settings: RunSettings, timings: list[StepTiming] | None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        settings: RunSettings,
+        timings: list[StepTiming] | None,
+        step_done: StepDone | None = None,
+    ) -> None:
         self._executor = executor
         self._program = executor.program
         self._settings = settings
         self._timings = timings
+        self._step_done = step_done
         self._pool: Pool = executor.resolvers.pool()
         self._threads = 0
         self._bindings: dict[str, int] = {}
@@ -138,14 +153,12 @@ class Call:
     def _run_segment(self, bound: BoundPlan, workspace: Workspace, segment: int) -> None:
         is_shared = self._threads > 1 and bound.template.work[segment] >= SHARE_SEGMENT_WORK
         role = loop.ROLE_CALLER if is_shared else loop.ROLE_ALONE
-        if self._timings is not None:
-            self._profile_segment(bound, workspace, segment, role, self._timings)
+        if self._timings is not None or self._step_done is not None:
+            self._run_steps(bound, workspace, segment, role)
             return
         self._pool.entry(workspace.jobs_address + 8 * loop.JOB_SLOTS * segment, 0, role, 0)
 
-    def _profile_segment(
-        self, bound: BoundPlan, workspace: Workspace, segment: int, role: int, timings: list[StepTiming]
-    ) -> None:
+    def _run_steps(self, bound: BoundPlan, workspace: Workspace, segment: int, role: int) -> None:
         """Run the rows of a segment step by step."""
         first, count = bound.template.segments[segment]
         row = first
@@ -161,13 +174,17 @@ class Call:
             start = time.perf_counter()
             self._pool.entry(address_of(job), 0, role, 0)
             seconds = time.perf_counter() - start
-            timings.append(self._timing(step, tuple(map(str, bound.template.variants[row:stop])), seconds))
+            self._tell(step, bound.template.variants[row:stop], seconds)
             row = stop
 
-    def _timing(self, step: int, kernels: tuple[str, ...], seconds: float) -> StepTiming:
-        record = self._program.steps[step]
-        macs = evaluate(record.macs, self._bindings) if isinstance(record, KernelStep) else 0
-        return StepTiming(step, record.op, record.label, kernels, macs, seconds)
+    def _tell(self, step: int, kernels: Sequence[Variant], seconds: float) -> None:
+        """Tell whoever asked that a step is done."""
+        if self._timings is not None:
+            record = self._program.steps[step]
+            macs = evaluate(record.macs, self._bindings) if isinstance(record, KernelStep) else 0
+            self._timings.append(StepTiming(step, record.op, record.label, tuple(map(str, kernels)), macs, seconds))
+        if self._step_done is not None:
+            self._step_done(step, self._memory)
 
     def _run_host(self, call: HostCall) -> Deferred:
         function = self._executor.resolvers.host_function(call.function)
@@ -179,8 +196,7 @@ class Call:
                 deferred.append((output, array))
             else:
                 self._view(output.buffer, output.offset, output.shape, array.dtype)[...] = array
-        if self._timings is not None:
-            self._timings.append(self._timing(call.step, (), time.perf_counter() - start))
+        self._tell(call.step, (), time.perf_counter() - start)
         return deferred
 
     def _operand(self, operand: HostTensor | HostSizes | None) -> Array | None:

@@ -13,7 +13,7 @@ from cnnc.frozen_dataclass import dataclass
 from cnnc.runtime.aligned_memory import Bytes, address_of, aligned_bytes
 from cnnc.runtime.arena_layout import Layout, best_fit
 from cnnc.runtime.bound_plan import ArenaPool, BoundPlan, PlanCache
-from cnnc.runtime.call import Call, RunSettings, StepTiming
+from cnnc.runtime.call import Call, RunSettings, StepDone, StepTiming
 from cnnc.runtime.collection_pause import collection_paused
 from cnnc.runtime.cpu_limits import compile_jobs
 from cnnc.runtime.executable import Executable
@@ -111,6 +111,7 @@ class Executor:
         bindings: Mapping[str, int],
         settings: RunSettings | None = None,
         timings: list[StepTiming] | None = None,
+        step_done: StepDone | None = None,
     ) -> list[Array]:
         """Run the program once.
 
@@ -118,11 +119,12 @@ class Executor:
             inputs: one array per input port, of the port's dtype and of the shape that ``bindings`` give.
             bindings: sizes of all symbols in input shapes.
             timings: if given, every step runs on its own and its time is appended.
+            step_done: if given, every step runs on its own, and this is told when it is done.
 
         Returns:
             Fresh C-contiguous arrays, one per output port.
         """
-        return Call(self, settings or RunSettings(), timings).run(inputs, dict(bindings))
+        return Call(self, settings or RunSettings(), timings, step_done).run(inputs, dict(bindings))
 
     def load_kernels(self, progress: Progress | None = None) -> None:
         """Load the worker loop and every kernel that some choice uses, so that no later call waits for a compiler.

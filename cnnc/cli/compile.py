@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,6 +30,9 @@ from cnnc.cli.outputs import check_writable, replacing
 from cnnc.cli.pass_output import known_pass, printer_after
 from cnnc.errors import OptionError
 
+if TYPE_CHECKING:
+    from cnnc.compiler import CompiledModel
+
 _HELP = """Compile MODEL for this CPU, or for a GPU.
 
 The result is one file of plain data: packed weights, the program, and the optimised graph with its weights, from which
@@ -38,6 +42,7 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
   cnnc compile model.onnx                              writes model.cnnc
   cnnc compile model.onnx -o small.cnnc --no-portable  about half as large, for CPUs of this kind only
   cnnc compile model.onnx --shape input=1,3,224,224    fixes an open size
+  cnnc compile model.onnx --report report.html         also writes a page about passes, layers, memory and errors
   cnnc compile model.onnx --print-after fold-batch-norm --stop-after fold-batch-norm
   cnnc compile model.onnx --emit program               shows the kernels, compiles none
   cnnc compile model.onnx --emit asm --node conv1      assembly of the kernels that run a layer
@@ -71,6 +76,12 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 )
 @click.option("--kernel", default="", metavar="TEXT", help="With --emit of code: of kernels whose name contains this.")
 @click.option("--no-portable", is_flag=True, help="Leave the graph and plain weights out of the file.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Also write an HTML page: what each pass did, kernels, times, bytes, memory, errors against onnxruntime.",
+)
+@click.option("--no-measure", is_flag=True, help="With --report: run nothing; times are predictions, errors left out.")
 @click.pass_obj
 def command(
     evidence: Evidence,
@@ -92,6 +103,8 @@ def command(
     node: str,
     kernel: str,
     no_portable: bool,
+    report: Path | None,
+    no_measure: bool,
 ) -> None:
     """See ``_HELP``."""
     request = CompileRequest(
@@ -100,6 +113,12 @@ def command(
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
             known_pass(name, option)
+    if report is None and no_measure:
+        raise OptionError("it says what a report leaves out", where="--no-measure", hint="add --report report.html")
+    if report is not None and (emit or stop_after):
+        raise OptionError(
+            "a report is of a whole compilation", where="--report", hint="leave out --emit and --stop-after"
+        )
     if emit in CODE_FORMS and not stop_after:
         code = CodeRequest(emit, output, node, kernel)
         code.check(target)
@@ -120,6 +139,8 @@ def command(
     path = output or model.output(".cnnc")
     model.check()
     check_writable(path, "--output")
+    if report is not None:
+        check_writable(report, "--report")
     if isinstance(model, FileSource) and path.exists() and path.samefile(model.path):
         raise OptionError(f"{path} is the model itself", where="--output", hint="give another name with -o")
     start = time.perf_counter()
@@ -135,6 +156,25 @@ def command(
     )
     if hosts:
         note("host ops (NumPy): " + ", ".join(sorted({decision.op for decision in hosts})) + "; see cnnc explain")
+    if report is not None:
+        _write_report(compiled, model, report, measure=not no_measure)
+
+
+def _write_report(compiled: CompiledModel, model: ModelSource, path: Path, *, measure: bool) -> None:
+    from cnnc.report import Settings, write_report
+
+    with working(f"gathering {path.name}"):
+        written = write_report(compiled, path, Settings(model.name, model.load(), measure))
+    summary = written.summary
+    say(f"{path}: {byte_count(path.stat().st_size)}, {len(written.stages)} stages, {len(written.layers)} layers")
+    for what, reason in (
+        ("passes", summary.stages_reason),
+        ("times", summary.seconds_reason),
+        ("errors", summary.error_reason),
+        ("memory plan", written.memory.reason),
+    ):
+        if reason and measure:
+            note(f"{what} in the report: {reason}")
 
 
 def _show_stopped(request: CompileRequest, evidence: Evidence, stop_after: str, print_after: str | None) -> None:

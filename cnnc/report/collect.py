@@ -9,15 +9,16 @@ from cnnc.cli.step_bytes import planned_bytes
 from cnnc.compiler import CompiledModel, Model, read_graph
 from cnnc.errors import CnncError, UserError
 from cnnc.explanation.open_sizes import open_sizes
-from cnnc.ir import Graph
+from cnnc.ir import Array, Graph
 from cnnc.ir.clone import clone_graph
-from cnnc.report.facts import FORMAT, RefusedRewrite, Report, StageFact
+from cnnc.report.facts import FORMAT, NumericError, RefusedRewrite, Report, StageFact
 from cnnc.report.interning import GraphTable
 from cnnc.report.layers import Observations, layer_facts
 from cnnc.report.machine import Roof, machine_fact
 from cnnc.report.memory import memory_fact
 from cnnc.report.model import model_fact, summary
-from cnnc.report.passes import placed_stage, trace_passes
+from cnnc.report.numeric import numeric_errors
+from cnnc.report.passes import kept_names, placed_stage, trace_passes
 from cnnc.report.timing import Times, measured_times
 from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.plan import Plan
@@ -59,11 +60,15 @@ def collect(compiled: CompiledModel, settings: Settings = DEFAULT_SETTINGS) -> R
     stages, refused, stages_reason = _stages(compiled, settings.source, table)
     sizes, lowered = open_sizes(compiled.graph), compiled.lowered
     made, no_plan = _planned(lowered.program, sizes)
-    times, seconds_reason = _timed(compiled, sizes, settings, no_plan)
+    not_run = _not_run(compiled, settings, no_plan)
+    feeds = {} if not_run else sample_inputs(compiled.graph, settings.seed, sizes)
+    times, seconds_reason = _timed(compiled, feeds, not_run)
+    errors, error_reason = _compared(compiled, settings.source, kept_names(table, stages), sizes, feeds, seconds_reason)
     machine = machine_fact(compiled.target, measure=times is not None)
     seen = Observations(
         seconds={} if times is None else times.steps,
         moved={} if made is None else planned_bytes(lowered.program, made, compiled.target),
+        numeric=errors,
     )
     layers, refused_kernels = layer_facts(compiled, table, sizes, made, Roof.of(machine, lowered), seen)
     return Report(
@@ -76,7 +81,7 @@ def collect(compiled: CompiledModel, settings: Settings = DEFAULT_SETTINGS) -> R
             layers,
             times,
             seconds_reason=seconds_reason,
-            error_reason="not compared",
+            error_reason=error_reason,
             stages_reason=stages_reason,
         ),
         values=table.values.items,
@@ -113,18 +118,39 @@ def _planned(program: Program, sizes: Mapping[str, int]) -> tuple[Plan | None, s
         return None, f"no plan with {chosen or 'these inputs'}: {error}"
 
 
-def _timed(
-    compiled: CompiledModel, sizes: Mapping[str, int], settings: Settings, no_plan: str
-) -> tuple[Times | None, str]:
-    """Times, or why there are none."""
+def _not_run(compiled: CompiledModel, settings: Settings, no_plan: str) -> str:
+    """Why the program is not run; "" if it is."""
     if not settings.measure:
-        return None, "measuring was left out"
+        return "measuring was left out"
     if is_cuda(compiled.target):
-        return None, "programs for a GPU are not timed; times are predictions of the cost model"
-    if no_plan:
-        return None, no_plan
+        return "programs for a GPU are not run; their times are predictions of the cost model"
+    return no_plan
+
+
+def _timed(compiled: CompiledModel, feeds: Mapping[str, Array], reason: str) -> tuple[Times | None, str]:
+    """Times, or why there are none: ``reason`` if there is one."""
+    if reason:
+        return None, reason
     try:
-        feeds = sample_inputs(compiled.graph, settings.seed, sizes)
         return measured_times(compiled, feeds, THREADS), ""
     except UserError as error:
         return None, f"it does not run on random inputs: {error}"
+
+
+def _compared(
+    compiled: CompiledModel,
+    source: Model,
+    kept: frozenset[str],
+    sizes: Mapping[str, int],
+    feeds: Mapping[str, Array],
+    reason: str,
+) -> tuple[Mapping[int, NumericError], str]:
+    """Errors by step, or why there are none: ``reason`` if there is one."""
+    if reason:
+        return {}, reason
+    try:
+        return numeric_errors(
+            compiled, compiled.source("onnxruntime") if source is None else source, kept, sizes, feeds
+        ), ""
+    except UserError as error:
+        return {}, str(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cnnc.compiler import optimise_graph
 from cnnc.ir import Graph, Notes
@@ -97,3 +97,13 @@ def placed_stage(table: GraphTable, graph: Graph) -> StageFact:
     return StageFact(
         "compiled", "", "the graph that the program was made from", 0.0, table.add(graph), (), (), (), (), ""
     )
+
+
+def kept_names(table: GraphTable, stages: Sequence[StageFact]) -> frozenset[str]:
+    """Names of results that stand in the graph at every stage: what has such a name is the same tensor in all of them."""
+    nodes, values = table.nodes.items, table.values.items
+    names = (
+        {values[output].name for node in table.graphs[graph].nodes for output in nodes[node].outputs}
+        for graph in {stage.graph for stage in stages}
+    )
+    return frozenset(set.intersection(*names))

@@ -26,29 +26,43 @@ class Times:
 
 
 def measured_times(compiled: CompiledModel, feeds: Mapping[str, Array], threads: int) -> Times:
-    """Run the program a few times, whole and step by step; first runs do not count."""
-    whole = InferenceSession(compiled.executable, threads=threads)
-    single = InferenceSession(compiled.executable, threads=threads, profile=True)
-    arrays, runs, steps = dict(feeds), list[float](), dict[int, list[float]]()
+    """Run the program a few times, whole and step by step; first runs do not count.
 
-    def run_whole() -> None:
+    Raises:
+        InputError: the program does not take these inputs.
+    """
+    return Times(_run_seconds(compiled, feeds, threads), _step_seconds(compiled, feeds, threads))
+
+
+def _run_seconds(compiled: CompiledModel, feeds: Mapping[str, Array], threads: int) -> float:
+    session, arrays = InferenceSession(compiled.executable, threads=threads), dict(feeds)
+    found: list[float] = []
+
+    def run() -> None:
         start = time.perf_counter()
-        whole.run(None, arrays)
-        runs.append(time.perf_counter() - start)
+        session.run(None, arrays)
+        found.append(time.perf_counter() - start)
 
-    def run_steps() -> None:
-        single.run(None, arrays)
-        for timing in single.last_profile:
-            steps.setdefault(timing.step, []).append(timing.seconds)
+    _repeat(run)
+    return statistics.median(found[1:])
 
-    whole.run(None, arrays)
-    single.run(None, arrays)
-    _repeat(run_whole)
-    _repeat(run_steps)
-    return Times(statistics.median(runs), {step: statistics.median(seconds) for step, seconds in steps.items()})
+
+def _step_seconds(compiled: CompiledModel, feeds: Mapping[str, Array], threads: int) -> dict[int, float]:
+    session, arrays = InferenceSession(compiled.executable, threads=threads, profile=True), dict(feeds)
+    found: dict[int, list[float]] = {}
+
+    def run() -> None:
+        session.run(None, arrays)
+        for timing in session.last_profile:
+            found.setdefault(timing.step, []).append(timing.seconds)
+
+    _repeat(run)
+    return {step: statistics.median(seconds[1:]) for step, seconds in found.items()}
 
 
 def _repeat(run: Callable[[], None]) -> None:
+    """Call ``run`` once, and then as often as is measured."""
+    run()
     stop = time.perf_counter() + ENOUGH_SECONDS
     for number in range(MOST_RUNS):
         if number >= LEAST_RUNS and time.perf_counter() > stop:

@@ -1,0 +1,151 @@
+"""How far each layer is from onnxruntime: the very program runs step by step, and results are compared where they lie.
+
+A result of the program is a tensor of the ONNX model where a value of its name stands in the graph after every pass: a
+rewritten node takes over the name of what it replaces, with the same elements. So fused layers are compared at the end
+of what was fused. onnxruntime runs with its graph optimisations disabled.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnc.cli.accuracy import errors_of
+from cnnc.cli.onnxruntime_reference import import_onnxruntime, node_outputs, reference_results
+from cnnc.compiler import CompiledModel, Model
+from cnnc.dims import evaluate, symbols
+from cnnc.exporting import export_onnx
+from cnnc.ir import Array, Node, Value
+from cnnc.report.facts import NumericError
+from cnnc.report.stored_tensor import stored_tensor
+from cnnc.runtime.call import MemoryOf, RunSettings
+from cnnc.runtime.executor import Executor
+from cnnc.runtime.input_check import bind_shapes, gather_inputs
+
+MOST_BYTES = 256 << 20
+"""Of onnxruntime's tensors that are kept at a time; what is beyond takes further runs of both."""
+
+_SAME = "only the memory layout changes here"
+_MADE = "no tensor of the ONNX model: a pass made this node"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A result to compare: after which step, the tensor's name in the ONNX model, and its size."""
+
+    step: int
+    value: Value
+    tensor: str
+    bytes: int
+
+
+def numeric_errors(
+    compiled: CompiledModel, source: Model, kept: frozenset[str], sizes: Mapping[str, int], feeds: Mapping[str, Array]
+) -> dict[int, NumericError]:
+    """By the number of the step that completes a node's result.
+
+    Args:
+        source: what the model was compiled from; what is no ONNX file is exported first.
+        kept: names of values that stand in every graph from the import on.
+        sizes: of the symbols of input shapes, which ``feeds`` have.
+
+    Raises:
+        OptionError: onnxruntime is not installed, or refuses the model or the inputs.
+        UserError: the model cannot be exported.
+    """
+    import_onnxruntime()
+    with _onnx_file(source) as path:
+        known = kept & set(node_outputs(path))
+        found, wanted = _sorted_out(compiled, known, sizes)
+        for group in _groups(wanted):
+            names = [each.tensor for each in group]
+            reference = reference_results(path, feeds, names, threads=1)
+            found |= _compared(compiled, group, reference, feeds)
+    return found
+
+
+def _sorted_out(
+    compiled: CompiledModel, known: frozenset[str], sizes: Mapping[str, int]
+) -> tuple[dict[int, NumericError], list[_Wanted]]:
+    """What cannot be compared, with the reason; and what can."""
+    graph = compiled.graph
+    nodes = {node.output.name: node for node in graph.nodes if node.outputs}
+    outputs = {value.name: name for name, value in zip(graph.output_names, graph.outputs, strict=True)}
+    refused: dict[int, NumericError] = {}
+    wanted: list[_Wanted] = []
+    for decision in compiled.lowered.decisions:
+        if not decision.steps:
+            continue
+        step, node = decision.steps[-1], nodes[decision.value]
+        tensor = node.output.name if node.output.name in known else outputs.get(node.output.name, "")
+        reason = _refusal(node, tensor, sizes)
+        if reason:
+            refused[step] = NumericError(tensor, None, None, None, reason)
+        else:
+            wanted.append(_Wanted(step, node.output, tensor, evaluate(node.output.type.bytes, sizes)))
+    return refused, wanted
+
+
+def _refusal(node: Node, tensor: str, sizes: Mapping[str, int]) -> str:
+    if not tensor:
+        return _SAME if node.op == "convert_layout" else _MADE
+    if any(not symbols(dim) <= sizes.keys() for dim in node.output.type.shape):
+        return "its size depends on values"
+    return ""
+
+
+def _groups(wanted: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Runs of results of at most ``MOST_BYTES``, one result at least."""
+    group: list[_Wanted] = []
+    for each in wanted:
+        if group and sum(item.bytes for item in group) + each.bytes > MOST_BYTES:
+            yield group
+            group = []
+        group.append(each)
+    if group:
+        yield group
+
+
+def _compared(
+    compiled: CompiledModel, group: Sequence[_Wanted], reference: Mapping[str, Array], feeds: Mapping[str, Array]
+) -> dict[int, NumericError]:
+    """Run the program and compare each result of the group as soon as it is complete."""
+    by_step = {each.step: each for each in group}
+    found: dict[int, NumericError] = {}
+    executor = Executor(compiled.executable)
+    executor.load_kernels()
+    arrays = gather_inputs(executor.program.inputs, feeds)
+    sizes = bind_shapes(executor.program.inputs, arrays)
+
+    def step_done(step: int, memory: MemoryOf) -> None:
+        wanted = by_step.get(step)
+        if wanted is None:
+            return
+        place = compiled.lowered.places[wanted.value.name]
+        got = stored_tensor(memory(place.buffer), place, sizes)
+        found[step] = _error(wanted.tensor, got, reference[wanted.tensor])
+
+    executor.run(arrays, sizes, RunSettings(threads=1), step_done=step_done)
+    return found
+
+
+def _error(name: str, got: Array, reference: Array) -> NumericError:
+    if got.shape != reference.shape:
+        reason = f"it has shape {list(got.shape)}, in the ONNX model {list(reference.shape)}"
+        return NumericError(name, None, None, None, reason)
+    return NumericError(name, *errors_of(got, reference), "")
+
+
+@contextmanager
+def _onnx_file(source: Model) -> Iterator[Path]:
+    """The model's own ONNX file, or one that lasts as long as the context."""
+    if isinstance(source, (str, Path)) and Path(source).suffix == ".onnx":
+        yield Path(source)
+        return
+    with tempfile.TemporaryDirectory(prefix="cnnc-report-") as folder:
+        path = Path(folder) / "model.onnx"
+        export_onnx(source, path)
+        yield path
