@@ -1,4 +1,4 @@
-"""onnxruntime as the judge: the model as it is written, with graph optimisations disabled."""
+"""onnxruntime as the judge: the model as it is written, with graph optimisations disabled unless asked for."""
 
 from __future__ import annotations
 
@@ -25,16 +25,21 @@ def import_onnxruntime() -> Any:
 
 
 def reference_results(
-    path: Path, feeds: Mapping[str, Array], capture: Sequence[str] = (), threads: int = 0
+    path: Path, feeds: Mapping[str, Array], capture: Sequence[str] = (), threads: int = 0, *, optimised: bool = False
 ) -> dict[str, Array]:
     """Outputs by name, and the tensors named in ``capture``.
+
+    Args:
+        threads: 0 for onnxruntime's own choice.
+        optimised: with its graph optimisations, which make integer ops of what stands between dequantize and quantize.
 
     Raises:
         OptionError: onnxruntime is not installed, or refuses the model or the inputs.
     """
     module = import_onnxruntime()
     options = module.SessionOptions()
-    options.graph_optimization_level = module.GraphOptimizationLevel.ORT_DISABLE_ALL
+    levels = module.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
     source = _with_outputs(path, capture) if capture else str(path)

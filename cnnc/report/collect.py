@@ -11,7 +11,8 @@ from cnnc.errors import CnncError, UserError
 from cnnc.explanation.open_sizes import open_sizes
 from cnnc.ir import Array, Graph
 from cnnc.ir.clone import clone_graph
-from cnnc.report.facts import FORMAT, NumericError, RefusedRewrite, Report, StageFact
+from cnnc.report.facts import FORMAT, IntegerFact, NumericError, RefusedRewrite, Report, StageFact
+from cnnc.report.integers import integer_facts, with_noise
 from cnnc.report.interning import GraphTable
 from cnnc.report.layers import Observations, layer_facts
 from cnnc.report.machine import Roof, machine_fact
@@ -69,6 +70,7 @@ def collect(compiled: CompiledModel, settings: Settings = DEFAULT_SETTINGS) -> R
         seconds={} if times is None else times.steps,
         moved={} if made is None else planned_bytes(lowered.program, made, compiled.target),
         numeric=errors,
+        integer=_integers(compiled, sizes, feeds, seconds_reason),
     )
     layers, refused_kernels = layer_facts(compiled, table, sizes, made, Roof.of(machine, lowered), seen)
     return Report(
@@ -135,6 +137,14 @@ def _timed(compiled: CompiledModel, feeds: Mapping[str, Array], reason: str) -> 
         return measured_times(compiled, feeds, THREADS), ""
     except UserError as error:
         return None, f"it does not run on random inputs: {error}"
+
+
+def _integers(
+    compiled: CompiledModel, sizes: Mapping[str, int], feeds: Mapping[str, Array], reason: str
+) -> Mapping[int, IntegerFact]:
+    """Quantization by step; without noise if there is a ``reason`` why the program does not run."""
+    facts = integer_facts(compiled)
+    return facts if reason or not facts else with_noise(facts, compiled, sizes, feeds)
 
 
 def _compared(

@@ -100,7 +100,7 @@ def placed_stage(table: GraphTable, graph: Graph) -> StageFact:
 
 
 def kept_names(table: GraphTable, stages: Sequence[StageFact]) -> frozenset[str]:
-    """Names of results that stand in the graph at every stage: what has such a name is the same tensor in all of them."""
+    """Names of results that stand in the graph at every stage: in all of them it is the same tensor."""
     nodes, values = table.nodes.items, table.values.items
     names = (
         {values[output].name for node in table.graphs[graph].nodes for output in nodes[node].outputs}
