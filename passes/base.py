@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from cnnc.ir import Graph, Notes
@@ -11,6 +11,9 @@ from cnnc.ir import Graph, Notes
 @dataclass(frozen=True)
 class Pass:
     """Base of all passes.
+
+    Args:
+        max: most rewrites that a run of the pass may do, -1 for all: an option of every pass that no stage depends on.
 
     Class attributes:
         name: ``verb-object``, the name on the command line; the module is the same with underscores.
@@ -25,10 +28,13 @@ class Pass:
     ensures: ClassVar[str] = ""
     numerics: ClassVar[str] = "exact"
 
+    max: int = field(default=-1, kw_only=True)
+
     def run(self, graph: Graph, notes: Notes) -> bool:
         """Change the graph; return whether anything changed. The graph verifies before and after, not in between."""
         raise TypeError(f"{type(self).__name__} does not say what it does")
 
     def __str__(self) -> str:
-        options = ",".join(f"{key}={value}" for key, value in sorted(vars(self).items()))
+        told = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "max" or self.max >= 0}
+        options = ",".join(f"{key}={value}" for key, value in sorted(told.items()))
         return f"{self.name}{{{options}}}" if options else self.name

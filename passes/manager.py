@@ -125,13 +125,13 @@ class _Run:
 
     def step(self, item: Pass) -> None:
         self._check_stage(item)
-        limit = self.manager.rewrite_limit
-        if limit is not None and not item.ensures:
-            self.notes.budget = limit
-            if self.notes.is_spent:
-                return
-        else:
-            self.notes.budget = None
+        limit = None if item.ensures else self.manager.rewrite_limit
+        self.notes.budget = limit
+        if self.notes.is_spent:
+            return
+        if item.max >= 0:
+            own = len(self.notes.fired) + item.max
+            self.notes.budget = own if limit is None else min(limit, own)
         keep = self.manager.check or self.manager.on_bad_pass == "skip"
         snapshot = clone_graph(self.graph) if keep else None
         nodes_before, fired_before, refused_before = len(self.graph), len(self.notes.fired), dict(self.notes.refusals)

@@ -173,6 +173,8 @@ def make_pass(name: str, options: str = "") -> Pass:
             known = ", ".join(fields) or "none"
             raise OptionError(f"pass {name} has no option {part!r}; its options are: {known}")
         values[key] = _option(name, key, text, fields[key])
+    if values.get("max", -1) >= 0 and cls.ensures:
+        raise OptionError(f"pass {name} takes no max: the graph would not reach stage {cls.ensures}")
     return cls(**values)
 
 

@@ -23,6 +23,7 @@ _HELP = """Run passes over GRAPH (.ir, .onnx or .cnnc) and print the graph that 
 \b
   cnnc opt model.onnx -p fold-constants,eliminate-no-ops        only these, in this order
   cnnc opt graph.ir -p 'assign-layouts{block=8}' -o out.ir  options in braces; writes out.ir and out.npz
+  cnnc opt graph.ir -p 'fold-batch-norm,fuse-conv-activation{max=2}'   max bounds the rewrites of any pass
   cnnc opt model.onnx -O1 --print-after all                     a level's pipeline, printed at every change
   cnnc opt model.onnx -o graph.ir                               no passes: the imported graph as text
 """

@@ -152,6 +152,13 @@ def test_opt_with_a_rewrite_limit() -> None:
     assert "12 -> 10 nodes" in result.stderr
 
 
+def test_opt_on_text_with_a_bounded_pass(tmp_path: Path) -> None:
+    path = tmp_path / "graph.ir"
+    done("opt", LENET, "-o", path)
+    text = done("opt", path, "-p", "fold-batch-norm,fuse-conv-activation{max=2}")
+    assert text.count("activation=") == 2
+
+
 def test_opt_checks_passes() -> None:
     done("opt", LENET, "-O1", "--check-passes")
 

@@ -116,6 +116,17 @@ def test_rewrite_limit_and_stop_after() -> None:
         PassManager([dead_code], stop_after="nosuch").run(graph, Notes())
 
 
+def test_max_bounds_the_rewrites_of_one_pass() -> None:
+    graph, notes = _graph(), Notes()
+    passes = parse_pipeline("eliminate-dead-code{max=0},fold-batch-norm")
+    assert [str(item) for item in passes] == ["eliminate-dead-code{max=0}", "fold-batch-norm"]
+    PassManager(passes).run(graph, notes)
+    PassManager(parse_pipeline("eliminate-dead-code{max=7}"), rewrite_limit=0).run(graph, notes)
+    assert not notes.fired, "the limit of all passes holds too"
+    PassManager(parse_pipeline("eliminate-dead-code{max=1}")).run(graph, notes)
+    assert len(notes.fired) == 1
+
+
 def test_checks_use_the_given_sizes() -> None:
     graph = Graph(OPS)
     x = graph.add_input("x", TensorType((symbol("N"), 3), DType.F32))
@@ -162,8 +173,9 @@ def test_pipelines_parse_from_text() -> None:
         ("eliminate-dead-cod", "did you mean eliminate-dead-code"),
         ("nosuch", "no pass 'nosuch'"),
         ("fuse-elementwise{max_steps=x}", "max_steps of pass fuse-elementwise is of kind int"),
-        ("fuse-elementwise{steps=1}", "options are: max_inputs, max_steps"),
-        ("fuse-elementwise{max_steps}", "options are: max_inputs, max_steps"),
+        ("fuse-elementwise{steps=1}", "options are: max, max_inputs, max_steps"),
+        ("assign-layouts{max=1}", "would not reach stage placed"),
+        ("fuse-elementwise{max_steps}", "options are: max, max_inputs, max_steps"),
         ("fuse-elementwise{max_steps=1", "cannot read the pipeline"),
         ("a b", "cannot read the pipeline"),
     ],
