@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
 
 from cnnc import extending, passes
 from cnnc.errors import OptionError, UnsupportedError
-from cnnc.extending import register_op, register_pass, register_pipeline, register_pipeline_row
+from cnnc.extending import (
+    register_kernel,
+    register_op,
+    register_pass,
+    register_pipeline,
+    register_pipeline_row,
+    register_rules,
+)
 from cnnc.extension_points import SWITCH, ExtensionError
 from cnnc.ir import Graph, Notes
+from cnnc.lower.rules import LoweringRule
+from cnnc.lower.select import GPU_EXTENSIONS, rules_of
 from cnnc.ops import OPS
 from cnnc.ops.opdef import OpDef, same_type
 from cnnc.passes import Pass, PipelineRow, parse_pipeline, pipeline
-from cnnc.runtime import host
+from cnnc.runtime import cuda, host
+from cnnc.runtime.cuda.target import cuda_target
+from cnnc.runtime.jit.target import host_target
+from cnnc.runtime.kernel_table import has_kernel, kernel_table
 from tests.cli.command_line import answer, cnnc
 from tests.extension.fake_package import Installed
 
 PASS = """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 from cnnc.passes import Pass, PipelineRow
 
@@ -178,3 +190,20 @@ def test_what_is_registered_is_checked() -> None:
     with pytest.raises(UnsupportedError, match="no op 'mine'"):
         OPS["mine"]
     assert not host.has_function("mine")
+
+
+def test_kernels_and_rules_are_for_one_kind_of_target() -> None:
+    cpu, gpu = host_target(), cuda_target("sm_80")
+    own = LoweringRule("mine", lambda node, builder: "it is a test", lambda node, builder: None)
+    kernel = replace(cuda.kernel_def("copy.fill"), name="mine.fill")
+    register_rules("mine", {"conv": (own,)}, gpu=True)
+    register_kernel(kernel, gpu=True)
+    try:
+        assert rules_of(gpu)["conv"][0] is own, "rules of packages are asked first"
+        assert own not in rules_of(cpu)["conv"]
+        assert kernel_table(gpu)("mine.fill") is kernel
+        assert has_kernel("mine.fill", gpu) and not has_kernel("mine.fill", cpu)
+    finally:
+        GPU_EXTENSIONS.unregister("mine")
+        cuda.EXTENSIONS.unregister("mine.fill")
+    assert own not in rules_of(gpu)["conv"]
