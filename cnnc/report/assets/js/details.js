@@ -1,15 +1,18 @@
 /** The panel beside the views: everything known of the selected node, layer or group. */
-import { element, factList } from "./dom.js";
+import { breakable, element, factList } from "./dom.js";
 import { bytes, count, giga, percent, plainName, plural, seconds, shortName, tiny } from "./format.js";
 import { intensity, flopRate, movedBytes, roofShare } from "./report_data.js";
 
 export class Details {
-  /** @param {function(number, string)} showStage shows the graph after a stage, and a node in it */
-  constructor(root, report, selection, showStage) {
+  /**
+   * @param {{showStage: function(number, string), showGraph: function(), showLayer: function(number)}} links to the graph
+   *   after a stage and a node in it, to the selected node in the graph, and to a layer in the table
+   */
+  constructor(root, report, selection, links) {
     this._root = root;
     this._report = report;
     this._selection = selection;
-    this._showStage = showStage;
+    this._links = links;
     selection.onChange(() => this._draw());
     this._draw();
   }
@@ -39,6 +42,7 @@ export class Details {
     const [node] = form;
     return [
       heading(node.op, node.name),
+      this._linkRow(layers[0]),
       this._absorbed(node),
       ...layers.flatMap((layer) => this._layerFacts(layer)),
       section("Node", factList([
@@ -57,6 +61,13 @@ export class Details {
     return [heading(layer.op, layer.name), ...this._layerFacts(layer)];
   }
 
+  _linkRow(layer) {
+    const button = (text, act) => element("button", { type: "button", onclick: act }, text);
+    return element("div", { class: "button-group link-row" },
+      button("In the graph", () => this._links.showGraph()),
+      layer ? button("In the table", () => this._links.showLayer(layer.step)) : null);
+  }
+
   _layerFacts(layer) {
     return [
       section(`Step ${layer.step}`, factList([
@@ -70,7 +81,7 @@ export class Details {
         ["FLOP a byte", intensity(layer) === null ? null : intensity(layer).toFixed(1)],
         ["moves", movedBytes(layer) === null ? null :
           `${bytes(layer.read_bytes)} read, ${bytes(layer.written_bytes)} written, ${bytes(layer.weight_bytes ?? 0)} weights`],
-        ["variants", layer.variants.length ? element("ul", { class: "code-list" }, ...layer.variants.map((name) => element("li", {}, name))) : null],
+        ["variants", layer.variants.length ? element("ul", { class: "code-list" }, ...layer.variants.map((name) => element("li", {}, breakable(name)))) : null],
       ])),
       rivalTable(layer.rivals),
       numericSection(layer.numeric),
@@ -106,8 +117,9 @@ export class Details {
 
   /** Where a node went that the program no longer has. */
   _absorbed(node) {
-    const absorber = this._report.absorberOf(node);
-    if (!absorber) return null;
+    const { finalGraph } = this._report;
+    const absorber = finalGraph === null ? undefined : this._report.counterpart(finalGraph, node.key);
+    if (!absorber || absorber.key === node.key) return null;
     return element("p", { class: "note" }, "Now computed by ",
       element("button", { type: "button", class: "link", onclick: () => this._selection.chooseNode(absorber.key) },
         `${absorber.op} ${shortName(absorber.name)}`));
@@ -126,7 +138,7 @@ export class Details {
     const events = this._report.historyOf(key);
     if (!events.length) return null;
     return section("What passes did", element("ul", { class: "link-list" }, ...events.map(({ stage, what }) => element("li", {},
-      element("button", { type: "button", onclick: () => this._showStage(stage, key) }, this._report.stages[stage].name),
+      element("button", { type: "button", onclick: () => this._links.showStage(stage, key) }, this._report.stages[stage].name),
       element("span", { class: `chip is-${what}` }, what)))));
   }
 
@@ -170,7 +182,7 @@ function rivalTable(rivals) {
       element("thead", {}, element("tr", {}, element("th", {}, "kernel and tiling"), element("th", {}, "predicted"), isMeasured ? element("th", {}, "measured") : null)),
       element("tbody", {}, ...rivals.map((rival) => element("tr", { class: rival.is_chosen ? "is-taken" : null },
         element("td", {},
-          element("div", {}, rival.kernel, rival.is_chosen ? element("span", { class: "tag" }, "taken") : null),
+          element("div", {}, breakable(rival.kernel), rival.is_chosen ? element("span", { class: "tag" }, "taken") : null),
           element("code", {}, rival.tiling)),
         element("td", { title: `${(rival.predicted_seconds / best).toFixed(2)} times the best` }, seconds(rival.predicted_seconds)),
         isMeasured ? element("td", {}, seconds(rival.measured_seconds)) : null)))));

@@ -46,3 +46,8 @@ export function factList(pairs) {
   return element("dl", { class: "fact-list" },
     ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
 }
+
+/** Text that may break behind its commas and dots, where it would else break anywhere. */
+export function breakable(text) {
+  return text.split(/(?<=[,.])/).flatMap((part) => [part, element("wbr")]);
+}

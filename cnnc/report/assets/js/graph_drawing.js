@@ -114,7 +114,7 @@ function appendCounts(group, { item, width }, marks) {
     const text = `${SIGNS[mark]}${number}`;
     const size = 12 + 7 * text.length;
     right -= size;
-    const badge = group.append("g").attr("class", `count-badge is-${mark}`).attr("transform", `translate(${right},-9)`);
+    const badge = group.append("g").attr("class", `count-badge is-${mark}`).attr("transform", `translate(${right},-13)`);
     badge.append("rect").attr("width", size - 3).attr("height", 18).attr("rx", 9);
     badge.append("text").attr("x", (size - 3) / 2).attr("y", 13).text(text);
   }

@@ -18,6 +18,7 @@ export class GraphPane {
   constructor(name, handlers) {
     this._handlers = handlers;
     this._drawing = null;
+    this._shownWidth = 0;
     this._heading = element("h3", { class: "pane-heading" });
     this.root = element("div", { class: "graph-pane", "data-pane": name }, this._heading);
     this._svg = d3.select(this.root).append("svg")
@@ -25,12 +26,25 @@ export class GraphPane {
       .attr("aria-label", `graph ${name}; arrow keys move between nodes, Enter selects, Space opens and closes a group`);
     this._svg.append("defs").append("marker")
       .attr("id", "arrow-head").attr("viewBox", "0 0 8 8").attr("refX", 7).attr("refY", 4)
-      .attr("markerWidth", 7).attr("markerHeight", 7).attr("orient", "auto")
+      .attr("markerWidth", 9).attr("markerHeight", 9).attr("markerUnits", "userSpaceOnUse").attr("orient", "auto")
       .append("path").attr("d", "M0,0.5 L8,4 L0,7.5 Z");
     this._layer = this._svg.append("g");
-    this._zoom = d3.zoom().scaleExtent(ZOOM_RANGE).on("zoom", ({ transform }) => this._layer.attr("transform", transform));
+    this._zoom = d3.zoom().scaleExtent(ZOOM_RANGE).on("zoom", ({ transform }) => {
+      this._layer.attr("transform", transform);
+      this._shownWidth = this.root.clientWidth;
+    });
     this._svg.call(this._zoom).on("dblclick.zoom", null);
     this._svg.on("keydown", (event) => this._onKey(event));
+    this._keepCentred();
+  }
+
+  /** When the window gets wider or narrower, what was in its middle stays there. */
+  _keepCentred() {
+    new ResizeObserver(() => {
+      const grown = this.root.clientWidth - this._shownWidth;
+      if (!this.root.clientWidth || !grown) return;
+      this._svg.call(this._zoom.translateBy, grown / 2 / d3.zoomTransform(this._svg.node()).k, 0);
+    }).observe(this.root);
   }
 
   /** Draw a tree with some groups open; `anchor`, an id, keeps its place in the window. */
@@ -52,7 +66,7 @@ export class GraphPane {
   /** The scale at which to begin: that of the whole graph if it can be read then, else a readable one. */
   get startScale() {
     const fitting = this._fittingScale();
-    return fitting >= SMALLEST_TEXT ? Math.min(fitting, 1) : Math.min(READABLE_SCALE, this._widthScale());
+    return fitting >= SMALLEST_TEXT ? Math.min(fitting, 1) : READABLE_SCALE;
   }
 
   /** Show the graph at a scale: its middle if it fits, else its beginning. */
@@ -106,12 +120,16 @@ export class GraphPane {
     return Math.min(this._widthScale(), (this._window.height - 2 * MARGIN) / this._drawing.height, 1.25);
   }
 
-  /** Centre the graph; `vertical` is 0 for its beginning at the top, 0.5 for its middle in the middle. */
+  /**
+   * Show the graph, or the part around its first node if it is wider than the window; `vertical` is 0 for its beginning at the
+   * top, 0.5 for its middle in the middle.
+   */
   _show(scale, vertical) {
     const { width, height } = this._window;
-    const left = (width - this._drawing.width * scale) / 2;
+    const [first] = this._drawing.leaves;
+    const middle = this._drawing.width * scale > width && first ? first.x + first.width / 2 : this._drawing.width / 2;
     const top = vertical ? (height - this._drawing.height * scale) / 2 : MARGIN;
-    this._svg.call(this._zoom.transform, d3.zoomIdentity.translate(left, top).scale(scale));
+    this._svg.call(this._zoom.transform, d3.zoomIdentity.translate(width / 2 - middle * scale, top).scale(scale));
   }
 
   _onKey(event) {

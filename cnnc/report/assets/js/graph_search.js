@@ -7,10 +7,12 @@ const SHOWN_RESULTS = 60;
 export class GraphSearch {
   /**
    * @param {function(): Array} nodesOf gives the nodes to search
+   * @param {function(Object): (string|undefined)} markOf says what the pass did to a node
    * @param {{found: function(Array), chosen: function(Object)}} handlers told of all nodes found, and of the one chosen
    */
-  constructor(nodesOf, handlers) {
+  constructor(nodesOf, markOf, handlers) {
     this._nodesOf = nodesOf;
+    this._markOf = markOf;
     this._handlers = handlers;
     this._results = [];
     this._next = 0;
@@ -46,7 +48,10 @@ export class GraphSearch {
       ...this._results.slice(0, SHOWN_RESULTS).map((node) =>
         // The list goes when the box loses the focus, which is before a click: so it is the press that chooses.
         element("li", { role: "option", "data-key": node.key, onmousedown: () => this._handlers.chosen(node) },
-          element("strong", {}, node.op), ` ${plainName(node.name)}`)),
+          element("strong", {}, node.op), ` ${plainName(node.name)}`,
+          // A rewritten node has the name of its first origin, so two nodes may have one name: their results differ.
+          plainName(node.key) === plainName(node.name) ? null : element("span", { class: "muted" }, ` → ${plainName(node.key)}`),
+          this._markOf(node) ? element("span", { class: `chip is-${this._markOf(node)}` }, this._markOf(node)) : null)),
       element("li", { class: "muted", "aria-disabled": "true" },
         this._results.length === 0 ? "no node has this in its name, op or origins" : rest > 0 ? `and ${rest} more` : `${this._results.length} found`));
   }

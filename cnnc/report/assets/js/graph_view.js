@@ -27,7 +27,7 @@ export class GraphView {
       onToggle: (group) => this._toggle(group),
     };
     this._panes = { before: new GraphPane("before", handlers), after: new GraphPane("after", handlers) };
-    this._search = new GraphSearch(() => this._visibleNodes(), {
+    this._search = new GraphSearch(() => this._visibleNodes(), (node) => this._markOf(node), {
       found: (nodes) => this._markFound(nodes),
       chosen: (node) => this._goTo(node.key),
     });
@@ -48,9 +48,10 @@ export class GraphView {
     if (key !== null) this._goTo(key);
   }
 
-  /** Open the groups around a node and bring it into the middle. */
-  reveal(key) {
-    if (this._slider) this._goTo(key, false);
+  /** Open the groups around the selected node and bring it into the middle. */
+  revealSelected() {
+    const { key } = this._selection.current;
+    if (this._slider && key !== null) this._goTo(key);
   }
 
   _toolbar() {
@@ -135,12 +136,20 @@ export class GraphView {
     for (let group = this._tree(graph).leaves.get(leafId(key))?.parent; group; group = group.parent) this._open.add(group.path);
   }
 
-  _goTo(key, choose = true) {
-    const { before, after } = this._position;
-    for (const graph of [before, after]) if (graph !== null) this._openAround(graph, key);
+  /** Select a node and bring it into the middle, in each graph the one that computes it there. */
+  _goTo(key) {
+    const nodes = this._counterparts(key);
+    for (const [graph, node] of nodes) this._openAround(graph, node.key);
     this._redraw();
-    this._forPanes((pane) => pane.reveal(leafId(key)));
-    if (choose) this._selection.chooseNode(key);
+    this._selection.chooseNode(key);
+    const ids = new Map(nodes.map(([graph, node]) => [graph, leafId(node.key)]));
+    this._forPanes((pane, graph) => ids.has(graph) && pane.reveal(ids.get(graph)));
+  }
+
+  /** Pairs of a graph that is shown and its node for this key, where it has one. */
+  _counterparts(key) {
+    const graphs = [this._position.before, this._position.after].filter((graph) => graph !== null);
+    return graphs.map((graph) => [graph, this._report.counterpart(graph, key)]).filter(([, node]) => node);
   }
 
   _visibleNodes() {
@@ -150,15 +159,31 @@ export class GraphView {
     return [...new Map(nodes.reverse().map((node) => [node.key, node])).values()].reverse();
   }
 
+  /** What the pass did to a node: "added", "removed", "changed" or undefined. */
+  _markOf({ key }) {
+    return this._position.marksAfter.get(key) ?? this._position.marksBefore.get(key);
+  }
+
   _markFound(nodes) {
     const ids = new Set(nodes.map((node) => leafId(node.key)));
     this._forPanes((pane) => pane.markFound(ids));
   }
 
+  /** Mark what is selected, or the closed group that hides it. */
   _select() {
     const { key, group } = this._selection.current;
-    const id = key !== null ? leafId(key) : group !== null ? `group:${group}` : null;
-    this._forPanes((pane) => pane.select(id));
+    const nodes = key === null ? new Map() : new Map(this._counterparts(key));
+    this._forPanes((pane, graph) => {
+      if (group !== null) pane.select(`group:${group}`);
+      else pane.select(nodes.has(graph) ? this._visibleId(graph, leafId(nodes.get(graph).key)) : null);
+    });
+  }
+
+  _visibleId(graph, id) {
+    const leaf = this._tree(graph).leaves.get(id);
+    let visible = leaf;
+    for (let group = leaf.parent; group?.parent; group = group.parent) if (!this._open.has(group.path)) visible = group;
+    return visible.id;
   }
 
   _showPanes(panes) {
@@ -173,9 +198,10 @@ export class GraphView {
     this._forPanes((pane) => pane.showStart(Math.min(...scales)));
   }
 
+  /** Call `act` with each pane that has a graph, and the graph's index. */
   _forPanes(act) {
-    act(this._panes.after);
-    if (this._position?.before !== null) act(this._panes.before);
+    act(this._panes.after, this._position.after);
+    if (this._position.before !== null) act(this._panes.before, this._position.before);
   }
 
   _onKey(event) {

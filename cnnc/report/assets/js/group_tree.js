@@ -63,6 +63,8 @@ export function buildTree(report, graphIndex, shortName) {
   const producer = new Map();
   const edges = [];
 
+  const home = homesOfConstants(report, graph);
+
   const groupAt = (path) => {
     if (!groups.has(path)) {
       const parent = groupAt(path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "");
@@ -88,7 +90,7 @@ export function buildTree(report, graphIndex, shortName) {
     const node = report.nodes[index];
     const type = node.outputs.length ? report.values[node.outputs[0]].type : "";
     const leaf = new Leaf(leafId(node.key), node, node.op, shortName(node.name), type);
-    place(leaf, groupAt(node.group));
+    place(leaf, groupAt(home.get(node) ?? node.group));
     for (const output of node.outputs) producer.set(output, leaf);
     for (const input of new Set(node.inputs)) {
       if (producer.has(input)) edges.push({ from: producer.get(input), to: leaf, value: report.values[input] });
@@ -102,6 +104,30 @@ export function buildTree(report, graphIndex, shortName) {
   }
   simplify(root, groups);
   return { root, leaves, groups, edges };
+}
+
+/**
+ * Groups of nodes that compute from constants alone, such as the dequantization of a weight: that of the one node which reads
+ * the result. Their own names often tell of no module, and all of them would stand in a row before the network begins.
+ *
+ * @returns {Map<Object, string>} paths by node
+ */
+function homesOfConstants(report, graph) {
+  const nodes = graph.nodes.map((index) => report.nodes[index]);
+  const readers = new Map();
+  for (const node of nodes) for (const input of new Set(node.inputs)) readers.set(input, [...(readers.get(input) ?? []), node]);
+  const computed = new Set(graph.inputs);
+  const homes = new Map();
+  const fixed = nodes.filter((node) => {
+    const isFixed = node.inputs.length > 0 && !node.inputs.some((input) => computed.has(input));
+    if (!isFixed) node.outputs.forEach((output) => computed.add(output));
+    return isFixed;
+  });
+  for (const node of fixed.reverse()) {
+    const [reader, ...others] = node.outputs.flatMap((output) => readers.get(output) ?? []);
+    if (reader && !others.length) homes.set(node, homes.get(reader) ?? reader.group);
+  }
+  return homes;
 }
 
 /** Leave out groups that hold one thing only. */

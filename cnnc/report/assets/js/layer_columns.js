@@ -10,8 +10,10 @@
  * @property {function((number|string|null)): string} text of a value
  * @property {boolean} isNumber whether it is set to the right, and sorted from the largest at first
  */
-import { bytes, count, giga, percent, plainName, seconds, tiny } from "./format.js";
+import { bytes, count, giga, percent, plainName, seconds, shorten, tiny } from "./format.js";
 import { flopRate, intensity, movedBytes, roofShare } from "./report_data.js";
+
+const LONGEST_NAME = 40;
 
 const asText = (value) => value ?? "";
 const oneDigit = (value) => (value === null ? "–" : value.toFixed(1));
@@ -24,19 +26,18 @@ export function columnsOf(report) {
   const all = [
     number("step", "step", "place in the program", (layer) => layer.step, String, true),
     words("op", "op", "what the layer computes", (layer) => layer.op),
-    words("name", "layer", "first node of the model that it computes; + how many more", layerName),
+    words("name", "layer", "first node of the model that it computes; + how many more", layerName, (name) => shorten(name, LONGEST_NAME)),
     words("kernel", "kernel", "the rule of the compiler that chose its kernel", (layer) => layer.kernel),
-    words("output", "output", "type of its result", (layer) => layer.output_type),
     number("seconds", "time", "median of the profiled runs", (layer) => layer.seconds, seconds),
     number("share", "share", "of the time of all layers", (layer) => (layer.seconds === null ? null : layer.seconds / total), percent),
-    number("predicted", "predicted", "by the cost model", (layer) => layer.predicted_seconds, seconds),
-    number("macs", "MACs", "multiply-accumulates", (layer) => layer.macs || null, count),
+    number("roof", "of roof", "share of what the machine allows; Winograd's method may be above 100 %", roofShare, percent),
+    words("bound", "bound", "which of computing and moving takes longer at the machine's rates", (layer) => (layer.roof_seconds ? layer.bound : "")),
     number("flops", "GFLOP/s", "two operations a multiply-accumulate", flopRate, giga),
+    number("macs", "MACs", "multiply-accumulates", (layer) => layer.macs || null, count),
     number("bytes", "bytes", "read and written at least, weights included", movedBytes, bytes),
     number("weights", "weights", "bytes of its constants", (layer) => layer.weight_bytes || null, bytes),
     number("intensity", "FLOP/B", "operations a byte moved", intensity, oneDigit),
-    number("roof", "of roof", "share of what the machine allows; Winograd's method may be above 100 %", roofShare, percent),
-    words("bound", "bound", "which of computing and moving takes longer at the machine's rates", (layer) => (layer.roof_seconds ? layer.bound : "")),
+    number("predicted", "predicted", "by the cost model", (layer) => layer.predicted_seconds, seconds),
     number("error", "error", "largest difference from onnxruntime, in standard deviations", (layer) => layer.numeric?.max_error ?? null, tiny),
     number("sqnr", "SQNR", "signal to rounding noise of the 8-bit result, in dB", (layer) => integer(layer, "sqnr_db"), oneDigit),
     number("scale", "scale", "step of the 8-bit result", (layer) => integer(layer, "output_scale"), tiny),
@@ -44,6 +45,7 @@ export function columnsOf(report) {
     number("density", "density", "share of non-zero weights", (layer) => (hasZeros(layer) ? layer.sparsity.density : null), percent),
     words("pattern", "pattern", "how the zeros of the weight lie", (layer) => (hasZeros(layer) ? layer.sparsity.pattern : "")),
     number("break_even", "pays below", "density below which a sparse kernel is taken", (layer) => (hasZeros(layer) ? layer.sparsity.break_even : null), percent),
+    words("output", "output", "type of its result", (layer) => layer.output_type),
   ];
   return all.filter((column) => report.layers.some((layer) => !["", null].includes(column.value(layer))));
 }
@@ -63,6 +65,6 @@ function number(id, title, hint, value, text, ascending = false) {
   return { id, title, hint, value, text, isNumber: true, ascending };
 }
 
-function words(id, title, hint, value) {
-  return { id, title, hint, value, text: asText, isNumber: false, ascending: true };
+function words(id, title, hint, value, text = asText) {
+  return { id, title, hint, value, text, isNumber: false, ascending: true };
 }

@@ -75,8 +75,8 @@ export class LayerTable {
       "data-step": layer.step, tabindex: index === 0 ? 0 : -1, class: `kind-${opKind(layer.op)}`,
       onclick: () => this._selection.chooseLayer(layer.step),
     }, ...this._columns.map((column) => {
-      const text = column.text(column.value(layer));
-      return element("td", { class: column.isNumber ? "number" : `column-${column.id}`, title: column.isNumber ? null : text }, text);
+      const value = column.value(layer);
+      return element("td", { class: column.isNumber ? "number" : `column-${column.id}`, title: column.isNumber ? null : value }, column.text(value));
     }));
   }
 
@@ -95,13 +95,18 @@ export class LayerTable {
     event.preventDefault();
   }
 
+  /** Scroll to the selected layer. */
+  revealSelected() {
+    if (this._body.offsetParent) this._body.querySelector(".is-selected")?.scrollIntoView({ block: "nearest" });
+  }
+
   _select() {
     const { step } = this._selection.current;
     for (const row of this._body.children) {
       const isSelected = Number(row.dataset.step) === step;
       row.classList.toggle("is-selected", isSelected);
       row.setAttribute("aria-selected", String(isSelected));
-      if (isSelected && this._body.offsetParent) row.scrollIntoView({ block: "nearest" });
     }
+    this.revealSelected();
   }
 }

@@ -18,6 +18,7 @@ import { mountThemeButton } from "./theme.js";
 const report = readReport();
 const selection = new Selection(report);
 let graphView = null;
+let layerTable = null;
 
 /** Go to the graph after a stage, and to a node in it. */
 function showStage(stage, key = null) {
@@ -31,25 +32,32 @@ function showLayer(step) {
   selection.chooseLayer(step);
 }
 
+/** Go to the selected node in the graph that is shown. */
+function showGraph() {
+  tabs.show("graph");
+  graphView.revealSelected();
+}
+
 function mountLayers(container) {
+  layerTable = new LayerTable(report, selection);
   const bars = new LayerBars(report, selection);
   container.append(
     element("div", { class: "card" }, bars.root, kindLegend(kindsOf(report.layers.map((layer) => layer.op)), kindTitle)),
-    element("div", { class: "card" }, new LayerTable(report, selection).root));
+    element("div", { class: "card" }, layerTable.root));
 }
 
 const tabs = new Tabs(document.getElementById("tabs"), document.getElementById("content"), [
   { id: "overview", title: "Overview", mount: (part) => mountOverview(part, report, { showStage, showLayer }) },
   { id: "graph", title: "Graph", mount: (part) => { graphView = new GraphView(part, report, selection); } },
-  { id: "layers", title: "Layers", mount: mountLayers },
+  { id: "layers", title: "Layers", mount: mountLayers, onShow: () => layerTable.revealSelected() },
   { id: "roofline", title: "Roofline", mount: (part) => new Roofline(part, report, selection) },
   { id: "memory", title: "Memory", mount: (part) => new MemoryTimeline(part, report, selection) },
   { id: "refused", title: "Refused", mount: (part) => mountRefusals(part, report, selection) },
 ]);
 
-document.getElementById("model-name").textContent = report.model.name;
+document.getElementById("model-name").textContent = report.model.name.split(/[\\/]/).at(-1);
 document.getElementById("model-facts").textContent =
   `${report.model.target} · -O${report.model.level} · ${report.machine.name} · cnnc ${report.model.version}`;
 mountThemeButton();
-new Details(document.getElementById("details"), report, selection, showStage);
+new Details(document.getElementById("details"), report, selection, { showStage, showGraph, showLayer });
 tabs.show("overview");

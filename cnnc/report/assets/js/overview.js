@@ -42,7 +42,7 @@ function summaryCards(summary, memory, machine) {
     figure("Time of a run", run === null ? null : seconds(run),
       run === null ? summary.seconds_reason || "nothing was measured"
         : `${plural(machine.threads, "thread")}; predicted ${seconds(summary.predicted_seconds)}`),
-    figure("Products", `${count(summary.macs)} MACs`, rate === null ? "multiply-accumulates" : `${giga(rate)} GFLOP/s, ${percent(rate / machine.flops)} of peak`),
+    figure("Products", `${count(summary.macs)} MACs`, rate === null ? "multiply-accumulates" : `${giga(rate)} GFLOP/s; the peak is ${giga(machine.flops)}`),
     figure("Graph", `${summary.nodes_before} → ${summary.nodes_after}`, "nodes before and after the passes"),
     figure("Program", plural(summary.steps, "step"), summary.host_steps ? `${summary.host_steps} of them on the host, in NumPy` : "all of them compiled kernels"),
     figure("Arena", memory.arena_bytes === null ? null : bytes(memory.arena_bytes),

@@ -73,12 +73,14 @@ export class Report {
     return events;
   }
 
-  /** The node of the program's graph that computes what a node of the source computed; null if that is the node itself. */
-  absorberOf(node) {
-    if (this.finalGraph === null || this.nodeIn(this.finalGraph, node.key)) return null;
-    const origin = node.origins[0];
-    const index = this.graphs[this.finalGraph].nodes.find((each) => this.nodes[each].origins.includes(origin));
-    return index === undefined ? null : this.nodes[index];
+  /** The node of a graph that is the node of this key, or computes what it computed; undefined if there is none. */
+  counterpart(graph, key) {
+    const same = this.nodeIn(graph, key);
+    if (same) return same;
+    const origin = this.lastForm(key)?.[0].origins[0];
+    if (origin === undefined) return undefined;
+    const index = this.graphs[graph].nodes.find((each) => this.nodes[each].origins.includes(origin));
+    return index === undefined ? undefined : this.nodes[index];
   }
 }
 

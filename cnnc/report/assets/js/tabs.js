@@ -5,7 +5,7 @@
 import { element } from "./dom.js";
 
 export class Tabs {
-  /** @param {Array<{id: string, title: string, mount: function(HTMLElement)}>} parts */
+  /** @param {Array<{id: string, title: string, mount: function(HTMLElement), onShow: ?function()}>} parts */
   constructor(bar, container, parts) {
     this._parts = parts.map((part, index) => {
       const tab = element("button", {
@@ -29,7 +29,9 @@ export class Tabs {
       part.tab.setAttribute("aria-selected", String(isShown));
       part.tab.tabIndex = isShown ? 0 : -1;
       part.panel.hidden = !isShown;
-      if (isShown) this._mount(part);
+      if (!isShown) continue;
+      this._mount(part);
+      part.onShow?.();
     }
     document.body.dataset.part = id;
   }
