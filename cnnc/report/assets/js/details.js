@@ -52,7 +52,7 @@ export class Details {
         ["outputs", this._valueList(node.outputs)],
         ["computes", node.origins.length > 1 ? element("ul", {}, ...node.origins.map((origin) => element("li", {}, origin))) : node.origins[0]],
       ])),
-      this._history(key),
+      this._history(node),
       this._refusedRewrites(node),
     ];
   }
@@ -134,11 +134,11 @@ export class Details {
     }));
   }
 
-  _history(key) {
-    const events = this._report.historyOf(key);
+  _history(node) {
+    const events = this._report.historyOf(node);
     if (!events.length) return null;
     return section("What passes did", element("ul", { class: "link-list" }, ...events.map(({ stage, what }) => element("li", {},
-      element("button", { type: "button", onclick: () => this._links.showStage(stage, key) }, this._report.stages[stage].name),
+      element("button", { type: "button", onclick: () => this._links.showStage(stage, node.key) }, this._report.stages[stage].name),
       element("span", { class: `chip is-${what}` }, what)))));
   }
 

@@ -33,8 +33,9 @@ export class GraphView {
     });
     this._slider = new PassSlider(report, positions, (position) => this._show(position));
     this._stage = element("div", { class: "graph-stage", "data-panes": "both" }, this._panes.before.root, this._panes.after.root);
+    if (report.summary.stages_reason) container.append(element("p", { class: "note" }, `The passes are not shown: ${report.summary.stages_reason}`));
     container.append(this._slider.root, this._toolbar(), this._stage);
-    container.addEventListener("keydown", (event) => this._onKey(event));
+    document.addEventListener("keydown", (event) => container.hidden || this._onKey(event));
     selection.onChange(() => this._select());
     if (this._tree(report.finalGraph).leaves.size <= SMALL_GRAPH) this._openAll();
     this._slider.start();
@@ -90,7 +91,7 @@ export class GraphView {
     if (position.before !== null) {
       this._panes.before.draw(`${names[0]}: ${size(position.before)}`, this._tree(position.before), this._open, position.marksBefore, anchor);
     }
-    const heading = position.before === null ? "As imported" : names[1];
+    const heading = position.before === null ? `As ${position.title}` : names[1];
     this._panes.after.draw(`${heading}: ${size(position.after)}`, this._tree(position.after), this._open, position.marksAfter, anchor);
   }
 
@@ -204,6 +205,7 @@ export class GraphView {
     if (this._position.before !== null) act(this._panes.before, this._position.before);
   }
 
+  /** The key that search has on many sites. */
   _onKey(event) {
     if (event.key !== "/" || event.target.tagName === "INPUT") return;
     event.preventDefault();

@@ -61,14 +61,19 @@ export class Report {
     return this._byKey.get(graph).get(key);
   }
 
-  /** What passes did to the node of this key: [{stage, what}] with what = "added", "changed" or "removed". */
-  historyOf(key) {
-    const has = (indices) => indices.some((index) => this.nodes[index].key === key);
+  /**
+   * What passes did to a node, and to those of which it was made: [{stage, what}] with what = "added", "changed" or "removed".
+   * They are known by their origins; a node that has none, such as a conversion of a layout, by its key.
+   */
+  historyOf(node) {
+    const origins = new Set(node.origins);
+    const isKin = (index) => this.nodes[index].key === node.key || this.nodes[index].origins.some((origin) => origins.has(origin));
+    const isSame = (index) => this.nodes[index].key === node.key;
     const events = [];
     this.stages.forEach((stage, index) => {
-      if (has(stage.added)) events.push({ stage: index, what: "added" });
-      if (has(stage.changed.map(([, after]) => after))) events.push({ stage: index, what: "changed" });
-      if (has(stage.removed)) events.push({ stage: index, what: "removed" });
+      if (stage.removed.some(isSame)) events.push({ stage: index, what: "removed" });
+      else if (stage.added.some(isSame)) events.push({ stage: index, what: "added" });
+      else if (stage.changed.some(([, after]) => isKin(after)) || stage.added.some(isKin)) events.push({ stage: index, what: "changed" });
     });
     return events;
   }
