@@ -13,10 +13,10 @@ _JOINT = re.compile(r"^( +)(\w+(?:,\s+\w+)+): (.*(?:\n\1 +\S.*)*)$", re.MULTILIN
 class JointArguments(griffe.Extension):
     """Gives every name of a joint entry the entry's text."""
 
-    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
-        """Rewrite the docstring before it is parsed."""
-        if func.docstring is not None:
-            func.docstring.value = _JOINT.sub(_apart, func.docstring.value)
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Rewrite the docstring of a function or class before it is parsed."""
+        if obj.docstring is not None:
+            obj.docstring.value = _JOINT.sub(_apart, obj.docstring.value)
 
 
 def _apart(entry: re.Match[str]) -> str:
