@@ -61,7 +61,8 @@ TIERS = (
 ALLOWED_UP = {("cnnc.runtime.session", "cnnc.compiler")}
 """The one place where the runtime reaches up: InferenceSession("model.onnx")."""
 
-LAZY_ONLY = {"onnx", "numba", "llvmlite", "networkx", "onnxruntime", "PIL", "rich", "click", "cuda", "numba_cuda"}
+LAZY_ONLY = {"onnx", "numba", "llvmlite", "networkx", "igraph", "onnxruntime", "PIL", "rich", "click", "cuda"}
+LAZY_ONLY |= {"numba_cuda"}
 
 
 def modules() -> dict[str, Path]:

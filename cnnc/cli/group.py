@@ -14,7 +14,7 @@ from cnnc.cli.failures import Evidence, guarded
 
 COMMANDS = (
     *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize", "prune", "sensitivity"),
-    *("inspect", "view", "explain", "bisect", "emulate", "export", "opt", "passes", "models", "extensions"),
+    *("inspect", "draw", "view", "explain", "bisect", "emulate", "export", "opt", "passes", "models", "extensions"),
 )
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
@@ -28,6 +28,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc tune model.onnx -o tuning.json           measure kernels for -O3
   cnnc calibrate                                measure this machine for the cost model
   cnnc inspect model.onnx                       what is in the model
+  cnnc draw model.onnx                          its graph as a picture
   cnnc view model.onnx --input photo.png        draw kernels and activations
   cnnc explain model.onnx                       what fused, which kernels run, and why
   cnnc bisect model.onnx                        which rewrite or kernel makes it wrong

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cnnc.ir.attrs import NO_ATTRS, Attrs
 from cnnc.ir.clone import clone_graph
-from cnnc.ir.draw import to_networkx
 from cnnc.ir.fact import Array, Content, Fact, Operands
 from cnnc.ir.graph import Graph
+from cnnc.ir.networkx_form import to_networkx
 from cnnc.ir.node import Node, Value
 from cnnc.ir.patch import Patch
 from cnnc.ir.pattern import ANY, Bind, Const, Match, Miss, Op, known_array, match, only_use

@@ -6,9 +6,9 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from cnnc.ir import Graph, Node, Value
+from cnnc.ir.name_groups import group_of
 from cnnc.ir.text import fields_text, type_text
 from cnnc.report.facts import GraphFact, NodeFact, ValueFact
-from cnnc.report.groups import group_of
 
 T = TypeVar("T", bound=Hashable)
 

@@ -10,10 +10,10 @@ from cnnc.compiler import CompiledModel
 from cnnc.dims import Dim, evaluate, symbols
 from cnnc.explanation import KernelCandidate, NodeExplanation, RefusedKernel, explain
 from cnnc.ir import Node
+from cnnc.ir.name_groups import group_of
 from cnnc.ir.text import type_text
 from cnnc.lower.density import layer_density
 from cnnc.report.facts import IntegerFact, LayerFact, NumericError, SparsityFact
-from cnnc.report.groups import group_of
 from cnnc.report.interning import GraphTable, Interned
 from cnnc.report.machine import Roof
 from cnnc.runtime.kernel import Variant

@@ -9,9 +9,8 @@ import pytest
 
 from cnnc.dims import symbol
 from cnnc.errors import ModelError
-from cnnc.ir import Attrs, Graph
+from cnnc.ir import Attrs, Graph, to_networkx
 from cnnc.ir.clone import clone_graph
-from cnnc.ir.draw import to_networkx
 from cnnc.ir.text import constant_key, print_apart, print_graph
 from cnnc.ir.text_parser import parse_graph
 from cnnc.ops import OPS

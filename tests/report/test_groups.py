@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnc.report.groups import group_of
+from cnnc.ir.name_groups import group_of
 
 
 @pytest.mark.parametrize(

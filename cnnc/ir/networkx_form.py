@@ -1,4 +1,4 @@
-"""The graph as a networkx graph: for questions about it (cycles, dominators, components) and for drawing."""
+"""The graph as a networkx graph: for questions about it, such as cycles, dominators, components."""
 
 from __future__ import annotations
 
