@@ -28,10 +28,27 @@ const PORT_WEIGHT = 8;
  */
 export function layoutGraph(tree, open) {
   const scopes = visibleScopes(tree, open);
-  const inner = layoutScope(scopes.get(""), scopes);
+  const inner = layoutScope(scopes.get(""), scopes, knownLayouts(tree));
   const drawing = { width: inner.width, height: inner.height, boxes: [], leaves: [], edges: [] };
   flatten(inner, 0, 0, drawing);
   return drawing;
+}
+
+/** Layouts of each tree's groups, so that opening one group does not lay out all others again. */
+const layoutsByTree = new WeakMap();
+
+function knownLayouts(tree) {
+  if (!layoutsByTree.has(tree)) layoutsByTree.set(tree, new Map());
+  return layoutsByTree.get(tree);
+}
+
+/** One open group on its own; its layout depends on which groups inside it are open, and on nothing outside. */
+function layoutScope(scope, scopes, known) {
+  const { path } = scope.group;
+  const inside = path === "" ? [...scopes.keys()] : [...scopes.keys()].filter((each) => each.startsWith(`${path}/`));
+  const key = [path, ...inside].join("\n");
+  if (!known.has(key)) known.set(key, placeMembers(scope, scopes, known));
+  return known.get(key);
 }
 
 /** Size of a node or of a closed group, and its texts as they are drawn. */
@@ -53,11 +70,11 @@ function summaryOf(group) {
   return groups ? `${groups} group${groups === 1 ? "" : "s"}, ${nodes}` : nodes;
 }
 
-/** One open group on its own: members with places relative to the group's upper left corner. */
-function layoutScope(scope, scopes) {
+/** Members with places relative to the group's upper left corner. */
+function placeMembers(scope, scopes, known) {
   const isRoot = scope.group.parent === null;
   const members = new Map(scope.group.children.map((child) => [
-    child.id, child.isGroup && scopes.has(child.path) ? layoutScope(scopes.get(child.path), scopes) : measure(child),
+    child.id, child.isGroup && scopes.has(child.path) ? layoutScope(scopes.get(child.path), scopes, known) : measure(child),
   ]));
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 26, edgesep: 14, ranksep: RANK_GAP });

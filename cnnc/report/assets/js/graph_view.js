@@ -1,4 +1,5 @@
 /** The part "Graph": the slider over the passes, and the graph before and after the chosen one, side by side. */
+/* global d3 */
 import { choiceButtons, element, emptyState } from "./dom.js";
 import { plural, shortName } from "./format.js";
 import { GraphPane } from "./graph_pane.js";
@@ -7,8 +8,9 @@ import { buildTree, leafId } from "./group_tree.js";
 import { PassSlider } from "./pass_slider.js";
 import { positionsOf, WHOLE } from "./stage_changes.js";
 
-/** Graphs up to this size start with all groups open. */
-const SMALL_GRAPH = 30;
+/** At first the largest groups are open until there are at least so many boxes, unless there would be too many. */
+const FEWEST_BOXES = 10;
+const MOST_BOXES = 45;
 
 export class GraphView {
   constructor(container, report, selection) {
@@ -37,7 +39,7 @@ export class GraphView {
     container.append(this._slider.root, this._toolbar(), this._stage);
     document.addEventListener("keydown", (event) => container.hidden || this._onKey(event));
     selection.onChange(() => this._select());
-    if (this._tree(report.finalGraph).leaves.size <= SMALL_GRAPH) this._openAll();
+    this._openFirst();
     this._slider.start();
     this._showStart();
     this._select();
@@ -64,7 +66,7 @@ export class GraphView {
       element("div", { class: "button-group" },
         button("Collapse all", "Close all groups", () => this._closeAll()),
         button("Expand changes", "Open the groups in which something changed", () => this._openChanged()),
-        button("Expand all", "Open all groups", () => this._openAll(true))),
+        button("Expand all", "Open all groups", () => this._openAll())),
       element("div", { class: "button-group" },
         button("−", "Zoom out", () => this._forPanes((pane) => pane.zoomBy(1 / 1.3))),
         button("+", "Zoom in", () => this._forPanes((pane) => pane.zoomBy(1.3))),
@@ -113,12 +115,23 @@ export class GraphView {
     this._showStart();
   }
 
-  _openAll(redraw = false) {
-    for (const graph of new Set([this._report.stages[0].graph, this._report.finalGraph, this._position?.after, this._position?.before])) {
-      if (graph === undefined || graph === null) continue;
-      for (const path of this._tree(graph).groups.keys()) this._open.add(path);
+  /** Open groups until there is something to see, but not too much. */
+  _openFirst() {
+    const { root } = this._tree(this._report.stages[0].graph);
+    const boxes = [...root.children];
+    while (boxes.length < FEWEST_BOXES) {
+      const closed = boxes.filter((box) => box.isGroup && boxes.length + box.children.length - 1 <= MOST_BOXES);
+      const largest = d3.greatest(closed, (group) => group.leaves.length);
+      if (!largest) return;
+      this._open.add(largest.path);
+      boxes.splice(boxes.indexOf(largest), 1, ...largest.children);
     }
-    if (!redraw) return;
+  }
+
+  _openAll() {
+    for (const graph of [this._position.before, this._position.after]) {
+      if (graph !== null) for (const path of this._tree(graph).groups.keys()) this._open.add(path);
+    }
     this._redraw();
     this._showStart();
   }
