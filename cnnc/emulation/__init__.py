@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from cnnc.emulation.array_kernel import compile_arrays, launch_arrays
 from cnnc.emulation.device import EmulatedDevice
 from cnnc.emulation.prediction import Prediction, peak_flops, predict
 from cnnc.emulation.profile import CallProfile, Profiler
 
-__all__ = ["CallProfile", "EmulatedDevice", "Prediction", "Profiler", "peak_flops", "predict"]
+__all__ = [
+    "CallProfile",
+    "EmulatedDevice",
+    "Prediction",
+    "Profiler",
+    "compile_arrays",
+    "launch_arrays",
+    "peak_flops",
+    "predict",
+]

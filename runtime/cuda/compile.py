@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 from cnnc.errors import InternalError
@@ -29,15 +30,37 @@ def compile_ptx(variant: Variant, target: Target) -> str:
         InternalError: the kernel does not compile.
     """
     definition = kernel_def(variant.kernel)
-    cuda, types, typing_context, lock = _numba_cuda()
+    _, types, _, _ = _numba_cuda()
     function = definition.build(target, variant.options)
     arguments = types.UniTuple(types.int64, len(definition.args))
     resident = definition.resident(variant.options)
     threads = definition.threads(variant.options)
     bounds = (threads, resident) if resident else threads
+    return function_ptx(function, (arguments,), target, bounds, str(variant))
+
+
+def function_ptx(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    target: Target,
+    bounds: int | tuple[int, int] | None = None,
+    name: str = "",
+) -> str:
+    """PTX of a Numba CUDA function, whose entry is called ``kernel``.
+
+    Args:
+        arguments: Numba types of its parameters.
+        bounds: threads of a block at most, and blocks that a multiprocessor shall hold at least.
+        name: for errors.
+
+    Raises:
+        OptionError: numba-cuda is not installed.
+        InternalError: it compiles to several kernels.
+    """
+    cuda, _, typing_context, lock = _numba_cuda()
     with lock, remembered_types(typing_context):
-        text, _ = cuda.compile_ptx(function, (arguments,), cc=capability(target), device=False, launch_bounds=bounds)
-    return _plain_names(text, str(variant))
+        text, _ = cuda.compile_ptx(function, arguments, cc=capability(target), device=False, launch_bounds=bounds)
+    return _plain_names(text, name or function.__name__)
 
 
 def _numba_cuda() -> tuple[Any, Any, Any, Any]:

@@ -36,24 +36,32 @@ SHOWN = {
     6: "by size  optimal in 140",
     7: "6 in place",
     8: "GFLOP/s of direct convolution",
+    11: "transpose_padded",
     12: "c-rows",
 }
 """What a lesson prints, among other things, by its number."""
 SMALLER = {
     7: ("--channels", "64", "--size", "16", "--rounds", "1"),
     8: ("--channels", "16", "--size", "14"),
+    11: ("--size", "64"),
 }
 """Arguments that make long lessons short."""
 TOOLS = {
     12: ("cc", "gcc", "clang"),
 }
 """Programs of which a lesson needs one."""
+PACKAGES = {
+    11: ("numba_cuda", "cuda.pathfinder"),
+}
+"""Packages of extras that a lesson needs."""
 
 
 def skip_without_tools(lesson: Any) -> None:
     tools = TOOLS.get(lesson.number, ())
     if tools and not any(map(shutil.which, tools)):
         pytest.skip(f"none of {', '.join(tools)} is installed")
+    for package in PACKAGES.get(lesson.number, ()):
+        pytest.importorskip(package)
 
 
 @LESSONS
