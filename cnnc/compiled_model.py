@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 from cnnc import __version__, passes
 from cnnc.errors import InputError, OptionError
+from cnnc.fact_table import FactTable, Tabled
 from cnnc.ir import Array, Graph, Notes, Value
 from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import print_apart
@@ -15,6 +16,7 @@ from cnnc.lower import Lowered
 from cnnc.model_reading import Model, read_graph
 from cnnc.near_names import near_names
 from cnnc.options import Options
+from cnnc.passes.manager import reports_table
 from cnnc.runtime.artifact import Portable, save_artifact
 from cnnc.runtime.cuda.device import Device
 from cnnc.runtime.executable import Executable
@@ -25,7 +27,7 @@ from cnnc.target_backend import BackendProgram, BackendSession
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class History(Tabled):
     """How a graph became the placed one.
 
     Attributes:
@@ -38,8 +40,12 @@ class History:
     reports: tuple[passes.PassReport, ...]
     source_ops: Mapping[str, str]
 
+    def fact_table(self) -> FactTable:
+        """A row for each pass."""
+        return reports_table(f"{len(self.reports)} passes, {len(self.notes.fired)} rewrites", self.reports)
 
-class CompiledModel:
+
+class CompiledModel(Tabled):
     """A compiled model: run it, look into it, save it.
 
     Attributes:
@@ -72,6 +78,20 @@ class CompiledModel:
         self._compile_again = compile_again
         self._session: InferenceSession | BackendSession | None = None
         self._captures: dict[tuple[str, ...], CompiledModel] = {}
+
+    def fact_table(self) -> FactTable:
+        """A row for each node that is computed: what was fused into it, and the kernel that runs it."""
+        if not isinstance(self._lowered, Lowered):
+            return replace(self.graph.fact_table(), title=repr(self))
+        rows = tuple(
+            (decision.node, decision.op, ", ".join(decision.loc[1:]), decision.chosen)
+            for decision in self._lowered.decisions
+        )
+        return FactTable(repr(self), ("node", "op", "fused into it", "kernel"), rows)
+
+    def __repr__(self) -> str:
+        steps = f", {len(self._lowered.program.steps)} steps" if isinstance(self._lowered, Lowered) else ""
+        return f"CompiledModel({self.graph.name!r}, -O{self.options.level}, {self.options.target}{steps})"
 
     @property
     def notes(self) -> Notes:

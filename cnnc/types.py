@@ -202,6 +202,11 @@ class TensorType:
     def with_layout(self, layout: Layout) -> TensorType:
         return replace(self, layout=layout)
 
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<code>{escape(str(self))}</code>"
+
     def __str__(self) -> str:
         text = f"{self.dtype.value}[{', '.join(str(dim) for dim in self.shape)}]"
         return text if self.layout == PLAIN else f"{text}@{self.layout}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cnnc.errors import CnncError, InternalError, OptionError
+from cnnc.fact_table import FactTable, Tabled
 from cnnc.ir import STAGES, Array, Graph, Notes, Refusal, verify
 from cnnc.ir.clone import clone_graph
 from cnnc.ir.text import constant_key, print_graph
@@ -17,7 +18,7 @@ from cnnc.passes.compare_results import difference, results
 
 
 @dataclass(frozen=True, slots=True)
-class PassReport:
+class PassReport(Tabled):
     """What became of one pass.
 
     Attributes:
@@ -39,6 +40,25 @@ class PassReport:
     def rewrites(self) -> int:
         """How many."""
         return len(self.fired)
+
+    def fact_table(self) -> FactTable:
+        """One row."""
+        return reports_table(f"pass {self.name}", (self,))
+
+
+def reports_table(title: str, reports: Sequence[PassReport]) -> FactTable:
+    """A row for each pass."""
+    rows = tuple(
+        (
+            report.name,
+            f"undone: {report.rolled_back}" if report.rolled_back else "changed" if report.changed else "",
+            str(report.rewrites or ""),
+            f"{report.nodes_before} -> {report.nodes_after}",
+            f"{report.seconds * 1e3:.1f}",
+        )
+        for report in reports
+    )
+    return FactTable(title, ("pass", "", "rewrites", "nodes", "ms"), rows)
 
 
 AfterPass = Callable[[Pass, Graph, PassReport], None]

@@ -52,6 +52,7 @@ TIERS = (
         "cnnc.dim_text",
         "cnnc.errors",
         "cnnc.extension_points",
+        "cnnc.fact_table",
         "cnnc.frozen_dataclass",
         "cnnc.near_names",
     ),

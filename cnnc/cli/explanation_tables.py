@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnc.cli.console import byte_count, print_table, say
 
 if TYPE_CHECKING:
-    from cnnc.explanation import Explanation, KernelCandidate, NodeExplanation, RefusedKernel
+    from cnnc.explanation import Explanation, NodeExplanation, RefusedKernel
     from cnnc.passes import PassReport
 
 
@@ -54,7 +54,7 @@ def show_nodes(explanation: Explanation) -> None:
             + (f", step {steps} of the program" if steps else ", no step: the result lies in place")
         )
         for candidate in node.candidates:
-            say(f"  {'takes    ' if candidate.is_chosen else 'rival    '} {_candidate_text(candidate)}")
+            say(f"  {'takes    ' if candidate.is_chosen else 'rival    '} {candidate}")
         for text in _refusals(node.refused):
             say(f"  not       {text}")
         if node.pruned is not None:
@@ -65,13 +65,6 @@ def show_nodes(explanation: Explanation) -> None:
 
 def _origin_text(name: str, op: str) -> str:
     return f"{op} {name}" if op else name
-
-
-def _candidate_text(candidate: KernelCandidate) -> str:
-    times = f"{candidate.predicted_seconds * 1e6:.1f} us predicted"
-    if candidate.measured_seconds is not None:
-        times += f", {candidate.measured_seconds * 1e6:.1f} us measured"
-    return f"{candidate.kernel} {candidate.tiling}: {times}"
 
 
 def _refusals(refused: Iterable[RefusedKernel]) -> list[str]:

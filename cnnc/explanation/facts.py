@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from cnnc.explanation.conversions import Conversion
 from cnnc.explanation.host_copies import HostCopies
 from cnnc.explanation.plan_facts import PlanFacts
+from cnnc.fact_table import FactTable, Tabled
 from cnnc.passes import PassReport
 
 
@@ -44,6 +45,12 @@ class KernelCandidate:
     predicted_seconds: float
     measured_seconds: float | None
     is_chosen: bool
+
+    def __str__(self) -> str:
+        times = f"{self.predicted_seconds * 1e6:.1f} us predicted"
+        if self.measured_seconds is not None:
+            times += f", {self.measured_seconds * 1e6:.1f} us measured"
+        return f"{self.kernel} {self.tiling}: {times}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class PrunedLayer:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeExplanation:
+class NodeExplanation(Tabled):
     """One node of the compiled graph.
 
     Attributes:
@@ -115,14 +122,25 @@ class NodeExplanation:
     pruned: PrunedLayer | None
     steps: tuple[int, ...]
 
+    def fact_table(self) -> FactTable:
+        """What is known of it, a line each."""
+        rows = [("from", f"{origin.op} {origin.name}".strip()) for origin in self.origins]
+        rows += [("rewrite", f"{rewrite.rule}: {', '.join(rewrite.origins)}") for rewrite in self.rewrites]
+        rows += [("refused rewrite", f"{refusal.rule}: {refusal.reason}") for refusal in self.refused_rewrites]
+        rows.append(("kernel", self.kernel))
+        for candidate in self.candidates:
+            rows.append(("takes" if candidate.is_chosen else "rival", str(candidate)))
+        rows += [("refused kernel", f"{refusal.kernel}: {refusal.reason}") for refusal in self.refused]
+        return FactTable(f"{self.node}: {self.op} -> {self.type}", ("", ""), tuple(rows))
+
     @property
     def chosen(self) -> KernelCandidate | None:
         """The candidate that the program uses."""
         return next((candidate for candidate in self.candidates if candidate.is_chosen), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation(Tabled):
     """What became of a model.
 
     Attributes:
@@ -153,6 +171,24 @@ class Explanation:
     refused_rewrites: tuple[RefusedRewrite, ...]
     conversions: tuple[Conversion, ...]
     host_copies: tuple[HostCopies, ...]
+
+    def fact_table(self) -> FactTable:
+        """A row for each node."""
+        rows = tuple(
+            (
+                node.node,
+                node.op,
+                ", ".join(origin.name for origin in node.origins[1:]),
+                node.kernel,
+                "" if node.chosen is None else f"{node.chosen.predicted_seconds * 1e6:.1f}",
+                ", ".join(candidate.kernel for candidate in node.candidates if not candidate.is_chosen),
+            )
+            for node in self.nodes
+        )
+        return FactTable(repr(self), ("node", "op", "fused into it", "kernel", "us predicted", "rivals"), rows)
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.name!r}, -O{self.level}, {self.target}, {len(self.nodes)} nodes)"
 
     def rewrite_counts(self) -> dict[str, int]:
         """How many rewrites each rule did, by its name, in the order in which they began."""

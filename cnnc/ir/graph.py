@@ -6,13 +6,12 @@ All edits go through ``Graph`` methods or a ``Patch``, so that use lists and ord
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from os import PathLike
-from typing import Any
 
 import numpy as np
 
 from cnnc.errors import InternalError, ModelError, UserError
 from cnnc.ir.attrs import NO_ATTRS, Attrs
+from cnnc.ir.display import DisplayedGraph
 from cnnc.ir.fact import Array, Operands
 from cnnc.ir.node import Node, Value
 from cnnc.ir.table import OpTable
@@ -21,7 +20,7 @@ from cnnc.types import DType, Layout, TensorType
 _ORDER_GAP = 1 << 20
 
 
-class Graph:
+class Graph(DisplayedGraph):
     """Nodes in topological order over inputs and constants, with named outputs."""
 
     def __init__(self, table: OpTable, name: str = "graph") -> None:
@@ -90,25 +89,6 @@ class Graph:
     def precedes(self, a: Node, b: Node) -> bool:
         """Whether ``a`` stands before ``b``."""
         return a._order < b._order
-
-    # ---- showing ----------------------------------------------------------------------------------------------------
-
-    def to_networkx(self) -> Any:
-        """The graph as a ``networkx.MultiDiGraph``, see ``cnnc.ir.to_networkx``."""
-        from cnnc.ir.networkx_form import to_networkx
-
-        return to_networkx(self)
-
-    def draw(self, path: str | PathLike[str]) -> None:
-        """Write the graph as an .svg, .dot, .png or .pdf file, see ``cnnc.ir.drawing.draw``.
-
-        Raises:
-            OptionError: the name ends otherwise, or what draws such a file is not installed.
-            OSError: the file cannot be written.
-        """
-        from cnnc.ir.drawing import draw
-
-        draw(self, path)
 
     # ---- building ---------------------------------------------------------------------------------------------------
 

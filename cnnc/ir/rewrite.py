@@ -6,9 +6,11 @@ driver visits nodes in order, and visits again what a rewrite made, at most ``li
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cnnc.fact_table import FactTable, Tabled
 from cnnc.ir.graph import Graph
 from cnnc.ir.node import Node
 from cnnc.ir.patch import Patch
@@ -25,8 +27,8 @@ class Refusal:
     reason: str
 
 
-@dataclass
-class Notes:
+@dataclass(repr=False)
+class Notes(Tabled):
     """What passes did and refused, for ``cnnc explain``.
 
     ``budget`` bounds the number of rewrites in all; a pass asks ``is_spent`` before each one.
@@ -36,6 +38,18 @@ class Notes:
     refusals: dict[tuple[str, str], Refusal] = field(default_factory=dict)
     undone: list[tuple[str, str]] = field(default_factory=list)
     budget: int | None = None
+
+    def fact_table(self) -> FactTable:
+        """A row for each rule that did something, then one for each refusal."""
+        done = Counter(rule for rule, _ in self.fired)
+        rows = [(rule, "done", "", f"{count} times") for rule, count in done.items()]
+        rows += [(refusal.rule, "refused", refusal.node, refusal.reason) for refusal in self.refusals.values()]
+        rows += [(name, "undone", "", reason) for name, reason in self.undone]
+        return FactTable(repr(self), ("rewrite", "", "node", ""), tuple(rows))
+
+    def __repr__(self) -> str:
+        undone = f", {len(self.undone)} passes undone" if self.undone else ""
+        return f"Notes({len(self.fired)} rewrites, {len(self.refusals)} refused{undone})"
 
     @property
     def is_spent(self) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from cnnc.dims import Dim, evaluate, symbols
 from cnnc.errors import OptionError
+from cnnc.fact_table import FactTable, Tabled
 from cnnc.frontends.dsl.call_site import call_site, refusal
 from cnnc.frontends.dsl.initialisers import Initialiser, kaiming_normal
 from cnnc.frontends.dsl.inputs import Input, Inputs, inputs_by_name
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from cnnc.frontends.weights import WeightMatch
 
 
-@dataclass
-class Model:
+@dataclass(repr=False)
+class Model(Tabled):
     """A network that is ready to compile, made by ``model``.
 
     Attributes:
@@ -49,6 +50,18 @@ class Model:
     seed: int = 0
     init: Initialiser | None = kaiming_normal
     _arrays: dict[str, Array] = field(default_factory=dict)
+
+    def fact_table(self) -> FactTable:
+        """A row for each parameter."""
+        rows = tuple(
+            (name, f"{parameter.dtype.value}{list(parameter.shape)}", "" if parameter.trainable else "statistics")
+            for name, parameter in self.parameters.items()
+        )
+        return FactTable(repr(self), ("parameter", "type", ""), rows)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{name} {given.type(name)}" for name, given in self.inputs.items())
+        return f"Model({self.name!r}, {inputs}: {self.parameter_count:,} parameters)"
 
     def graph(self, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Graph:
         """A new graph of the network with its numbers: stage ``imported``, as from a file.
