@@ -77,7 +77,8 @@ def _pass(name: str) -> str:
 def _kernel(name: str) -> str:
     module = cpu.kernel_module(name)
     first, text = _docstring(module)
-    return f"### {name}\n\n{first}\n\n{text}\n\nCode: `{_path(module)}`.\n"
+    first = re.sub(rf"^`*{re.escape(name)}`*: ", "", first)
+    return f"### {name}\n\n{first[0].upper()}{first[1:]}\n\n{text}\n\nCode: `{_path(module)}`.\n"
 
 
 def _gpu_kernels(_: str) -> str:
