@@ -164,7 +164,7 @@ def _write_report(compiled: CompiledModel, model: ModelSource, path: Path, *, me
     from cnnc.report import Settings, write_report
 
     with working(f"gathering {path.name}"):
-        written = write_report(compiled, path, Settings(model.name, model.load(), measure))
+        written = write_report(compiled, path, Settings(model.name, measure))
     summary = written.summary
     say(f"{path}: {byte_count(path.stat().st_size)}, {len(written.stages)} stages, {len(written.layers)} layers")
     for what, reason in (

@@ -6,29 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cnnc.cli.step_bytes import planned_bytes
-from cnnc.compiler import CompiledModel, Model, read_graph
+from cnnc.compiled_model import CompiledModel
 from cnnc.errors import CnncError, UserError
 from cnnc.explanation.open_sizes import open_sizes
-from cnnc.ir import Array, Graph
-from cnnc.ir.clone import clone_graph
-from cnnc.report.facts import FORMAT, IntegerFact, NumericError, RefusedRewrite, Report, StageFact
-from cnnc.report.integers import integer_facts, with_noise
+from cnnc.report.facts import FORMAT, RefusedRewrite, Report, StageFact
 from cnnc.report.interning import GraphTable
 from cnnc.report.layers import Observations, layer_facts
 from cnnc.report.machine import Roof, machine_fact
 from cnnc.report.memory import memory_fact
 from cnnc.report.model import model_fact, summary
-from cnnc.report.numeric import numeric_errors
 from cnnc.report.passes import kept_names, placed_stage, trace_passes
-from cnnc.report.timing import Times, measured_times
-from cnnc.runtime.cuda.target import is_cuda
+from cnnc.report.running import find_out
 from cnnc.runtime.plan import Plan
 from cnnc.runtime.planner import plan
 from cnnc.runtime.program import Program
-from cnnc.sample_inputs import sample_inputs
-
-THREADS = 1
-"""Of measured runs: predictions and the machine's rates are of one core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +28,11 @@ class Settings:
 
     Args:
         name: of the model on the page; "" for the graph's.
-        source: what the model was compiled from, for the passes and onnxruntime; None for what the compiler was given.
-        measure: time the program and the machine. Programs for a GPU are not timed.
+        measure: time the program and the machine, and compare with onnxruntime. Programs for a GPU are not run.
         seed: of the random inputs.
     """
 
     name: str = ""
-    source: Model = None
     measure: bool = True
     seed: int = 0
 
@@ -55,22 +44,27 @@ def collect(compiled: CompiledModel, settings: Settings = DEFAULT_SETTINGS) -> R
     """The facts of a compiled model. What cannot be found out is left out, with the reason.
 
     Raises:
+        OptionError: the target is a backend of another package, which has no program to report on.
         InternalError: a pass broke the graph; a bug of cnnc.
     """
-    table = GraphTable()
-    stages, refused, stages_reason = _stages(compiled, settings.source, table)
-    sizes, lowered = open_sizes(compiled.graph), compiled.lowered
+    table, lowered = GraphTable(), compiled.lowered
+    stages, refused, stages_reason = _stages(compiled, table)
+    sizes = open_sizes(compiled.graph)
     made, no_plan = _planned(lowered.program, sizes)
-    not_run = _not_run(compiled, settings, no_plan)
-    feeds = {} if not_run else sample_inputs(compiled.graph, settings.seed, sizes)
-    times, seconds_reason = _timed(compiled, feeds, not_run)
-    errors, error_reason = _compared(compiled, settings.source, kept_names(table, stages), sizes, feeds, seconds_reason)
-    machine = machine_fact(compiled.target, measure=times is not None)
+    found = find_out(
+        compiled,
+        kept_names(table, stages),
+        sizes,
+        measure=settings.measure,
+        seed=settings.seed,
+        no_plan=no_plan,
+    )
+    machine = machine_fact(compiled.target, measure=found.times is not None)
     seen = Observations(
-        seconds={} if times is None else times.steps,
+        seconds={} if found.times is None else found.times.steps,
         moved={} if made is None else planned_bytes(lowered.program, made, compiled.target),
-        numeric=errors,
-        integer=_integers(compiled, sizes, feeds, seconds_reason),
+        numeric=found.errors,
+        integer=found.integers,
     )
     layers, refused_kernels = layer_facts(compiled, table, sizes, made, Roof.of(machine, lowered), seen)
     return Report(
@@ -81,9 +75,9 @@ def collect(compiled: CompiledModel, settings: Settings = DEFAULT_SETTINGS) -> R
             len(table.graphs[stages[0].graph].nodes),
             compiled,
             layers,
-            times,
-            seconds_reason=seconds_reason,
-            error_reason=error_reason,
+            found.times,
+            seconds_reason=found.times_reason,
+            error_reason=found.errors_reason,
             stages_reason=stages_reason,
         ),
         values=table.values.items,
@@ -98,15 +92,13 @@ def collect(compiled: CompiledModel, settings: Settings = DEFAULT_SETTINGS) -> R
 
 
 def _stages(
-    compiled: CompiledModel, source: Model, table: GraphTable
+    compiled: CompiledModel, table: GraphTable
 ) -> tuple[tuple[StageFact, ...], tuple[RefusedRewrite, ...], str]:
     """Stages, refused rewrites, and why there is only one stage."""
     try:
-        origin = compiled.source("the slider over passes") if source is None else source
-        graph = read_graph(origin, compiled.options.shapes)
+        graph = compiled.source_graph("the slider over passes")
     except UserError as error:
         return (placed_stage(table, compiled.graph),), (), str(error)
-    graph = clone_graph(graph) if isinstance(origin, Graph) else graph
     trace = trace_passes(table, graph, compiled.options, compiled.target)
     return tuple(trace.stages), tuple(trace.refused), ""
 
@@ -118,49 +110,3 @@ def _planned(program: Program, sizes: Mapping[str, int]) -> tuple[Plan | None, s
     except CnncError as error:  # sizes that the model was not made for break all sorts of rules
         chosen = ", ".join(f"{name}={size}" for name, size in sizes.items())
         return None, f"no plan with {chosen or 'these inputs'}: {error}"
-
-
-def _not_run(compiled: CompiledModel, settings: Settings, no_plan: str) -> str:
-    """Why the program is not run; "" if it is."""
-    if not settings.measure:
-        return "measuring was left out"
-    if is_cuda(compiled.target):
-        return "programs for a GPU are not run; their times are predictions of the cost model"
-    return no_plan
-
-
-def _timed(compiled: CompiledModel, feeds: Mapping[str, Array], reason: str) -> tuple[Times | None, str]:
-    """Times, or why there are none: ``reason`` if there is one."""
-    if reason:
-        return None, reason
-    try:
-        return measured_times(compiled, feeds, THREADS), ""
-    except UserError as error:
-        return None, f"it does not run on random inputs: {error}"
-
-
-def _integers(
-    compiled: CompiledModel, sizes: Mapping[str, int], feeds: Mapping[str, Array], reason: str
-) -> Mapping[int, IntegerFact]:
-    """Quantization by step; without noise if there is a ``reason`` why the program does not run."""
-    facts = integer_facts(compiled)
-    return facts if reason or not facts else with_noise(facts, compiled, sizes, feeds)
-
-
-def _compared(
-    compiled: CompiledModel,
-    source: Model,
-    kept: frozenset[str],
-    sizes: Mapping[str, int],
-    feeds: Mapping[str, Array],
-    reason: str,
-) -> tuple[Mapping[int, NumericError], str]:
-    """Errors by step, or why there are none: ``reason`` if there is one."""
-    if reason:
-        return {}, reason
-    try:
-        return numeric_errors(
-            compiled, compiled.source("onnxruntime") if source is None else source, kept, sizes, feeds
-        ), ""
-    except UserError as error:
-        return {}, str(error)

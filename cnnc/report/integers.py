@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnc.compiler import CompiledModel
+from cnnc.compiled_model import CompiledModel
 from cnnc.dims import symbols
 from cnnc.ir import Array, Node
 from cnnc.report.facts import IntegerFact

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cnnc.cli.step_bytes import StepBytes
-from cnnc.compiler import CompiledModel
+from cnnc.compiled_model import CompiledModel
 from cnnc.dims import Dim, evaluate, symbols
 from cnnc.explanation import KernelCandidate, NodeExplanation, RefusedKernel, explain
 from cnnc.ir import Node

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from cnnc import __version__
-from cnnc.compiler import CompiledModel
+from cnnc.compiled_model import CompiledModel
 from cnnc.ir.text import type_text
 from cnnc.options import Options
 from cnnc.report.facts import LayerFact, ModelFact, PortFact, Summary

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from cnnc.cli.accuracy import QUANTIZED_OPS, errors_of
 from cnnc.cli.onnxruntime_reference import import_onnxruntime, node_outputs, reference_results
-from cnnc.compiler import CompiledModel, Model
+from cnnc.compiled_model import CompiledModel
 from cnnc.dims import evaluate, symbols
 from cnnc.exporting import export_onnx
 from cnnc.ir import Array, Node
+from cnnc.model_reading import Model
 from cnnc.report.facts import NumericError
 from cnnc.report.program_tensors import WatchedProgram
 
@@ -41,21 +42,22 @@ class _Wanted:
 
 
 def numeric_errors(
-    compiled: CompiledModel, source: Model, kept: frozenset[str], sizes: Mapping[str, int], feeds: Mapping[str, Array]
+    compiled: CompiledModel, kept: frozenset[str], sizes: Mapping[str, int], feeds: Mapping[str, Array]
 ) -> dict[int, NumericError]:
     """By the number of the step that completes a node's result.
 
+    Models that are no ONNX files are exported first.
+
     Args:
-        source: what the model was compiled from; what is no ONNX file is exported first.
         kept: names of values that stand in every graph from the import on.
         sizes: of the symbols of input shapes, which ``feeds`` have.
 
     Raises:
         OptionError: onnxruntime is not installed, or refuses the model or the inputs.
-        UserError: the model cannot be exported.
+        UserError: the source model is not known, or cannot be exported.
     """
     import_onnxruntime()
-    with _onnx_file(source) as path:
+    with _onnx_file(compiled.source("onnxruntime")) as path:
         known = kept & set(node_outputs(path))
         found, wanted = _sorted_out(compiled, known, sizes)
         program = WatchedProgram(compiled, feeds)

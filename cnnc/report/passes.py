@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from cnnc.compiler import optimise_graph
 from cnnc.ir import Graph, Notes
+from cnnc.optimisation import optimise_graph
 from cnnc.options import Options
-from cnnc.passes import PIPELINE, Pass, PassReport
+from cnnc.passes import Pass, PassReport, pipeline_rows
 from cnnc.report.facts import RefusedRewrite, Rewrites, StageFact
 from cnnc.report.interning import GraphTable
 from cnnc.runtime.kernel import Target
@@ -55,8 +55,8 @@ class PassTrace:
         )
 
     def _why(self, name: str) -> str:
-        """The pipeline's reason for the pass, which may stand in it several times; "" for a pass of another's."""
-        reasons = [why for _, row, why in PIPELINE if row.partition("{")[0] == name]
+        """The pipeline's reason for the pass, which may stand in it several times; "" for a pass that is in none."""
+        reasons = [why for _, row, why in pipeline_rows() if row.partition("{")[0] == name]
         place = self._seen[name]
         self._seen[name] += 1
         return reasons[min(place, len(reasons) - 1)] if reasons else ""

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from cnnc.compiler import CompiledModel
+from cnnc.compiled_model import CompiledModel
 from cnnc.dims import evaluate
 from cnnc.ir import Array
 from cnnc.lower.builder import Place

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cnnc.compiler import CompiledModel
+from cnnc.compiled_model import CompiledModel
 from cnnc.ir import Array
 from cnnc.runtime.session import InferenceSession
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from cnnc.cli.outputs import check_writable, write_text
-from cnnc.compiler import CompiledModel
+from cnnc.compiled_model import CompiledModel
 from cnnc.report.collect import DEFAULT_SETTINGS, Settings, collect
 from cnnc.report.facts import Report
 from cnnc.report.page import render_page

@@ -15,7 +15,8 @@ import onnx
 import pytest
 
 import cnnc as compiler
-from cnnc import interp
+from cnnc import interp, report
+from cnnc.errors import OptionError
 from cnnc.export import export_graph
 from cnnc.extension_points import look_again
 from cnnc.frontends import import_onnx
@@ -122,3 +123,17 @@ def test_without_the_package_the_model_is_refused(model: Path, monkeypatch: pyte
     result = cnnc("run", model, "--random", "0")
     assert result.exit_code == 2
     assert "com.example" in result.output and "install a package" in result.output
+
+
+@pytest.mark.jit
+def test_reports_show_the_package_s_parts(model: Path) -> None:
+    found = report.collect(compiler.compile(model))
+    stage = next(stage for stage in found.stages if stage.name == "recognize-squared-relu")
+    assert stage.changed and stage.why
+    layers = [layer for layer in found.layers if layer.op == "squared_relu"]
+    assert [layer.kernel for layer in layers] == ["example.squared_relu"] * 3
+    assert all(layer.seconds and layer.written_bytes for layer in layers)
+    # onnxruntime knows no operator of the package, and the page says so.
+    assert "onnxruntime" in found.summary.error_reason
+    with pytest.raises(OptionError, match="no program"):
+        report.collect(compiler.compile(model, target="numpy"))
