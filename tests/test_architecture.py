@@ -20,6 +20,7 @@ TIERS = (
         "cnnc.backend",
         "cnnc.bisection",
         "cnnc.compiled_model",
+        "cnnc.doctor",
         "cnnc.compiler",
         "cnnc.model_reading",
         "cnnc.model_tuning",

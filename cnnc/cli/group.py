@@ -14,7 +14,8 @@ from cnnc.cli.failures import Evidence, guarded
 
 COMMANDS = (
     *("compile", "run", "verify", "bench", "tune", "calibrate", "quantize", "prune", "sensitivity"),
-    *("inspect", "draw", "view", "explain", "bisect", "emulate", "export", "opt", "passes", "models", "extensions"),
+    *("inspect", "draw", "view", "explain", "doctor", "bisect", "emulate", "export", "opt"),
+    *("passes", "models", "extensions"),
 )
 """Names of commands in the order of ``--help``; each is the object ``command`` of the module of its name."""
 
@@ -31,6 +32,7 @@ _HELP = """Compile convolutional networks and run them on this CPU.
   cnnc draw model.onnx                          its graph as a picture
   cnnc view model.onnx --input photo.png        draw kernels and activations
   cnnc explain model.onnx                       what fused, which kernels run, and why
+  cnnc doctor model.onnx                        what is wrong with it, what it costs, what to do
   cnnc bisect model.onnx                        which rewrite or kernel makes it wrong
   cnnc emulate model.onnx --node conv1          what its GPU kernel costs, without a GPU
   cnnc export model.onnx -O1 -o small.onnx      write it as ONNX again, optimised
