@@ -36,6 +36,7 @@ SHOWN = {
     6: "by size  optimal in 140",
     7: "6 in place",
     8: "GFLOP/s of direct convolution",
+    9: "against q_linear_conv: 0 of 160000",
     11: "transpose_padded",
     12: "c-rows",
 }
