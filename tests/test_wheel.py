@@ -37,12 +37,14 @@ def build_wheel(folder: Path) -> Path:
 
 
 def check_content(names: set[str]) -> None:
-    """Every module and the marker of published types is there, and nothing else of the repository."""
+    """Every module, what pages are made of, and the marker of published types is there, and nothing else."""
     for source in SOURCES:
         inside = source if source == "cnnc" else f"cnnc/{source}"
         assert f"{inside}/py.typed" in names
         for file in (ROOT / source).rglob("*.py"):
             assert f"{inside}/{file.relative_to(ROOT / source).as_posix()}" in names
+    for file in (ROOT / "cnnc" / "report" / "assets").rglob("*.*"):
+        assert file.relative_to(ROOT).as_posix() in names
     assert {name.split("/")[0] for name in names if not name.startswith("cnnc-")} == {"cnnc"}
 
 
