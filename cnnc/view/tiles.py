@@ -14,11 +14,11 @@ BACKGROUND = (250, 250, 250)
 MOST_PIXELS = 1024
 """Width and height of a sheet that magnification keeps to; a sheet of many large tiles may be larger."""
 
-TILE_PIXELS = 56
-"""Height or width to which smaller tiles are magnified."""
+USUAL_PIXELS = 512
+"""Width of a sheet of few tiles."""
 
-ONLY_TILE_PIXELS = 512
-"""The same for a tile that is alone."""
+TILE_PIXELS = 56
+"""Height or width to which smaller tiles are magnified, however many they are."""
 
 LARGEST_TILE = 256
 """Height and width to which larger tiles are averaged."""
@@ -67,9 +67,9 @@ def averaged(values: NDArray[Any], most: int = LARGEST_TILE) -> tuple[NDArray[An
 
 
 def magnification(tiles: Tiles) -> int:
-    """Pixels along each axis of one element: tiles of up to ``TILE_PIXELS``, as far as ``MOST_PIXELS`` allow."""
+    """Pixels along each axis of one element: a tile has ``TILE_PIXELS``, or more of few, as far as ``MOST_PIXELS`` allow."""
     height, width = (int(size) for size in tiles.values.shape[1:3])
-    wanted = (TILE_PIXELS if len(tiles.values) > 1 else ONLY_TILE_PIXELS) // max(height, width)
+    wanted = max(TILE_PIXELS, USUAL_PIXELS // tiles.columns) // max(height, width)
     across, down = (MOST_PIXELS // tiles.columns - _GAP) // width, (MOST_PIXELS // tiles.rows - _GAP) // height
     return max(1, min(wanted, across, down))
 

@@ -36,7 +36,7 @@ def test_a_group_stands_closer() -> None:
     widths = [len(run) for run in "".join("g" if gap else " " for gap in is_gap).split()]
     inner, between, last = widths[1:-1]
     assert inner == last < between
-    assert scale == 28
+    assert scale == 64
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (64, 3, 3), (4096, 3, 3), (64, 224, 224), (7, 5, 300)])
