@@ -48,6 +48,8 @@ def show_nodes(explanation: Explanation) -> None:
             say(f"  rewrite   {rewrite.rule}: {', '.join(rewrite.origins)}")
         for refusal in node.refused_rewrites:
             say(f"  refused   {refusal.rule}: {refusal.reason}")
+        for miss in node.misses:
+            say(f"  no match  {miss.rule}: {miss.reason}")
         steps = ", ".join(map(str, node.steps))
         say(
             f"  kernel    {node.kernel}"

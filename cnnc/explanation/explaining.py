@@ -82,6 +82,17 @@ def _refused_rewrites(compiled: CompiledModel) -> tuple[RefusedRewrite, ...]:
     )
 
 
+def _misses(compiled: CompiledModel) -> tuple[RefusedRewrite, ...]:
+    """A rule may have several patterns: what it did, or refused, outweighs that another did not fit."""
+    notes = compiled.notes
+    known = {(rule, origin) for rule, loc in notes.fired for origin in loc} | notes.refusals.keys()
+    return tuple(
+        RefusedRewrite(miss.rule, miss.node, miss.op, miss.reason)
+        for key, miss in notes.misses.items()
+        if key not in known
+    )
+
+
 class _Nodes:
     """The nodes of a compiled graph beside the decisions about them, which stand in the same order."""
 
@@ -99,9 +110,8 @@ class _Nodes:
         self._rewrites = _rewrites(compiled)
         self._done = _by_origin(self._rewrites)
         self._owners = _owners(compiled.graph.nodes)
-        self._refused: dict[str, list[RefusedRewrite]] = {}
-        for refusal in _refused_rewrites(compiled):
-            self._refused.setdefault(self._owner(refusal), []).append(refusal)
+        self._refused = self._by_owner(_refused_rewrites(compiled))
+        self._misses = self._by_owner(_misses(compiled))
 
     def explained(self) -> tuple[NodeExplanation, ...]:
         pruned = pruned_layers(self._compiled, {decision.value for _, decision in self._pairs})
@@ -118,6 +128,7 @@ class _Nodes:
                 candidates=self._candidates(node, decision),
                 rewrites=self._rewrites_of(decision),
                 refused_rewrites=tuple(self._refused.get(decision.value, ())),
+                misses=tuple(self._misses.get(decision.value, ())),
                 pruned=pruned.get(decision.value),
                 steps=decision.steps,
             )
@@ -143,6 +154,12 @@ class _Nodes:
             )
             for index, candidate in enumerate(found)
         )
+
+    def _by_owner(self, refusals: Iterable[RefusedRewrite]) -> dict[str, list[RefusedRewrite]]:
+        found: dict[str, list[RefusedRewrite]] = {}
+        for refusal in refusals:
+            found.setdefault(self._owner(refusal), []).append(refusal)
+        return found
 
     def _owner(self, refusal: RefusedRewrite) -> str:
         """The node that a refusal is about now: of those with that origin the one of the same op, else the first."""

@@ -105,6 +105,7 @@ class NodeExplanation(Tabled):
             were measured, else the first tiling of each kernel; none where a kernel without tilings is preferred.
         rewrites: what was done to its origins, in order.
         refused_rewrites: what nearly was.
+        misses: patterns of rewrites that begin at one of its origins, and where the model goes on in another way.
         pruned: of a layer with a pruned weight.
         steps: numbers of the program's steps that compute it.
     """
@@ -119,6 +120,7 @@ class NodeExplanation(Tabled):
     candidates: tuple[KernelCandidate, ...]
     rewrites: tuple[Rewrite, ...]
     refused_rewrites: tuple[RefusedRewrite, ...]
+    misses: tuple[RefusedRewrite, ...]
     pruned: PrunedLayer | None
     steps: tuple[int, ...]
 
@@ -127,6 +129,7 @@ class NodeExplanation(Tabled):
         rows = [("from", f"{origin.op} {origin.name}".strip()) for origin in self.origins]
         rows += [("rewrite", f"{rewrite.rule}: {', '.join(rewrite.origins)}") for rewrite in self.rewrites]
         rows += [("refused rewrite", f"{refusal.rule}: {refusal.reason}") for refusal in self.refused_rewrites]
+        rows += [("no match", f"{miss.rule}: {miss.reason}") for miss in self.misses]
         rows.append(("kernel", self.kernel))
         for candidate in self.candidates:
             rows.append(("takes" if candidate.is_chosen else "rival", str(candidate)))

@@ -106,10 +106,16 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Why a pattern does not fit. ``structural`` misses are not worth telling a user."""
+    """Why a pattern does not fit.
+
+    Attributes:
+        structural: the nodes are not those of the pattern; else they are, and something else stands in the way.
+        begins: the root is a node of the pattern.
+    """
 
     reason: str
     structural: bool = True
+    begins: bool = True
 
 
 def known_array(value: Value) -> Array | None:
@@ -120,8 +126,10 @@ def known_array(value: Value) -> Array | None:
 def match(graph: Graph, pattern: Op, node: Node) -> Match | Miss:
     """Match ``pattern`` with ``node`` as its root."""
     found = Match(node)
+    if node.op not in pattern.ops.split("|"):
+        return Miss(f"{node.op} is no {pattern.ops}", begins=False)
     if not _match_node(pattern, node, found):
-        return Miss(f"{node.op} has another form")
+        return Miss(_difference(pattern, node))
     inside = set(found.nodes)
     for matched in found.nodes[1:]:
         for value in matched.outputs:
@@ -132,6 +140,36 @@ def match(graph: Graph, pattern: Op, node: Node) -> Match | Miss:
                 reason = f"%{value.name} between the fused nodes is also read by {outside.op} {outside.name!r}"
                 return Miss(reason, structural=False)
     return found
+
+
+def _difference(pattern: Op, node: Node) -> str:
+    """Where a node of the pattern's op differs from it, as far as one operand at a time says it."""
+    if pattern.where is not None and not pattern.where(node.attrs):
+        return f"the condition on the attributes of {node.op} does not hold"
+    makers = {value.producer.op for value in node.inputs if value is not None and value.producer is not None}
+    for wanted, value in zip(pattern.inputs, node.inputs, strict=False):
+        if pattern.commutative:
+            if isinstance(wanted, Op) and not makers & set(wanted.ops.split("|")):
+                return f"no operand is made by {_choice(wanted)}"
+        elif value is not None and not _match_value(wanted, value, Match(node)):
+            return _difference_of_operand(wanted, value)
+    return f"{node.op} has other operands"
+
+
+def _difference_of_operand(wanted: Pattern, value: Value) -> str:
+    if isinstance(wanted, Const) and known_array(value) is None:
+        return f"%{value.name} is not constant"
+    if not isinstance(wanted, Op):
+        return f"the condition on %{value.name} does not hold"
+    if value.producer is None:
+        return f"%{value.name} is an input or constant, and not made by {_choice(wanted)}"
+    if value.producer.op in wanted.ops.split("|"):
+        return f"%{value.name} is made by {value.producer.op} in another form"
+    return f"%{value.name} is made by {value.producer.op}, not by {_choice(wanted)}"
+
+
+def _choice(wanted: Op) -> str:
+    return wanted.ops.replace("|", " or ")
 
 
 def _match_node(pattern: Op, node: Node, found: Match) -> bool:

@@ -31,11 +31,13 @@ class Refusal:
 class Notes(Tabled):
     """What passes did and refused, for ``cnnc explain``.
 
-    ``budget`` bounds the number of rewrites in all; a pass asks ``is_spent`` before each one.
+    ``misses`` are patterns that begin at a node and do not go on. ``budget`` bounds the number of rewrites in all; a
+    pass asks ``is_spent`` before each one.
     """
 
     fired: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     refusals: dict[tuple[str, str], Refusal] = field(default_factory=dict)
+    misses: dict[tuple[str, str], Refusal] = field(default_factory=dict)
     undone: list[tuple[str, str]] = field(default_factory=list)
     budget: int | None = None
 
@@ -67,6 +69,10 @@ class Notes(Tabled):
     def refuse(self, rule: str, node: Node, reason: str) -> None:
         """A rewrite did not happen; the last reason for a rule and node counts."""
         self.refusals[rule, node.name] = Refusal(rule, node.name, node.op, reason)
+
+    def miss(self, rule: str, node: Node, reason: str) -> None:
+        """A pattern began at a node and did not go on; the last reason for a rule and node counts."""
+        self.misses[rule, node.name] = Refusal(rule, node.name, node.op, reason)
 
 
 Apply = Callable[[Match, Patch], "str | None"]
@@ -106,6 +112,8 @@ def _rewrite_node(graph: Graph, rules: Sequence[Rule], notes: Notes, node: Node)
         if isinstance(found, Miss):
             if not found.structural:
                 notes.refuse(rule.name, node, found.reason)
+            elif found.begins:
+                notes.miss(rule.name, node, found.reason)
             continue
         patch = Patch(graph, node)
         reason = rule.apply(found, patch)

@@ -67,7 +67,7 @@ def averaged(values: NDArray[Any], most: int = LARGEST_TILE) -> tuple[NDArray[An
 
 
 def magnification(tiles: Tiles) -> int:
-    """Pixels along each axis of one element: a tile has ``TILE_PIXELS``, or more of few, as far as ``MOST_PIXELS`` allow."""
+    """Pixels along each axis of one element: a tile has ``TILE_PIXELS``, or more of few, within ``MOST_PIXELS``."""
     height, width = (int(size) for size in tiles.values.shape[1:3])
     wanted = max(TILE_PIXELS, USUAL_PIXELS // tiles.columns) // max(height, width)
     across, down = (MOST_PIXELS // tiles.columns - _GAP) // width, (MOST_PIXELS // tiles.rows - _GAP) // height

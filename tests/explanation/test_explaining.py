@@ -13,7 +13,7 @@ import cnnc
 from cnnc import models
 from cnnc.compiler import CompiledModel
 from cnnc.explanation import Explanation
-from cnnc.ir import Graph
+from cnnc.ir import ANY, Bind, Const, Graph, Miss, Op, match
 from cnnc.ops import OPS
 from cnnc.types import DType, TensorType
 
@@ -115,3 +115,39 @@ def test_a_kernel_that_saves_too_little_is_refused_for_that() -> None:
     for node, candidate in faster:
         [reason] = [refusal.reason for refusal in node.refused if refusal.kernel == candidate.kernel]
         assert "too small a gain" in reason
+
+
+def test_patterns_that_begin_and_do_not_go_on() -> None:
+    explanation = cnnc.explain(cnnc.compile(RESNET), "l.0/b/")
+    [node] = explanation.nodes
+    misses = {miss.rule: miss.reason for miss in node.misses}
+    assert misses["fold-pad"] == "%/l/l.0/Relu_output_0 is made by relu, not by pad"
+    assert "fuse-matmul-add" in misses
+    # What happened to one of its nodes did not fail to happen there.
+    assert not misses.keys() & {rewrite.rule for rewrite in node.rewrites}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        (Op("relu", Op("conv|gemm", ANY, rest=True)), "%s is made by add, not by conv or gemm"),
+        (Op("relu", Op("add", ANY, Const())), "%s is made by add in another form"),
+        (Op("relu", Const()), "%s is not constant"),
+        (Op("relu", Bind("x", where=lambda value: False)), "the condition on %s does not hold"),
+        (Op("relu", ANY, where=lambda attrs: False), "the condition on the attributes of relu does not hold"),
+        (Op("relu", ANY, ANY), "relu has other operands"),
+        (Op("add", Op("sigmoid", ANY), ANY, commutative=True), "no operand is made by sigmoid"),
+        (Op("add", Bind("x"), Bind("x"), commutative=True), "add has other operands"),
+        (Op("add", ANY, Op("relu", ANY)), "%x is an input or constant, and not made by relu"),
+    ],
+)
+def test_reasons_of_patterns(pattern: Op, reason: str) -> None:
+    graph = Graph(OPS)
+    x, z = (graph.add_input(name, TensorType((1, 3), DType.F32)) for name in "xz")
+    total = graph.add_node("add", [z, x], names=["s"])
+    relu = graph.add_node("relu", [total.output], names=["y"])
+    graph.set_outputs([relu.output], ["y"])
+    found = match(graph, pattern, relu if pattern.ops == "relu" else total)
+    assert found == Miss(reason)
+    other = match(graph, pattern, total if pattern.ops == "relu" else relu)
+    assert isinstance(other, Miss) and not other.begins
