@@ -16,11 +16,16 @@ from cnnc.runtime.cuda.kernel_library import compiled_cubin
 from cnnc.runtime.cuda.machine_code import hottest_loop, listing, whole_kernel
 from cnnc.runtime.cuda.target import capability, cuda_target
 from tests.cuda.variants import CASES, Case, conv_implicit_gemm, winograd_products
+from tests.rotation import in_turn
 
 needs_assembler = pytest.mark.skipif(toolkit.find_program("ptxas") is None, reason="ptxas is not installed (cuda13)")
 needs_listing = pytest.mark.skipif(
     toolkit.find_program("nvdisasm") is None, reason="nvdisasm is not installed (cuda13)"
 )
+
+
+ARCHITECTURES = ("sm_80", "newest", "sm_75", "sm_86", "sm_89", "sm_90")
+"""The first two are tried with every case."""
 
 
 def machine_code(case: Case, architecture: str) -> Cubin:
@@ -34,8 +39,7 @@ def test_every_kernel_has_a_case():
 
 @needs_assembler
 @pytest.mark.jit
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "newest"])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "architecture"), in_turn(CASES, ARCHITECTURES, 2), ids=str)
 def test_no_spills_and_occupancy_as_designed(case, architecture):
     target = cuda_target(architectures()[-1] if architecture == "newest" else architecture)
     if capability(target) < divmod(case.oldest, 10):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cnnc.runtime.cuda.byte_tile import ByteTile
 from tests.cuda.byte_convs import Layer, run_depthwise, run_implicit_gemm, run_plain_input
+from tests.rotation import in_turn
 
 pytestmark = pytest.mark.jit
 
@@ -23,7 +24,7 @@ TILES = [
 ]
 DTYPES = pytest.mark.parametrize(("dtype", "x_zero"), [(np.uint8, 121), (np.int8, -7)], ids=["u8", "i8"])
 CHANNELS = st.integers(1, 40)
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 def check(found, layer):
@@ -32,18 +33,16 @@ def check(found, layer):
     assert counters.conflicts == 0
 
 
-@pytest.mark.parametrize("tile", TILES, ids=str)
-@pytest.mark.parametrize(
-    "layer",
-    [
-        Layer((2, 37, 9, 7), (38, 37, 3, 3), strides=(2, 2), pads=(1,) * 4, x_zero=121),
-        Layer((1, 64, 5, 3), (8, 64, 1, 1), dtype=np.int8, x_zero=-7),
-        Layer((1, 3, 6, 9), (70, 3, 5, 2), pads=(1,) * 4, dtype=np.int8, x_zero=3, y_zero=-100),
-    ],
-    ids=["3x3", "1x1", "5x2"],
-)
-def test_every_tile(tile, layer):
-    check(run_implicit_gemm(layer, tile), layer)
+LAYERS = {
+    "3x3": Layer((2, 37, 9, 7), (38, 37, 3, 3), strides=(2, 2), pads=(1,) * 4, x_zero=121),
+    "1x1": Layer((1, 64, 5, 3), (8, 64, 1, 1), dtype=np.int8, x_zero=-7),
+    "5x2": Layer((1, 3, 6, 9), (70, 3, 5, 2), pads=(1,) * 4, dtype=np.int8, x_zero=3, y_zero=-100),
+}
+
+
+@pytest.mark.parametrize(("tile", "name"), in_turn(TILES, list(LAYERS), 0), ids=str)
+def test_every_tile(tile, name):
+    check(run_implicit_gemm(LAYERS[name], tile), LAYERS[name])
 
 
 def test_turing_multiplies_by_quarters():

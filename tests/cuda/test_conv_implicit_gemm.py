@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cnnc.runtime.cuda.conv_packing import InputBlocks
 from tests.cuda.conv_layers import TILES, Outcome, lanes_of, run_conv
 from tests.numeric.tolerance import bound
+from tests.rotation import in_turn
 
 pytest.importorskip("numba_cuda")
 
@@ -43,8 +44,7 @@ def test_equals_definition(name):
     check(run_conv(CASES[name], "32x32", gap=24))
 
 
-@pytest.mark.parametrize("tile", TILES)
-@pytest.mark.parametrize("name", ["3x3", "1x1"])
+@pytest.mark.parametrize(("tile", "name"), in_turn(list(TILES), ["3x3", "1x1"], 0))
 def test_every_tile(tile, name):
     check(run_conv(CASES[name], tile))
 

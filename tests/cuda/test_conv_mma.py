@@ -8,6 +8,7 @@ import pytest
 from tests.cuda.conv_layers import TENSOR_TILES, Outcome, run_conv
 from tests.cuda.test_conv_implicit_gemm import CASES
 from tests.numeric.tolerance import bound
+from tests.rotation import in_turn
 
 pytest.importorskip("numba_cuda")
 
@@ -27,14 +28,12 @@ def test_equals_definition_of_rounded_factors(name):
     check(run_conv(CASES[name], "64x32", gap=24, precision="f16"))
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bf16"])
-@pytest.mark.parametrize("name", ["stride 2", "pieces", "3-D", "1x1"])
+@pytest.mark.parametrize(("name", "precision"), in_turn(["stride 2", "pieces", "3-D", "1x1"], ["tf32", "bf16"], 0))
 def test_other_precisions(name, precision):
     check(run_conv(CASES[name], "64x32", precision=precision))
 
 
-@pytest.mark.parametrize("tile", TENSOR_TILES)
-@pytest.mark.parametrize("precision", ["tf32", "f16"])
+@pytest.mark.parametrize(("tile", "precision"), in_turn(list(TENSOR_TILES), ["tf32", "f16"], 0))
 def test_every_tile(tile, precision):
     """Two images whose pixels share blocks of threads, and steps that reach behind the last block of channels."""
     check(run_conv(LAYER, tile, precision=precision))
@@ -59,8 +58,7 @@ def test_turing_multiplies_f16_in_halves():
     assert turing.counters.issued["tensor"] == 2 * ampere.counters.issued["tensor"]
 
 
-@pytest.mark.parametrize("precision", ["tf32", "f16"])
-@pytest.mark.parametrize("tile", TENSOR_TILES)
+@pytest.mark.parametrize(("tile", "precision"), in_turn(list(TENSOR_TILES), ["f16", "tf32"], 0))
 def test_memory_is_read_and_written_by_whole_sectors(tile, precision):
     """A 1x1 convolution whose tiles divide the map: no instruction touches more sectors than its bytes fill."""
     counters = run_conv(POINTWISE, tile, precision=precision).counters

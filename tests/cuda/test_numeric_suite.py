@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,26 @@ def host_ops(compiled: CompiledModel) -> Counter[str]:
     return Counter(step.op for step in compiled.executable.program.steps if isinstance(step, HostStep))
 
 
-@pytest.mark.parametrize("level", [pytest.param(0, marks=pytest.mark.slow), 2])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def quick_cases() -> frozenset[str]:
+    """The first case of each kind, which its first two words name, and no case that takes many kernels."""
+    kinds: dict[str, str] = {}
+    for case in CASES:
+        kinds.setdefault("-".join(case.name.split("-")[:2]), case.name)
+    return frozenset(kinds.values()) - {"conv-activations", "one-channel-gates", "image-gated-depthwise"}
+
+
+def parameters() -> list[Any]:
+    quick = quick_cases()
+    return [
+        pytest.param(case, level, marks=() if level == 2 and case.name in quick else pytest.mark.slow)
+        for case in CASES
+        for level in (0, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "level"), parameters(), ids=lambda value: value.name if isinstance(value, Case) else f"O{value}"
+)
 def test_agrees_with_float64(case: Case, level: int) -> None:
     pytest.importorskip("numba_cuda")
     device = program_device()

@@ -17,7 +17,9 @@ FACTOR = 4
 """Of the error of rounding alone, as for precision bf16 on CPUs."""
 
 
-@pytest.mark.parametrize("precision", ["tf32", "f16", "bf16"])
+@pytest.mark.parametrize(
+    "precision", ["f16", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf32", "bf16"))]
+)
 def test_errs_no_more_than_the_precision_does(precision: str) -> None:
     graph = bundled("resnet14_fashion-bn.onnx")
     feeds = sample_arrays({value.name: value.type for value in graph.inputs}, 1)

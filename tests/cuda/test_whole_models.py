@@ -74,7 +74,18 @@ CASES: dict[str, Callable[[], Graph]] = {
 }
 """Every family of layers once; ``benchmarks/cuda_models.py`` runs the rest."""
 
-LONG = ("mobilenet_v3_small", "squeezenet1_1", "groups", "dense blocks", "gates", "pyramid pools", "multitask", "espcn")
+LONG = (
+    "mobilenet_v2 of the bundle",
+    "3-D unet",
+    "mobilenet_v3_small",
+    "squeezenet1_1",
+    "groups",
+    "dense blocks",
+    "gates",
+    "pyramid pools",
+    "multitask",
+    "espcn",
+)
 """Networks of kernels that the numeric suite has too, for long runs."""
 
 

@@ -30,6 +30,11 @@ def poison(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray[Any, A
     return np.frombuffer(b"\xff" * (count * dtype.itemsize), dtype).reshape(shape).copy()
 
 
+def named(value: Any) -> str:
+    """What a parameter of a test is called: targets by their CPU."""
+    return f"{value.cpu}{value.features}" if isinstance(value, Target) else str(value)
+
+
 def run(
     variant: Variant,
     buffers: Mapping[str, np.ndarray[Any, Any] | None],

@@ -19,10 +19,11 @@ from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.types import Layout
 from tests.kernels.guarded import from_blocked, to_blocked
-from tests.kernels.harness import poison, run
+from tests.kernels.harness import named, poison, run
+from tests.rotation import in_turn
 
 pytestmark = pytest.mark.jit
-TARGETS = [x86_target(level) for level in ("sse", "avx2", "avx512")] + [host_target()]
+TARGETS = [host_target()] + [x86_target(level) for level in ("sse", "avx2", "avx512")]
 DTYPES = {"u8": np.uint8, "i8": np.int8}
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -194,8 +195,7 @@ CASES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "target"), in_turn(CASES, TARGETS), ids=named)
 def test_equals_the_reference(case: dict[str, Any], target: Target) -> None:
     got, expected = run_bytes(target, **case)
     np.testing.assert_array_equal(got, expected)

@@ -17,8 +17,9 @@ from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Target, Variant
 from cnnc.types import Layout
 from tests.kernels.guarded import from_blocked, to_blocked
-from tests.kernels.harness import poison, run
+from tests.kernels.harness import named, poison, run
 from tests.kernels.test_conv_bytes import DTYPES, FEW, TARGETS, bytes_of, window_sizes
+from tests.rotation import in_turn
 
 pytestmark = pytest.mark.jit
 
@@ -147,8 +148,7 @@ CASES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "target"), in_turn(CASES, TARGETS), ids=named)
 def test_equals_the_reference(case: dict[str, Any], target: Target) -> None:
     got, expected = run_sparse(target, **case)
     np.testing.assert_array_equal(got, expected)

@@ -13,10 +13,11 @@ from cnnc.runtime.cpu.tile_table import CHAIN
 from cnnc.runtime.host.quantized import q_linear_gemm
 from cnnc.runtime.jit.target import host_target, x86_target
 from cnnc.runtime.kernel import Target, Variant
-from tests.kernels.harness import poison, run
+from tests.kernels.harness import named, poison, run
+from tests.rotation import in_turn
 
 pytestmark = pytest.mark.jit
-TARGETS = [x86_target(level) for level in ("sse", "avx2", "avx512")] + [host_target()]
+TARGETS = [host_target()] + [x86_target(level) for level in ("sse", "avx2", "avx512")]
 SHAPES = [(1, 1, 1), (1, 37, 100), (3, 19, 257), (2, 64, 31), (1, 50, 1500)]
 DENSITIES = [0.0, 0.03, 0.3, 1.0]
 MASKS_NEED = pytest.mark.skipif(host_target().lanes != 16, reason="masks are of 16 lanes")
@@ -73,9 +74,8 @@ def check_floats(got: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * np.sqrt(b.shape[0]))
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("group", [1, 4])
+@pytest.mark.parametrize(("group", "target"), in_turn([1, 4], TARGETS), ids=named)
 def test_lists(target: Target, shape: tuple[int, int, int], group: int) -> None:
     (m, n, k), rng = shape, np.random.default_rng(3)
     for density in DENSITIES:
@@ -95,9 +95,8 @@ def test_masks(shape: tuple[int, int, int], rows: int, blocks: int) -> None:
         check_floats(got, a, b)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
 @pytest.mark.parametrize("shape", [*SHAPES, (9, 70, 300), (35, 20, 40)])
-@pytest.mark.parametrize("share", [1, 4])
+@pytest.mark.parametrize(("share", "target"), in_turn([1, 4], TARGETS), ids=named)
 def test_rows(target: Target, shape: tuple[int, int, int], share: int) -> None:
     (m, n, k), rng = shape, np.random.default_rng(6)
     for rows in (4, target.lanes, 2 * target.lanes + 4):
@@ -139,8 +138,7 @@ def test_infinities_count_where_there_is_a_weight(kernel: str) -> None:
             assert np.isnan(got[row, reached]).all()
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: f"{target.cpu}{target.features}")
-@pytest.mark.parametrize("kernel", ["lists", "quartets", "masks", "rows"])
+@pytest.mark.parametrize(("kernel", "target"), in_turn(["lists", "quartets", "rows", "masks"], TARGETS), ids=named)
 @pytest.mark.parametrize("signed", [False, True])
 def test_bytes_equal_the_reference(target: Target, kernel: str, signed: bool) -> None:
     if kernel == "masks" and target.lanes != 16:

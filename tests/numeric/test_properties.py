@@ -28,7 +28,7 @@ from tests.numeric.tolerance import assert_close, own_errors
 pytestmark = pytest.mark.jit
 
 Draw = Callable[[Any], Any]
-QUICK = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 LONG = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 FAILURES = Path(os.environ.get("CNNC_FAILED_GRAPHS") or Path(tempfile.gettempdir()) / "cnnc-failed-graphs")
 LEVELS = (0, 1, 2)

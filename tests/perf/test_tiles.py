@@ -162,7 +162,7 @@ CASES = {
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("level", ["avx512", "avx2"])
+@pytest.mark.parametrize("level", ["avx512", pytest.param("avx2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
 def test_tile(name: str, level: str, request: pytest.FixtureRequest) -> None:
     recorded = f"{level}, LLVM {LLVM}: {name}"
