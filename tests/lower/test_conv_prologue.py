@@ -28,7 +28,7 @@ def _layer(graph: Graph, x: Value, rng: np.random.Generator) -> Value:
     return concat(graph, [x, conv(graph, conv(graph, normal, 20, rng, kernel=1), 5, rng)])
 
 
-@pytest.mark.parametrize("level", [1, 2, 3])
+@pytest.mark.parametrize("level", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_dense_block(level: int) -> None:
     graph, rng = Graph(OPS), np.random.default_rng(0)
     x = conv(graph, graph.add_input("x", TensorType((symbol("N"), 5, 7, 9), DType.F32)), 19, rng)

@@ -1,7 +1,7 @@
 """What the networks compute: cnnc and onnxruntime beside float64, within the limits of the sweep.
 
-Small forms of the same modules run always; every network at its standard input is a slow campaign, whose last result is
-docs/models.md.
+Small forms of some run always, those of others and every network at its standard input are slow campaigns, whose last
+results are in docs/testing.md and docs/models.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ SMALL = {
     "multitask": (3, 128, 128),
     "radar1d": (1, 256),
 }
-"""Channels and sizes for networks that take any size, few enough for every run of the tests."""
+"""Channels and sizes for networks that take any size."""
+QUICK = ("lenet5", "googlenet", "densenet121", "mobilenet_v3_small", "shufflenet_v2_x0_5", "espcn", "radar1d")
+"""Pieces of concats, norms on load, gates, shuffled channels, upsampling and one axis, in every run of the tests."""
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_graphs_keep_the_rules(name: str) -> None:
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SMALL])
 def test_small_forms_against_float64(name: str, check: Callable[[Model], None]) -> None:
     check(make_model(models.find(name).network(), ("N", *SMALL[name]), name=name))
 
