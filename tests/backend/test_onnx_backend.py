@@ -40,7 +40,7 @@ class EmulatedGpuBackend(CnncBackend):
 
 
 BACKEND = InterpreterBackend if INTERPRETED else EmulatedGpuBackend if EMULATED else CnncBackend
-HEAVY = ("test_bvlc_alexnet", "test_densenet121", "test_inception_v1", "test_inception_v2", "test_vgg19")
+HEAVY = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "vgg19")
 
 
 def read_manifest() -> dict[str, str]:
@@ -90,7 +90,7 @@ def parameters() -> list[object]:
     for name in CASES:
         reason = reason_for(name)
         marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason is not None else []
-        if name in HEAVY:
+        if name.removeprefix("test_") in HEAVY:
             marks.append(pytest.mark.slow)
         marked.append(pytest.param(name, marks=marks, id=name))
     return marked
