@@ -5,6 +5,8 @@ No GPU is needed. What the assembler's and the disassembler's texts look like is
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cnnc.errors import InternalError, OptionError
@@ -25,7 +27,16 @@ needs_listing = pytest.mark.skipif(
 
 
 ARCHITECTURES = ("sm_80", "newest", "sm_75", "sm_86", "sm_89", "sm_90")
-"""The first two are tried with every case."""
+
+
+def parameters() -> list[Any]:
+    """A case of each kernel for two architectures and a third in turn; all cases for all of them in long runs."""
+    first = {case.variant.kernel: case for case in reversed(CASES)}
+    others = [case for case in CASES if case is not first[case.variant.kernel]]
+    long = [
+        pytest.param(case, architecture, marks=pytest.mark.slow) for case in others for architecture in ARCHITECTURES
+    ]
+    return in_turn(list(first.values()), ARCHITECTURES, 2) + long
 
 
 def machine_code(case: Case, architecture: str) -> Cubin:
@@ -39,7 +50,7 @@ def test_every_kernel_has_a_case():
 
 @needs_assembler
 @pytest.mark.jit
-@pytest.mark.parametrize(("case", "architecture"), in_turn(CASES, ARCHITECTURES, 2), ids=str)
+@pytest.mark.parametrize(("case", "architecture"), parameters(), ids=str)
 def test_no_spills_and_occupancy_as_designed(case, architecture):
     target = cuda_target(architectures()[-1] if architecture == "newest" else architecture)
     if capability(target) < divmod(case.oldest, 10):

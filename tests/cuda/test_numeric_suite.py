@@ -11,7 +11,7 @@ from cnnc.compiler import CompiledModel, compile
 from cnnc.runtime.program import HostStep
 from tests.cuda.devices import program_device
 from tests.numeric.case import Case, runs_of
-from tests.numeric.cases import CASES
+from tests.numeric.cases import CASES, QUICK
 from tests.numeric.runtimes import session_run
 from tests.numeric.tolerance import assert_close
 
@@ -23,18 +23,9 @@ def host_ops(compiled: CompiledModel) -> Counter[str]:
     return Counter(step.op for step in compiled.executable.program.steps if isinstance(step, HostStep))
 
 
-def quick_cases() -> frozenset[str]:
-    """The first case of each kind, which its first two words name, and no case that takes many kernels."""
-    kinds: dict[str, str] = {}
-    for case in CASES:
-        kinds.setdefault("-".join(case.name.split("-")[:2]), case.name)
-    return frozenset(kinds.values()) - {"conv-activations", "one-channel-gates", "image-gated-depthwise"}
-
-
 def parameters() -> list[Any]:
-    quick = quick_cases()
     return [
-        pytest.param(case, level, marks=() if level == 2 and case.name in quick else pytest.mark.slow)
+        pytest.param(case, level, marks=() if level == 2 and case.name in QUICK else pytest.mark.slow)
         for case in CASES
         for level in (0, 2)
     ]

@@ -30,6 +30,7 @@ def test_an_example_runs(name: str) -> None:
     assert EXAMPLES[name] in _printed(name)
 
 
+@pytest.mark.slow
 @pytest.mark.jit
 def test_methods_of_quantization(tmp_path: Path) -> None:
     """Every method keeps the accuracy within two points or so; the plot is made where there is matplotlib."""

@@ -8,14 +8,17 @@ from cnnc.compiler import compile
 from cnnc.runtime.jit import kernel_library
 from cnnc.runtime.kernel import Target, Variant
 from tests.numeric.case import Case, runs_of
-from tests.numeric.cases import SYMBOLIC
+from tests.numeric.cases import QUICK, SYMBOLIC
 from tests.numeric.runtimes import session_run
 from tests.numeric.tolerance import assert_close
 
 pytestmark = pytest.mark.jit
 
 
-@pytest.mark.parametrize("case", SYMBOLIC, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case.name in QUICK else pytest.mark.slow, id=case.name) for case in SYMBOLIC],
+)
 def test_sizes_alternate_without_compiling(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     run = session_run(compile(case.graph()).session())
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.numeric.case import Case, runs_of
-from tests.numeric.cases import CASES
+from tests.numeric.cases import CASES, QUICK
 from tests.numeric.runtimes import RUNTIMES, SKIPS
 from tests.numeric.tolerance import assert_close
 
 pytestmark = pytest.mark.jit
+LOWER = ("O0", "O1")
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def parameters() -> list[Any]:
+    """All cases on all runtimes; the kernels of the lower levels, which are others than those of -O2, in long runs."""
+    return [
+        pytest.param(case, runtime, marks=pytest.mark.slow if runtime in LOWER and case.name not in QUICK else ())
+        for case in CASES
+        for runtime in RUNTIMES
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "runtime"), parameters(), ids=lambda value: value.name if isinstance(value, Case) else value
+)
 def test_agrees_with_float64(case: Case, runtime: str) -> None:
     if (runtime, case.name) in SKIPS:
         pytest.skip(SKIPS[runtime, case.name])

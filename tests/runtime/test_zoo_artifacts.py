@@ -17,7 +17,7 @@ from cnnc.runtime.planner import Planner
 from tests.runtime.zoo import MODELS, compiled_model, needs_zoo
 
 BUNDLED = sorted((Path(__file__).resolve().parents[2] / "examples" / "models").glob("*.onnx"))
-QUICK = ("act_zoo", "lenet5_dyn18", "mobilenet_v2", "squeezenet1_1")
+QUICK = ("lenet5_dyn18", "squeezenet1_1", "lenet5_fashion", "lenet5_fashion-pruned90", "mbv2mini_fashion-bn")
 QUICK_NANOSECONDS = 10_000_000
 """Estimated work of one run up to which a network is run."""
 
@@ -41,7 +41,10 @@ def judge(model: CompiledModel, folder: Path) -> None:
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem) for path in BUNDLED],
+)
 def test_bundled_models(path: Path, tmp_path: Path) -> None:
     judge(compile(path), tmp_path)
 
