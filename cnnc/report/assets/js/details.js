@@ -18,13 +18,13 @@ export class Details {
   }
 
   _draw() {
-    const { key, step, group } = this._selection.current;
+    const { node, step, group } = this._selection.current;
     document.body.classList.toggle("has-details", !this._selection.isEmpty);
     if (this._selection.isEmpty) {
       this._root.replaceChildren();
       return;
     }
-    const sections = key !== null ? this._nodeSections(key) : step !== null ? this._layerSections(this._layer(step)) : this._groupSections(group);
+    const sections = node !== null ? this._nodeSections(node) : step !== null ? this._layerSections(this._layer(step)) : this._groupSections(group);
     this._root.replaceChildren(
       element("button", { type: "button", class: "close-button", "aria-label": "Close details", onclick: () => this._selection.clear() }, "×"),
       ...sections.filter(Boolean));
@@ -35,15 +35,13 @@ export class Details {
     return this._report.layers.find((layer) => layer.step === step);
   }
 
-  _nodeSections(key) {
-    const form = this._report.lastForm(key);
-    const layers = this._report.layersOf(key);
-    if (!form) return [];
-    const [node] = form;
+  _nodeSections(node) {
+    const inProgram = this._inProgram(node);
+    const layers = inProgram === node ? this._report.layersOf(node.key) : [];
     return [
       heading(node.op, node.name),
       this._linkRow(layers[0]),
-      this._absorbed(node),
+      inProgram && inProgram !== node ? this._becomes(inProgram) : null,
       ...layers.flatMap((layer) => this._layerFacts(layer)),
       section("Node", factList([
         ["name", plainName(node.name)],
@@ -115,14 +113,16 @@ export class Details {
     ];
   }
 
-  /** Where a node went that the program no longer has. */
-  _absorbed(node) {
+  /** The node of the program's graph that computes what a node of any graph computes; undefined if there is none. */
+  _inProgram(node) {
     const { finalGraph } = this._report;
-    const absorber = finalGraph === null ? undefined : this._report.counterpart(finalGraph, node.key);
-    if (!absorber || absorber.key === node.key) return null;
-    return element("p", { class: "note" }, "Now computed by ",
-      element("button", { type: "button", class: "link", onclick: () => this._selection.chooseNode(absorber.key) },
-        `${absorber.op} ${shortName(absorber.name)}`));
+    return finalGraph === null ? this._report.lastForm(node.key) : this._report.counterpart(finalGraph, node.key);
+  }
+
+  _becomes(node) {
+    return element("p", { class: "note" }, "In the program: ",
+      element("button", { type: "button", class: "link", onclick: () => this._selection.chooseNode(node.key, node) },
+        `${node.op} ${shortName(node.name)}`));
   }
 
   _valueList(indices) {

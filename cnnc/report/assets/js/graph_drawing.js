@@ -11,14 +11,16 @@ const curve = d3.line((point) => point.x, (point) => point.y).curve(d3.curveBasi
  * Draw into `layer`, a d3 selection of an SVG group, replacing what is there.
  *
  * @param drawing what `layoutGraph` returned
- * @param {Map<string, string>} marks what happened to nodes, by key: "added", "removed" or "changed"
+ * @param {{marks: Map<string, string>, totalSeconds: ?number}} facts what happened to nodes, by key: "added", "removed" or
+ *   "changed"; time of all layers, of which those of the program's graph show their share
  * @param {{onNode: function, onGroup: function, onToggle: function}} handlers of clicks
  */
-export function drawGraph(layer, drawing, marks, handlers) {
+export function drawGraph(layer, drawing, { marks, totalSeconds }, handlers) {
   layer.selectAll("*").remove();
   drawBoxes(layer.append("g").attr("class", "boxes"), drawing.boxes, handlers);
   drawEdges(layer.append("g").attr("class", "edges"), drawing.edges);
   drawLeaves(layer.append("g").attr("class", "leaves"), drawing.leaves, marks, handlers);
+  drawShares(layer.selectAll(".leaf"), totalSeconds);
 }
 
 function drawBoxes(layer, boxes, handlers) {
@@ -75,6 +77,13 @@ function drawLeaves(layer, leaves, marks, handlers) {
   const marked = leaf.filter((each) => marks.has(each.item.key));
   marked.append("circle").attr("class", "mark-disc").attr("cx", (each) => each.width - 2).attr("cy", 2).attr("r", 8.5);
   marked.append("text").attr("class", "mark-sign").attr("x", (each) => each.width - 2).attr("y", 6).text((each) => SIGNS[marks.get(each.item.key)]);
+}
+
+/** A line at the bottom of a node: its share of the time, the whole width being all of it. */
+function drawShares(leaf, totalSeconds) {
+  leaf.filter((each) => each.item.seconds !== null).append("rect").attr("class", "leaf-share")
+    .attr("x", 6).attr("y", (each) => each.height - 5).attr("height", 3).attr("rx", 1.5)
+    .attr("width", (each) => Math.max(1.5, ((each.width - 12) * each.item.seconds) / totalSeconds));
 }
 
 function leafClass(item, marks) {

@@ -4,7 +4,7 @@
  * what belongs together stands together.
  */
 /* global dagre */
-import { shorten } from "./format.js";
+import { seconds, shorten } from "./format.js";
 import { textWidth } from "./text_width.js";
 import { BORDER, visibleScopes } from "./visible_graph.js";
 
@@ -55,7 +55,8 @@ function layoutScope(scope, scopes, known) {
 function measure(item) {
   const title = shorten(item.isGroup ? item.label : item.title, LONGEST_TEXT);
   const subtitle = item.isGroup ? "" : shorten(item.subtitle, LONGEST_TEXT);
-  const detail = item.isGroup ? summaryOf(item) : shorten(item.type, LONGEST_TEXT);
+  const facts = item.isGroup ? summaryOf(item) : shorten(item.type, LONGEST_TEXT);
+  const detail = item.seconds === null ? facts : `${facts}  ${seconds(item.seconds)}`;
   const titleWidth = textWidth(title, `600 13px ${FAMILY}`);
   const first = titleWidth + (subtitle ? TEXT_GAP + textWidth(subtitle, `13px ${FAMILY}`) : 0);
   const second = textWidth(detail, `${item.isGroup ? `12px ${FAMILY}` : `11px ${MONO}`}`);

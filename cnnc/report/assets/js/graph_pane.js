@@ -48,11 +48,11 @@ export class GraphPane {
   }
 
   /** Draw a tree with some groups open; `anchor`, an id, keeps its place in the window. */
-  draw(heading, tree, open, marks, anchor = null) {
+  draw(heading, tree, open, facts, anchor = null) {
     const before = anchor && this._placeOf(anchor);
     this._heading.textContent = heading;
     this._drawing = layoutGraph(tree, open);
-    drawGraph(this._layer, this._drawing, marks, this._handlers);
+    drawGraph(this._layer, this._drawing, facts, this._handlers);
     const after = anchor && this._placeOf(anchor);
     if (!before || !after) return;
     this._svg.call(this._zoom.translateBy, before.x - after.x, before.y - after.y);

@@ -24,14 +24,14 @@ export class GraphView {
       return;
     }
     const handlers = {
-      onNode: (leaf) => (leaf.node ? selection.chooseNode(leaf.node.key) : selection.clear()),
+      onNode: (leaf) => (leaf.node ? selection.chooseNode(leaf.node.key, leaf.node) : selection.clear()),
       onGroup: (group) => selection.chooseGroup(group.path),
       onToggle: (group) => this._toggle(group),
     };
     this._panes = { before: new GraphPane("before", handlers), after: new GraphPane("after", handlers) };
     this._search = new GraphSearch(() => this._visibleNodes(), (node) => this._markOf(node), {
       found: (nodes) => this._markFound(nodes),
-      chosen: (node) => this._goTo(node.key),
+      chosen: (node) => this._goTo(node.key, node),
     });
     this._slider = new PassSlider(report, positions, (position) => this._show(position));
     this._stage = element("div", { class: "graph-stage", "data-panes": "both" }, this._panes.before.root, this._panes.after.root);
@@ -53,8 +53,8 @@ export class GraphView {
 
   /** Open the groups around the selected node and bring it into the middle. */
   revealSelected() {
-    const { key } = this._selection.current;
-    if (this._slider && key !== null) this._goTo(key);
+    const { key, node } = this._selection.current;
+    if (this._slider && key !== null) this._goTo(key, node);
   }
 
   _toolbar() {
@@ -88,13 +88,14 @@ export class GraphView {
 
   _draw(anchor = null) {
     const position = this._position;
+    const facts = (marks) => ({ marks, totalSeconds: this._report.summary.seconds });
     const size = (graph) => plural(this._report.graphs[graph].nodes.length, "node");
     const names = position.stage === WHOLE ? ["As imported", "After all passes"] : [`Before ${position.title}`, `After ${position.title}`];
     if (position.before !== null) {
-      this._panes.before.draw(`${names[0]}: ${size(position.before)}`, this._tree(position.before), this._open, position.marksBefore, anchor);
+      this._panes.before.draw(`${names[0]}: ${size(position.before)}`, this._tree(position.before), this._open, facts(position.marksBefore), anchor);
     }
     const heading = position.before === null ? `As ${position.title}` : names[1];
-    this._panes.after.draw(`${heading}: ${size(position.after)}`, this._tree(position.after), this._open, position.marksAfter, anchor);
+    this._panes.after.draw(`${heading}: ${size(position.after)}`, this._tree(position.after), this._open, facts(position.marksAfter), anchor);
   }
 
   _toggle(group) {
@@ -151,12 +152,12 @@ export class GraphView {
   }
 
   /** Select a node and bring it into the middle, in each graph the one that computes it there. */
-  _goTo(key) {
+  _goTo(key, node = null) {
     const nodes = this._counterparts(key);
-    for (const [graph, node] of nodes) this._openAround(graph, node.key);
+    for (const [graph, found] of nodes) this._openAround(graph, found.key);
     this._redraw();
-    this._selection.chooseNode(key);
-    const ids = new Map(nodes.map(([graph, node]) => [graph, leafId(node.key)]));
+    this._selection.chooseNode(key, node ?? this._report.nodeIn(this._position.after, key) ?? null);
+    const ids = new Map(nodes.map(([graph, found]) => [graph, leafId(found.key)]));
     this._forPanes((pane, graph) => ids.has(graph) && pane.reveal(ids.get(graph)));
   }
 

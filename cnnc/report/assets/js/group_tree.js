@@ -21,6 +21,12 @@ class Group {
     return own.join(".");
   }
 
+  /** Time of all layers inside; null if none is known. */
+  get seconds() {
+    const known = this.leaves.map((leaf) => leaf.seconds).filter((seconds) => seconds !== null);
+    return known.length ? known.reduce((sum, seconds) => sum + seconds, 0) : null;
+  }
+
   /** All nodes inside, at any depth. */
   get leaves() {
     return this.children.flatMap((child) => (child.isGroup ? child.leaves : [child]));
@@ -35,6 +41,7 @@ class Leaf {
     this.title = title;
     this.subtitle = subtitle;
     this.type = type;
+    this.seconds = null;
     this.parent = null;
     this.isGroup = false;
   }
@@ -51,6 +58,8 @@ export function leafId(key) {
 
 /**
  * The tree of a graph and its edges between leaves.
+ *
+ * Nodes of the program's graph have the time of their layers.
  *
  * @returns {{root: Group, leaves: Map<string, Leaf>, groups: Map<string, Group>,
  *   edges: Array<{from: Leaf, to: Leaf, value: {name: string, type: string}}>}}
@@ -90,6 +99,7 @@ export function buildTree(report, graphIndex, shortName) {
     const node = report.nodes[index];
     const type = node.outputs.length ? report.values[node.outputs[0]].type : "";
     const leaf = new Leaf(leafId(node.key), node, node.op, shortName(node.name), type);
+    if (graphIndex === report.finalGraph) leaf.seconds = layerSeconds(report.layersOf(node.key));
     place(leaf, groupAt(home.get(node) ?? node.group));
     for (const output of node.outputs) producer.set(output, leaf);
     for (const input of new Set(node.inputs)) {
@@ -104,6 +114,11 @@ export function buildTree(report, graphIndex, shortName) {
   }
   simplify(root, groups);
   return { root, leaves, groups, edges };
+}
+
+function layerSeconds(layers) {
+  const known = layers.filter((layer) => layer.seconds !== null);
+  return known.length ? known.reduce((sum, layer) => sum + layer.seconds, 0) : null;
 }
 
 /**

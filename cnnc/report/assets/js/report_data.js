@@ -42,14 +42,12 @@ export class Report {
     return [...new Set([...(this._refusedByNode.get(node.name) ?? []), ...(this._refusedByNode.get(node.key) ?? [])])];
   }
 
-  /** The last form of the node of this key: [node, index of the last stage that has it]; null if none ever had it. */
+  /** The last form of the node of this key; null if no graph and no layer has it. */
   lastForm(key) {
-    for (let stage = this.stages.length - 1; stage >= 0; stage -= 1) {
-      const node = this.nodeIn(this.stages[stage].graph, key);
-      if (node) return [node, stage];
-    }
+    const last = this.stages.findLast((stage) => this.nodeIn(stage.graph, key));
+    if (last) return this.nodeIn(last.graph, key);
     const layer = this.layersOf(key)[0];
-    return layer ? [this.nodes[layer.node], this.stages.length - 1] : null;
+    return layer ? this.nodes[layer.node] : null;
   }
 
   /** The node of this key in a graph, or undefined. */
@@ -82,7 +80,7 @@ export class Report {
   counterpart(graph, key) {
     const same = this.nodeIn(graph, key);
     if (same) return same;
-    const origin = this.lastForm(key)?.[0].origins[0];
+    const origin = this.lastForm(key)?.origins[0];
     if (origin === undefined) return undefined;
     const index = this.graphs[graph].nodes.find((each) => this.nodes[each].origins.includes(origin));
     return index === undefined ? undefined : this.nodes[index];

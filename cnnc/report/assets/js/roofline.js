@@ -46,8 +46,7 @@ export class Roofline {
     layer.selectAll(".tick").filter((value, index, ticks) => ticks[index].textContent === "").remove();
     const clip = layer.append("clipPath").attr("id", "roofline-clip").append("rect");
     clip.attr("width", size.width).attr("height", size.height);
-    drawRoofs(layer.append("g").attr("clip-path", "url(#roofline-clip)"), machine, x, y, size);
-
+    const roofs = layer.append("g").attr("clip-path", "url(#roofline-clip)");
     const longest = d3.max(this._layers, (each) => each.seconds);
     const radius = d3.scaleSqrt([0, longest], [SMALLEST_RADIUS, LARGEST_RADIUS]);
     const inOrder = d3.sort(this._layers, (a, b) => d3.descending(a.seconds, b.seconds));
@@ -57,6 +56,7 @@ export class Roofline {
       .attr("cx", (each) => x(intensity(each))).attr("cy", (each) => y(flopRate(each)))
       .attr("r", (each) => radius(each.seconds))
       .attr("aria-label", (each) => tooltipOf(each).join(", "));
+    drawRoofs(roofs, layer.append("g"), machine, x, y, size);
     addTooltip(this._points, tooltipOf);
     makeWalkable(this._points, (each) => this._selection.chooseLayer(each.step));
     this._select();
@@ -78,14 +78,14 @@ export class Roofline {
   }
 }
 
-/** The level line of the peak, and for each level of the memory a line that rises to it. */
-function drawRoofs(layer, machine, x, y, size) {
+/** The level line of the peak, and for each level of the memory a line that rises to it; their labels stand before the points. */
+function drawRoofs(layer, labels, machine, x, y, size) {
   const [left, right] = x.domain();
   const ridge = (rate) => machine.flops / rate;
   const fastest = machine.bandwidths.length ? ridge(machine.bandwidths[0][1]) : left;
   const line = (points) => layer.append("path").attr("class", "roof").attr("d", d3.line()(points.map(([fx, fy]) => [x(fx), y(fy)])));
   line([[Math.min(fastest, right), machine.flops], [right, machine.flops]]);
-  layer.append("text").attr("class", "roof-label").attr("x", size.width - 6).attr("y", y(machine.flops) - 7).attr("text-anchor", "end")
+  labels.append("text").attr("class", "roof-label").attr("x", size.width - 6).attr("y", y(machine.flops) - 7).attr("text-anchor", "end")
     .text(`peak ${giga(machine.flops)} GFLOP/s`);
   const bottom = y.domain()[0];
   for (const [index, [level, rate]] of machine.bandwidths.entries()) {
@@ -93,7 +93,7 @@ function drawRoofs(layer, machine, x, y, size) {
     const start = Math.max(left, bottom / rate) * 1.15;
     const [px, py] = [x(start), y(rate * start)];
     const slope = Math.atan2(y(rate * start * 10) - py, x(start * 10) - px) * (180 / Math.PI);
-    layer.append("text").attr("class", "roof-label").attr("transform", `translate(${px},${py}) rotate(${slope})`).attr("dy", index === 0 ? -6 : 14)
+    labels.append("text").attr("class", "roof-label").attr("transform", `translate(${px},${py}) rotate(${slope})`).attr("dy", index === 0 ? -6 : 14)
       .text(`${level} ${giga(rate)} GB/s`);
   }
 }

@@ -1,11 +1,13 @@
+const NOTHING = { key: null, node: null, step: null, group: null };
+
 /**
- * What the reader has selected, shared by all views: a node by its key, a layer by its step, or a group of nodes by its
- * path. A view calls `choose` and is told of every choice, its own included.
+ * What the reader has selected, shared by all views: a node by its key and in one of its forms, a layer by its step, or a group
+ * of nodes by its path. A view chooses, and is told of every choice, its own included.
  */
 export class Selection {
   constructor(report) {
     this.report = report;
-    this.current = { key: null, step: null, group: null };
+    this.current = NOTHING;
     this._listeners = [];
   }
 
@@ -13,26 +15,29 @@ export class Selection {
     this._listeners.push(listener);
   }
 
-  chooseNode(key) {
+  /** A node in the form that it has in one graph; in its last one if that is left out. */
+  chooseNode(key, node = null) {
+    const last = this.report.lastForm(key);
     const layer = this.report.layersOf(key)[0];
-    this._set({ key, step: layer ? layer.step : null, group: null });
+    this._set({ ...NOTHING, key, node: node ?? last, step: layer ? layer.step : null });
   }
 
   chooseLayer(step) {
     const layer = this.report.layers.find((each) => each.step === step);
-    this._set({ key: this.report.layerKey(layer), step, group: null });
+    const node = layer.node === null ? null : this.report.nodes[layer.node];
+    this._set({ ...NOTHING, key: node && node.key, node, step });
   }
 
   chooseGroup(path) {
-    this._set({ key: null, step: null, group: path });
+    this._set({ ...NOTHING, group: path });
   }
 
   clear() {
-    this._set({ key: null, step: null, group: null });
+    this._set(NOTHING);
   }
 
   get isEmpty() {
-    return this.current.key === null && this.current.step === null && this.current.group === null;
+    return this.current === NOTHING;
   }
 
   _set(next) {
