@@ -108,7 +108,7 @@ export class Details {
       ])),
       layers.length ? section("Steps", element("ul", { class: "link-list" }, ...layers.map((layer) => element("li", {},
         element("button", { type: "button", onclick: () => this._selection.chooseLayer(layer.step) },
-          element("strong", {}, layer.op), ` ${shortName(layer.name)}`),
+          element("strong", {}, layer.op), ` ${plainName(layer.name)}`),
         element("span", { class: "muted" }, layer.seconds === null ? "" : seconds(layer.seconds)))))) : null,
     ];
   }

@@ -56,7 +56,7 @@ function measure(item) {
   const title = shorten(item.isGroup ? item.label : item.title, LONGEST_TEXT);
   const subtitle = item.isGroup ? "" : shorten(item.subtitle, LONGEST_TEXT);
   const facts = item.isGroup ? summaryOf(item) : shorten(item.type, LONGEST_TEXT);
-  const detail = item.seconds === null ? facts : `${facts}  ${seconds(item.seconds)}`;
+  const detail = item.seconds === null ? facts : `${facts} · ${seconds(item.seconds)}`;
   const titleWidth = textWidth(title, `600 13px ${FAMILY}`);
   const first = titleWidth + (subtitle ? TEXT_GAP + textWidth(subtitle, `13px ${FAMILY}`) : 0);
   const second = textWidth(detail, `${item.isGroup ? `12px ${FAMILY}` : `11px ${MONO}`}`);

@@ -6,6 +6,8 @@ import { layoutGraph } from "./graph_layout.js";
 
 const ZOOM_RANGE = [0.03, 3];
 const MARGIN = 24;
+/** Taken for the size of a window that is not shown yet. */
+const WINDOW_UNSEEN = { width: 640, height: 560 };
 const SMALLEST_TEXT = 0.55;
 const READABLE_SCALE = 0.8;
 const DIRECTIONS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
@@ -31,7 +33,7 @@ export class GraphPane {
     this._layer = this._svg.append("g");
     this._zoom = d3.zoom().scaleExtent(ZOOM_RANGE).on("zoom", ({ transform }) => {
       this._layer.attr("transform", transform);
-      this._shownWidth = this.root.clientWidth;
+      this._shownWidth = this._window.width;
     });
     this._svg.call(this._zoom).on("dblclick.zoom", null);
     this._svg.on("keydown", (event) => this._onKey(event));
@@ -41,8 +43,8 @@ export class GraphPane {
   /** When the window gets wider or narrower, what was in its middle stays there. */
   _keepCentred() {
     new ResizeObserver(() => {
-      const grown = this.root.clientWidth - this._shownWidth;
-      if (!this.root.clientWidth || !grown) return;
+      const grown = this._window.width - this._shownWidth;
+      if (Math.abs(grown) < 1) return;
       this._svg.call(this._zoom.translateBy, grown / 2 / d3.zoomTransform(this._svg.node()).k, 0);
     }).observe(this.root);
   }
@@ -109,7 +111,7 @@ export class GraphPane {
 
   get _window() {
     const { width, height } = this._svg.node().getBoundingClientRect();
-    return { width: width || 900, height: height || 600 };
+    return width ? { width, height } : WINDOW_UNSEEN;
   }
 
   _widthScale() {
