@@ -30,7 +30,7 @@ export function columnsOf(report) {
     words("kernel", "kernel", "the rule of the compiler that chose its kernel", (layer) => layer.kernel),
     number("seconds", "time", "median of the profiled runs", (layer) => layer.seconds, seconds),
     number("share", "share", "of the time of all layers", (layer) => (layer.seconds === null ? null : layer.seconds / total), percent),
-    number("roof", "of roof", "share of what the machine allows; Winograd's method may be above 100 %", roofShare, percent),
+    number("roof", "of roof", "share of what the machine allows; methods that need fewer products may be above 100 %", roofShare, percent),
     words("bound", "bound", "which of computing and moving takes longer at the machine's rates", (layer) => (layer.roof_seconds ? layer.bound : "")),
     number("flops", "GFLOP/s", "two operations a multiply-accumulate", flopRate, giga),
     number("macs", "MACs", "multiply-accumulates", (layer) => layer.macs || null, count),

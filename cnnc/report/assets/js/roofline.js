@@ -27,9 +27,9 @@ export class Roofline {
     const frame = new PlotFrame(SHAPE, (layer, size) => this._draw(layer, size));
     const without = report.layers.length - this._layers.length;
     container.append(element("div", { class: "card" },
-      element("p", { class: "note" }, "A point is a layer; its area is its share of the time. Below a sloping line the layer waits for that ",
-        "level of the memory, below the level line for the arithmetic units. Winograd's method needs fewer products than are counted, ",
-        "so its layers can lie above the roof.",
+      element("p", { class: "note" }, "A point is a layer, the larger the longer it takes. Below a sloping line the layer waits for that ",
+        "level of the memory, below the level line for the arithmetic units. Winograd's and Strassen's methods need fewer products than ",
+        "are counted, so their layers can lie above the roof.",
         report.layers.some((each) => each.integer) ? " The roof is that of float32; products of 8-bit integers are quicker." : "",
         without ? ` ${without} of ${report.layers.length} layers do no products and are left out.` : ""),
       frame.root,
