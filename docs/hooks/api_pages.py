@@ -28,7 +28,10 @@ SECTIONS = (
     Section("Using models", ("cnnc", "cnnc.runtime", "cnnc.options", "cnnc.targets", "cnnc.errors", "cnnc.backend")),
     Section("Making models", ("cnnc.dsl", "cnnc.models", "cnnc.frontends", "cnnc.frontends.weights", "cnnc.export")),
     Section("Changing models", ("cnnc.quantization", "cnnc.pruning")),
-    Section("Looking inside", ("cnnc.explanation", "cnnc.report", "cnnc.view", "cnnc.ir.drawing", "cnnc.bisection")),
+    Section(
+        "Looking inside",
+        ("cnnc.explanation", "cnnc.report", "cnnc.view", "cnnc.ir.drawing", "cnnc.doctor", "cnnc.bisection"),
+    ),
     Section(
         "The compiler",
         ("cnnc.types", "cnnc.dims", "cnnc.ir", "cnnc.ops", "cnnc.interp", "cnnc.channels", "cnnc.passes"),

@@ -19,12 +19,9 @@ from click.testing import CliRunner
 from cnnc.cli import main
 from tests.docs.pages import ROOT, Block, blocks
 
-RUN = (
-    "docs/kernels/winograd.md",
-    "docs/kernels/strassen.md",
-    "docs/getting-started.md",
-    "docs/file-formats.md",
-    "docs/troubleshooting.md",
+RUN = tuple(
+    f"docs/{name}.md"
+    for name in ("getting-started", "tour", "file-formats", "troubleshooting", "kernels/winograd", "kernels/strassen")
 )
 
 
