@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -64,7 +65,8 @@ def launch_arrays(
     compiled = compile_arrays(function, arguments, architecture)
     memory = GlobalMemory()
     arrays = {id(argument): argument for argument in arguments if isinstance(argument, np.ndarray)}
-    addresses = {key: memory.allocate(array) for key, array in arrays.items()}
+    names = {id(argument): name for name, argument in zip(inspect.signature(function).parameters, arguments)}
+    addresses = {key: memory.allocate(array, names.get(key, "")) for key, array in arrays.items()}
     slots = [slot for argument in arguments for slot in _slots(argument, addresses.get(id(argument), 0))]
     sizes, threads = _dimensions(grid), _dimensions(block)
     counters = Emulator(compiled.module, memory).launch(ENTRY, sizes, threads, slots)
