@@ -47,7 +47,7 @@ CPU_COMPILER = Compiler("cnnc.runtime.jit.compile", ("numba", "llvmlite"))
 
 def cache_key(variant: Variant, module: str, target: Target, compiler: Compiler = CPU_COMPILER) -> str:
     """Hex SHA-256 over the variant, the sources of kernel module ``module``, the target, the compiler and the ABI."""
-    versions = _versions(compiler.packages)
+    versions = package_versions(compiler.packages)
     sources = source_digest if _is_own(module) else extension_digest
     parts = (repr(variant), repr(target), versions, str(ABI_VERSION), sources(module, compiler.module))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -179,7 +179,8 @@ def _source_facts(folder: str) -> Iterator[tuple[str, int, int, int]]:
 
 
 @cache
-def _versions(packages: tuple[str, ...]) -> str:
+def package_versions(packages: tuple[str, ...]) -> str:
+    """Versions of installed packages, or ``absent``."""
     # By the names that importlib.metadata reads too, which takes 15 ms to import.
     found = dict.fromkeys(packages, "absent")
     for folder in reversed(sys.path):

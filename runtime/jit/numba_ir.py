@@ -18,6 +18,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
 from cnnc.runtime.cpu.vector import Emitted
+from cnnc.runtime.jit import lowering_cache
 from cnnc.runtime.jit.link import ENTRY_SYMBOL
 from cnnc.runtime.jit.type_memo import remembered_types
 
@@ -33,8 +34,20 @@ def numba_ir(function: Callable[..., Any]) -> tuple[str, tuple[Emitted, ...]]:
     if key is None:
         return _lower(function), ()
     if key not in _lowered:
-        _lowered[key] = _lower(function)
+        _lowered[key] = _lowered_before(function, key)
     return _lowered[key], emitted
+
+
+def _lowered_before(function: Callable[..., Any], key: tuple[Any, ...]) -> str:
+    """IR from the cache on disk where a process kept it."""
+    code, *closure = key
+    if not all(isinstance(value, (bool, int, str)) for part in closure for value in part[1:]):
+        return _lower(function)
+    text = lowering_cache.load(function.__module__, code, tuple(closure))
+    if text is None:
+        text = _lower(function)
+        lowering_cache.store(function.__module__, code, tuple(closure), text)
+    return text
 
 
 def _name_intrinsics(function: Callable[..., Any]) -> tuple[tuple[Any, ...] | None, tuple[Emitted, ...]]:
@@ -49,7 +62,7 @@ def _name_intrinsics(function: Callable[..., Any]) -> tuple[tuple[Any, ...] | No
     parts = [
         (name, emitted[name].symbol, emitted[name].arity, emitted[name].returns)
         if name in emitted
-        else (name, type(value), value)
+        else (name, type(value).__name__, value)
         for name, value in closure.items()
     ]
     return (function.__code__, *parts), tuple({code.symbol: code for code in emitted.values()}.values())

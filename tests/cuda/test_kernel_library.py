@@ -74,7 +74,7 @@ def test_key_depends_on_variant_architecture_and_compilers(monkeypatch):
     assert key() == base
     assert key(Variant.of("copy.fill", size=1)) != base
     assert key(architecture="sm_90") != base
-    monkeypatch.setattr(cache_key, "_versions", lambda packages: "another numba-cuda")
+    monkeypatch.setattr(cache_key, "package_versions", lambda packages: "another numba-cuda")
     assert key() != base
     kernel_library._key.cache_clear()
 

@@ -21,8 +21,9 @@ SSE, AVX512 = x86_target("sse"), x86_target("avx512")
 
 
 @pytest.fixture
-def lowered(monkeypatch):
+def lowered(tmp_path, monkeypatch):
     """Functions that Numba lowers, none being known before."""
+    monkeypatch.setenv("CNNC_CACHE_DIR", str(tmp_path / "cache"))
     functions = []
     lower = numba_ir._lower
 
@@ -58,6 +59,40 @@ def test_code_that_is_written_in_place_is_its_targets_own(lowered):
     assert len(lowered) == 2
 
 
+def ir_of(kernel, **options):
+    """IR of a kernel, with nothing in this process's memory."""
+    numba_ir._lowered.clear()
+    with global_compiler_lock:
+        return numba_ir.numba_ir(kernel_def(kernel).build(AVX512, options))[0]
+
+
+def test_other_processes_find_a_lowering_on_disk(lowered):
+    first = ir_of("copy.fill", size=4)
+    assert ir_of("copy.fill", size=4) == first and len(lowered) == 1
+    ir_of("copy.fill", size=1)
+    assert len(lowered) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"damaged", b"CNNCLOOP"])
+def test_a_damaged_lowering_is_made_anew(lowered, tmp_path, damage):
+    first = ir_of("copy.fill", size=4)
+    [file] = (tmp_path / "cache").glob("*.loops")
+    file.write_bytes(damage)
+    ir_of("copy.fill", size=4)
+    assert len(lowered) == 2
+    assert len(first) < 40 * file.stat().st_size
+
+
+def test_lowerings_of_unknown_sources_are_not_kept(lowered, tmp_path):
+    def kernel(args, begin, end, scratch):
+        args[0] = begin
+
+    with global_compiler_lock:
+        numba_ir.numba_ir(kernel)
+    assert lowered == [kernel]
+    assert list(tmp_path.glob("cache/*.loops")) == []
+
+
 class Context:
     """Numbers its answers."""
 
@@ -82,6 +117,6 @@ def test_types_are_remembered_until_the_block_ends():
 def test_object_code_is_the_same_without_memory(lowered, monkeypatch):
     variant = Variant.of("layout.plain_to_blocked", lanes=16)
     remembered = compile_object(variant, AVX512)
-    monkeypatch.setattr(numba_ir, "_lowered", {})
+    numba_ir._lowered.clear()
     monkeypatch.setattr(numba_ir, "remembered_types", lambda context: nullcontext())
     assert compile_object(variant, AVX512) == remembered and len(lowered) == 2
