@@ -39,8 +39,9 @@ from lesson_07_conv_to_peak.steps import (
 
 from cnnc.ir import Array
 from cnnc.runtime.cpu_limits import available_threads
-from cnnc.runtime.jit.target import cpu_model, host_target
+from cnnc.runtime.jit.target import cpu_model, host_target, is_x86
 from cnnc.tuning.machine_peak import MachinePeak
+from cnnc.tuning.turns import time_in_turns
 
 Build = Callable[[Layer, Operands, int], Built]
 
@@ -121,6 +122,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.channels % 64 or given.channels < 64 or given.size % 4 or given.size < 16:
         parser.error("channels are a multiple of 64, and the size is one of 4, at least 16")
+    if not is_x86(host_target()):
+        parser.error(f"this lesson reads the assembly of x86-64, and this CPU is {host_target().triple}")
     lanes = host_target().lanes
     layer = Layer(given.channels, given.channels, given.size)
     operands = Operands.of(layer)
@@ -148,9 +151,10 @@ def main() -> None:
 
     if available_threads() > 1:
         both = checked("two threads", step6_in_place.build(layer, operands, lanes, threads=2), expected)
-        alone, together = (
-            statistics.median(times) for times in zip(*_in_turns(built["6 in place"], both, given.rounds))
-        )
+        calls = {"one": built["6 in place"].run, "two": both.run}
+        # A turn is several runs long: a thread that has just been woken may be on the CPU of the one that woke it.
+        times = time_in_turns(calls, rounds=given.rounds, slice_seconds=0.05)
+        alone, together = times["one"], times["two"]
         print(f"\nStep 6 on two threads: {together * 1e3:.2f} ms, {alone / together:.2f} times as fast as on one")
 
     print("\nStep 4 with other tiles (pixels x vectors of outputs)")
@@ -176,18 +180,6 @@ def main() -> None:
         points = [roofline.Point(name[2:], loops[name].intensity, layer.flops / seconds[name]) for name in STEPS]
         roofline.write_plot(given.plot, roofs, points, f"{layer}, one thread")
         print(f"\n{given.plot} is written")
-
-
-def _in_turns(one: Built, other: Built, rounds: int) -> list[tuple[float, float]]:
-    """Seconds of both, in every round."""
-    found = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        one.run()
-        middle = time.perf_counter()
-        other.run()
-        found.append((middle - start, time.perf_counter() - middle))
-    return found
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ Addresses are int64, in bytes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -51,7 +53,7 @@ def dense(w: Array, x: Array, y: Array) -> None:
 
 
 @njit(inline="always")
-def store_pair(place, v0, v1):  # type: ignore[no-untyped-def]
+def store_pair(place: Any, v0: Any, v1: Any) -> None:
     """Two vectors, one behind the other."""
     store(place, v0)
     store(place + BYTES, v1)

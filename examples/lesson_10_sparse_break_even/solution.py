@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -60,7 +62,7 @@ def multiply(starts: Array, positions: Array, values: Array, x: Array, y: Array)
 
 
 @njit(inline="always")
-def store_pair(place, v0, v1):  # type: ignore[no-untyped-def]
+def store_pair(place: Any, v0: Any, v1: Any) -> None:
     """Two vectors, one behind the other."""
     store(place, v0)
     store(place + BYTES, v1)
