@@ -15,6 +15,24 @@ from navigation import fill
 from cnnc.cli import main
 from cnnc.cli.group import COMMANDS
 
+GUIDES = {
+    "bisect": ("Troubleshooting", "troubleshooting.md#wrong-results"),
+    "compile": ("Getting started", "getting-started.md"),
+    "doctor": ("Looking inside", "tour.md#what-is-wrong-with-it"),
+    "draw": ("Graphs and feature maps", "view.md"),
+    "emulate": ("GPUs", "cuda.md"),
+    "explain": ("Why a model is what it is", "explain.md"),
+    "extensions": ("Extending cnnc", "extending.md"),
+    "models": ("Networks in Python", "dsl.md"),
+    "opt": ("Looking inside", "tour.md#the-passes"),
+    "passes": ("The passes", "passes.md"),
+    "prune": ("Pruning", "pruning.md"),
+    "quantize": ("Quantization", "quantization.md"),
+    "sensitivity": ("Pruning", "pruning.md"),
+    "view": ("Graphs and feature maps", "view.md"),
+}
+"""Command -> title and address of the page that explains more."""
+
 _NO_WRAP = re.compile(r"^\x08\n((?:.+\n?)+)", re.MULTILINE)
 
 
@@ -50,6 +68,9 @@ def _index(context: click.Context) -> Iterator[str]:
 def _page(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f"# cnnc {command.name}\n"
     yield f"{_prose(command.help or '')}\n"
+    if command.name in GUIDES:
+        title, address = GUIDES[command.name]
+        yield f"More: [{title}](../{address}).\n"
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"## Usage\n\n```text\n{context.command_path} {usage}\n```\n"
     yield "## Options\n\n| option | value | default | meaning |\n|---|---|---|---|"
@@ -59,7 +80,7 @@ def _page(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _row(option: click.Option, context: click.Context) -> str:
-    names = "<br>".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
+    names = "<br>".join(f"`{name}`{{ .option }}" for name in (*option.opts, *option.secondary_opts))
     extra = option.get_help_extra(context)
     value = "" if option.is_flag else _cell(option.make_metavar(context))
     default = "required" if option.required else str(extra.get("default", ""))

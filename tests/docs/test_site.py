@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cnnc import errors
 from cnnc.extending import POINTS
+from cnnc.extension_points import ExtensionError
 from tests.docs.pages import ROOT, pages, spans
 
 CODE = ("cnnc", "passes", "frontends", "runtime", "tests", "benchmarks")
@@ -44,6 +46,15 @@ def test_every_environment_variable_is_documented() -> None:
         for name in _VARIABLE.findall(file.read_text())
     }
     assert used == set(re.findall(r"`((?:CNNC|PY)_[A-Z_]+)`", text))
+
+
+def test_every_family_of_errors_is_explained() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    kinds = [ExtensionError, *(kind for kind in vars(errors).values() if isinstance(kind, type))]
+    families = {kind.__name__ for kind in kinds if kind.__base__ in (errors.UserError, errors.CnncError)} - {
+        "UserError"
+    }
+    assert families == set(re.findall(r"^### (\w+Error):", text, re.MULTILINE))
 
 
 def test_every_page_is_in_the_navigation() -> None:
