@@ -5,9 +5,23 @@ const NOTHING = "–";
 /** Between a number and its unit; no line breaks there. */
 const SPACE = "\u00a0";
 
-const SECOND_UNITS = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"]];
-const BYTE_UNITS = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]];
-const COUNT_UNITS = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const SECOND_UNITS = [
+  [1, "s"],
+  [1e-3, "ms"],
+  [1e-6, "µs"],
+  [1e-9, "ns"],
+];
+const BYTE_UNITS = [
+  [2 ** 30, "GiB"],
+  [2 ** 20, "MiB"],
+  [2 ** 10, "KiB"],
+];
+const COUNT_UNITS = [
+  [1e12, "T"],
+  [1e9, "G"],
+  [1e6, "M"],
+  [1e3, "k"],
+];
 
 /** Three significant digits without an exponent: 0.123, 1.23, 12.3, 123, 1234. */
 export function digits(value) {
@@ -44,7 +58,9 @@ export function giga(value) {
 export function percent(share) {
   if (share === null) return NOTHING;
   const value = 100 * share;
-  return value !== 0 && Math.abs(value) < 0.1 ? `< 0.1${SPACE}%` : `${value < 10 ? value.toFixed(1) : value.toFixed(0)}${SPACE}%`;
+  return value !== 0 && Math.abs(value) < 0.1
+    ? `< 0.1${SPACE}%`
+    : `${value < 10 ? value.toFixed(1) : value.toFixed(0)}${SPACE}%`;
 }
 
 /** A small number: 1.2e-5. */
@@ -65,7 +81,10 @@ export function plainName(name) {
   return name.replace(SOURCE_LINE, "");
 }
 
-/** The last part of a node's path: "layer1.0.conv1" is "conv1", "/layer1/conv1/Conv" is "Conv"; a number keeps the part before. */
+/**
+ * The last part of a node's path: "layer1.0.conv1" is "conv1", "/layer1/conv1/Conv" is "Conv"; a number keeps the part
+ * before.
+ */
 export function shortName(name) {
   const plain = plainName(name);
   const parts = plain.split(plain.includes("/") ? "/" : ".").filter(Boolean);
@@ -78,4 +97,9 @@ export function shorten(text, length) {
   if (text.length <= length) return text;
   const tail = Math.floor((length - 1) / 2);
   return `${text.slice(0, length - 1 - tail)}…${text.slice(text.length - tail)}`;
+}
+
+/** `text` of a value; null of one that is not known, which lists leave out. */
+export function known(value, text) {
+  return value === null ? null : text(value);
 }

@@ -1,7 +1,7 @@
 /**
- * Places for everything visible, by dagre's layered layout, group by group from the inside out: an open group is laid out
- * like a graph of its own, and then is a box in the group around it. Many small layouts are quicker than one large one, and
- * what belongs together stands together.
+ * Places for everything visible, by dagre's layered layout, group by group from the inside out: an open group is laid
+ * out like a graph of its own, and then is a box in the group around it. Many small layouts are quicker than one large
+ * one, and what belongs together stands together.
  */
 /* global dagre */
 import { seconds, shorten } from "./format.js";
@@ -11,8 +11,8 @@ import { BORDER, visibleScopes } from "./visible_graph.js";
 const FAMILY = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
-export const LEAF_HEIGHT = 44;
-export const HEADER_HEIGHT = 30;
+const LEAF_HEIGHT = 44;
+const HEADER_HEIGHT = 30;
 const LEAF_MIN_WIDTH = 96;
 const TEXT_LEFT = 18;
 const TEXT_RIGHT = 14;
@@ -23,8 +23,9 @@ const RANK_GAP = 26;
 const PORT_WEIGHT = 8;
 
 /**
- * @returns {{width: number, height: number, boxes: Array, leaves: Array, edges: Array}} in pixels; boxes (open groups, outer
- *   ones first) and leaves (nodes and closed groups) have x, y of their upper left corner, width and height; edges have points.
+ * @returns {{width: number, height: number, boxes: Array, leaves: Array, edges: Array}} in pixels; boxes (open groups,
+ *   outer ones first) and leaves (nodes and closed groups) have x, y of their upper left corner, width and height;
+ *   edges have points.
  */
 export function layoutGraph(tree, open) {
   const scopes = visibleScopes(tree, open);
@@ -74,9 +75,12 @@ function summaryOf(group) {
 /** Members with places relative to the group's upper left corner. */
 function placeMembers(scope, scopes, known) {
   const isRoot = scope.group.parent === null;
-  const members = new Map(scope.group.children.map((child) => [
-    child.id, child.isGroup && scopes.has(child.path) ? layoutScope(scopes.get(child.path), scopes, known) : measure(child),
-  ]));
+  const members = new Map(
+    scope.group.children.map((child) => [
+      child.id,
+      child.isGroup && scopes.has(child.path) ? layoutScope(scopes.get(child.path), scopes, known) : measure(child),
+    ]),
+  );
   const graph = new dagre.graphlib.Graph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 26, edgesep: 14, ranksep: RANK_GAP });
   for (const [id, member] of members) graph.setNode(id, { width: member.width, height: member.height });
@@ -85,7 +89,9 @@ function placeMembers(scope, scopes, known) {
   for (const edge of scope.edges.values()) graph.setEdge(nodeOf(edge.from), nodeOf(edge.to), {}, edge.key);
   dagre.layout(graph);
 
-  const inset = isRoot ? { x: PADDING, top: PADDING, bottom: PADDING } : { x: PADDING, top: HEADER_HEIGHT + 8, bottom: PADDING };
+  const inset = isRoot
+    ? { x: PADDING, top: PADDING, bottom: PADDING }
+    : { x: PADDING, top: HEADER_HEIGHT + 8, bottom: PADDING };
   const extent = extentOf(graph, members);
   const dx = inset.x - extent.left;
   const dy = inset.top - extent.top;
@@ -106,8 +112,9 @@ function placeMembers(scope, scopes, known) {
   }
   const corners = new Map(placed.members.map((each) => [each.member.item.id, each]));
   for (const edge of scope.edges.values()) {
-    const points = graph.edge(nodeOf(edge.from), nodeOf(edge.to), edge.key).points
-      .map(({ x, y }) => ({ x: x + dx + center, y: y + dy }));
+    const points = graph
+      .edge(nodeOf(edge.from), nodeOf(edge.to), edge.key)
+      .points.map(({ x, y }) => ({ x: x + dx + center, y: y + dy }));
     placed.edges.push({ edge, points: tieEnds(points, edge, corners, placed) });
   }
   return placed;
@@ -121,7 +128,9 @@ function nodeOf({ member, port }) {
   return member === BORDER ? portNode(port) : member.id;
 }
 
-/** Ports are points. Where there are several they are held together at the border by a heavy edge from a hidden node. */
+/**
+ * Ports are points. Where there are several they are held together at the border by a heavy edge from a hidden node.
+ */
 function addPorts(graph, side, ports) {
   for (const port of ports.keys()) graph.setNode(portNode(`${side}:${port}`), { width: 1, height: 1 });
   if (ports.size < 2) return;
@@ -134,7 +143,9 @@ function addPorts(graph, side, ports) {
   }
 }
 
-/** The rectangle around all members and the bends of all edges; ports and what holds them need no room above or below. */
+/**
+ * The rectangle around all members and the bends of all edges; ports and what holds them need no room above or below.
+ */
 function extentOf(graph, members) {
   const extent = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
   for (const [id, member] of members) {
@@ -154,7 +165,10 @@ function extentOf(graph, members) {
   return extent;
 }
 
-/** Ends of an edge at ports, which are not where dagre has them: at the port's place of an open member, or at the border of the group itself. An edge without bends stays one. */
+/**
+ * Ends of an edge at ports, which are not where dagre has them: at the port's place of an open member, or at the border
+ * of the group itself. An edge without bends stays one.
+ */
 function tieEnds(points, { from, to }, corners, placed) {
   const tied = [...points];
   if (from.member === BORDER) {

@@ -23,18 +23,36 @@ export class GraphPane {
     this._shownWidth = 0;
     this._heading = element("h3", { class: "pane-heading" });
     this.root = element("div", { class: "graph-pane", "data-pane": name }, this._heading);
-    this._svg = d3.select(this.root).append("svg")
-      .attr("role", "group").attr("tabindex", 0)
-      .attr("aria-label", `graph ${name}; arrow keys move between nodes, Enter selects, Space opens and closes a group`);
-    this._svg.append("defs").append("marker")
-      .attr("id", "arrow-head").attr("viewBox", "0 0 8 8").attr("refX", 7).attr("refY", 4)
-      .attr("markerWidth", 9).attr("markerHeight", 9).attr("markerUnits", "userSpaceOnUse").attr("orient", "auto")
-      .append("path").attr("d", "M0,0.5 L8,4 L0,7.5 Z");
+    this._svg = d3
+      .select(this.root)
+      .append("svg")
+      .attr("role", "group")
+      .attr("tabindex", 0)
+      .attr(
+        "aria-label",
+        `graph ${name}; arrow keys move between nodes, Enter selects, Space opens and closes a group`,
+      );
+    this._svg
+      .append("defs")
+      .append("marker")
+      .attr("id", "arrow-head")
+      .attr("viewBox", "0 0 8 8")
+      .attr("refX", 7)
+      .attr("refY", 4)
+      .attr("markerWidth", 9)
+      .attr("markerHeight", 9)
+      .attr("markerUnits", "userSpaceOnUse")
+      .attr("orient", "auto")
+      .append("path")
+      .attr("d", "M0,0.5 L8,4 L0,7.5 Z");
     this._layer = this._svg.append("g");
-    this._zoom = d3.zoom().scaleExtent(ZOOM_RANGE).on("zoom", ({ transform }) => {
-      this._layer.attr("transform", transform);
-      this._shownWidth = this._window.width;
-    });
+    this._zoom = d3
+      .zoom()
+      .scaleExtent(ZOOM_RANGE)
+      .on("zoom", ({ transform }) => {
+        this._layer.attr("transform", transform);
+        this._shownWidth = this._window.width;
+      });
     this._svg.call(this._zoom).on("dblclick.zoom", null);
     this._svg.on("keydown", (event) => this._onKey(event));
     this._keepCentred();
@@ -92,13 +110,21 @@ export class GraphPane {
   /** Mark the node or group of this id, and its edges, as selected; null for none. */
   select(id) {
     this._layer.selectAll(".leaf, .group-box").classed("is-selected", (each) => each.item.id === id);
-    this._layer.selectAll(".edge").classed("is-selected", (edge) => edge.ends.includes(id)).filter(".is-selected").raise();
+    this._layer
+      .selectAll(".edge")
+      .classed("is-selected", (edge) => edge.ends.includes(id))
+      .filter(".is-selected")
+      .raise();
   }
 
   /** Mark what a search found. */
   markFound(ids) {
-    this._layer.selectAll(".leaf").classed("is-found", (each) =>
-      ids.has(each.item.id) || (each.item.isGroup && each.item.leaves.some((leaf) => ids.has(leaf.id))));
+    this._layer
+      .selectAll(".leaf")
+      .classed(
+        "is-found",
+        (each) => ids.has(each.item.id) || (each.item.isGroup && each.item.leaves.some((leaf) => ids.has(leaf.id))),
+      );
   }
 
   has(id) {
@@ -123,8 +149,8 @@ export class GraphPane {
   }
 
   /**
-   * Show the graph, or the part around its first node if it is wider than the window; `vertical` is 0 for its beginning at the
-   * top, 0.5 for its middle in the middle.
+   * Show the graph, or the part around its first node if it is wider than the window; `vertical` is 0 for its beginning
+   * at the top, 0.5 for its middle in the middle.
    */
   _show(scale, vertical) {
     const { width, height } = this._window;
@@ -141,7 +167,8 @@ export class GraphPane {
     if (event.key in DIRECTIONS) this._moveFocus(focused, DIRECTIONS[event.key]);
     else if (event.key in actions) actions[event.key]();
     else if (focused && event.key === "Enter") focused.dispatchEvent(new MouseEvent("click", { bubbles: true }));
-    else if (focused && event.key === " " && focused.dataset.group) this._handlers.onToggle(d3.select(focused).datum().item);
+    else if (focused && event.key === " " && focused.dataset.group)
+      this._handlers.onToggle(d3.select(focused).datum().item);
     else return;
     event.preventDefault();
   }
@@ -164,6 +191,10 @@ export class GraphPane {
       if (!target || distance(target) === Infinity) return;
     }
     this.reveal(target.item.id);
-    this._layer.selectAll(".leaf").filter((each) => each === target).node().focus({ preventScroll: true });
+    this._layer
+      .selectAll(".leaf")
+      .filter((each) => each === target)
+      .node()
+      .focus({ preventScroll: true });
   }
 }

@@ -17,10 +17,18 @@ export class GraphSearch {
     this._results = [];
     this._next = 0;
     this._input = element("input", {
-      type: "search", id: "graph-search", placeholder: "Search nodes", "aria-label": "Search nodes by name, op or origin",
-      role: "combobox", "aria-controls": "graph-search-results", "aria-expanded": "false", autocomplete: "off",
-      oninput: () => this._search(), onkeydown: (event) => this._onKey(event),
-      onfocus: () => this._search(), onblur: () => this._close(),
+      type: "search",
+      id: "graph-search",
+      placeholder: "Search nodes",
+      "aria-label": "Search nodes by name, op or origin",
+      role: "combobox",
+      "aria-controls": "graph-search-results",
+      "aria-expanded": "false",
+      autocomplete: "off",
+      oninput: () => this._search(),
+      onkeydown: (event) => this._onKey(event),
+      onfocus: () => this._search(),
+      onblur: () => this._close(),
     });
     this._list = element("ul", { id: "graph-search-results", class: "search-results", role: "listbox", hidden: true });
     this.root = element("div", { class: "graph-search" }, this._input, this._list);
@@ -47,13 +55,28 @@ export class GraphSearch {
     this._list.replaceChildren(
       ...this._results.slice(0, SHOWN_RESULTS).map((node) =>
         // The list goes when the box loses the focus, which is before a click: so it is the press that chooses.
-        element("li", { role: "option", "data-key": node.key, onmousedown: () => this._handlers.chosen(node) },
-          element("strong", {}, node.op), ` ${plainName(node.name)}`,
+        element(
+          "li",
+          { role: "option", "data-key": node.key, onmousedown: () => this._handlers.chosen(node) },
+          element("strong", {}, node.op),
+          ` ${plainName(node.name)}`,
           // A rewritten node has the name of its first origin, so two nodes may have one name: their results differ.
-          plainName(node.key) === plainName(node.name) ? null : element("span", { class: "muted" }, ` → ${plainName(node.key)}`),
-          this._markOf(node) ? element("span", { class: `chip is-${this._markOf(node)}` }, this._markOf(node)) : null)),
-      element("li", { class: "muted", "aria-disabled": "true" },
-        this._results.length === 0 ? "no node has this in its name, op or origins" : rest > 0 ? `and ${rest} more` : `${this._results.length} found`));
+          plainName(node.key) === plainName(node.name)
+            ? null
+            : element("span", { class: "muted" }, ` → ${plainName(node.key)}`),
+          this._markOf(node) ? element("span", { class: `chip is-${this._markOf(node)}` }, this._markOf(node)) : null,
+        ),
+      ),
+      element(
+        "li",
+        { class: "muted", "aria-disabled": "true" },
+        this._results.length === 0
+          ? "no node has this in its name, op or origins"
+          : rest > 0
+            ? `and ${rest} more`
+            : `${this._results.length} found`,
+      ),
+    );
   }
 
   _close() {

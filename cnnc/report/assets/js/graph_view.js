@@ -29,13 +29,20 @@ export class GraphView {
       onToggle: (group) => this._toggle(group),
     };
     this._panes = { before: new GraphPane("before", handlers), after: new GraphPane("after", handlers) };
-    this._search = new GraphSearch(() => this._visibleNodes(), (node) => this._markOf(node), {
-      found: (nodes) => this._markFound(nodes),
-      chosen: (node) => this._goTo(node.key, node),
-    });
+    this._search = new GraphSearch(
+      () => this._visibleNodes(),
+      (node) => this._markOf(node),
+      { found: (nodes) => this._markFound(nodes), chosen: (node) => this._goTo(node.key, node) },
+    );
     this._slider = new PassSlider(report, positions, (position) => this._show(position));
-    this._stage = element("div", { class: "graph-stage", "data-panes": "both" }, this._panes.before.root, this._panes.after.root);
-    if (report.summary.stages_reason) container.append(element("p", { class: "note" }, `The passes are not shown: ${report.summary.stages_reason}`));
+    this._stage = element(
+      "div",
+      { class: "graph-stage", "data-panes": "both" },
+      this._panes.before.root,
+      this._panes.after.root,
+    );
+    if (report.summary.stages_reason)
+      container.append(element("p", { class: "note" }, `The passes are not shown: ${report.summary.stages_reason}`));
     container.append(this._slider.root, this._toolbar(), this._stage);
     document.addEventListener("keydown", (event) => container.hidden || this._onKey(event));
     selection.onChange(() => this._select());
@@ -58,19 +65,37 @@ export class GraphView {
   }
 
   _toolbar() {
-    const button = (text, label, act) => element("button", { type: "button", title: label, "aria-label": label, onclick: act }, text);
-    return element("div", { class: "toolbar", role: "toolbar", "aria-label": "Graph" },
+    const button = (text, label, act) =>
+      element("button", { type: "button", title: label, "aria-label": label, onclick: act }, text);
+    return element(
+      "div",
+      { class: "toolbar", role: "toolbar", "aria-label": "Graph" },
       this._search.root,
-      choiceButtons("Which graphs to show", [["before", "Before"], ["both", "Both"], ["after", "After"]], "both",
-        (panes) => this._showPanes(panes)),
-      element("div", { class: "button-group" },
+      choiceButtons(
+        "Which graphs to show",
+        [
+          ["before", "Before"],
+          ["both", "Both"],
+          ["after", "After"],
+        ],
+        "both",
+        (panes) => this._showPanes(panes),
+      ),
+      element(
+        "div",
+        { class: "button-group" },
         button("Collapse all", "Close all groups", () => this._closeAll()),
         button("Expand changes", "Open the groups in which something changed", () => this._openChanged()),
-        button("Expand all", "Open all groups", () => this._openAll())),
-      element("div", { class: "button-group" },
+        button("Expand all", "Open all groups", () => this._openAll()),
+      ),
+      element(
+        "div",
+        { class: "button-group" },
         button("−", "Zoom out", () => this._forPanes((pane) => pane.zoomBy(1 / 1.3))),
         button("+", "Zoom in", () => this._forPanes((pane) => pane.zoomBy(1.3))),
-        button("Fit", "Show the whole graph", () => this._forPanes((pane) => pane.fit()))));
+        button("Fit", "Show the whole graph", () => this._forPanes((pane) => pane.fit())),
+      ),
+    );
   }
 
   _tree(graph) {
@@ -90,12 +115,27 @@ export class GraphView {
     const position = this._position;
     const facts = (marks) => ({ marks, totalSeconds: this._report.summary.seconds });
     const size = (graph) => plural(this._report.graphs[graph].nodes.length, "node");
-    const names = position.stage === WHOLE ? ["As imported", "After all passes"] : [`Before ${position.title}`, `After ${position.title}`];
+    const names =
+      position.stage === WHOLE
+        ? ["As imported", "After all passes"]
+        : [`Before ${position.title}`, `After ${position.title}`];
     if (position.before !== null) {
-      this._panes.before.draw(`${names[0]}: ${size(position.before)}`, this._tree(position.before), this._open, facts(position.marksBefore), anchor);
+      this._panes.before.draw(
+        `${names[0]}: ${size(position.before)}`,
+        this._tree(position.before),
+        this._open,
+        facts(position.marksBefore),
+        anchor,
+      );
     }
     const heading = position.before === null ? `As ${position.title}` : names[1];
-    this._panes.after.draw(`${heading}: ${size(position.after)}`, this._tree(position.after), this._open, facts(position.marksAfter), anchor);
+    this._panes.after.draw(
+      `${heading}: ${size(position.after)}`,
+      this._tree(position.after),
+      this._open,
+      facts(position.marksAfter),
+      anchor,
+    );
   }
 
   _toggle(group) {
@@ -139,7 +179,10 @@ export class GraphView {
 
   _openChanged() {
     const { before, after, marksBefore, marksAfter } = this._position;
-    for (const [graph, marks] of [[before, marksBefore], [after, marksAfter]]) {
+    for (const [graph, marks] of [
+      [before, marksBefore],
+      [after, marksAfter],
+    ]) {
       if (graph !== null) for (const key of marks.keys()) this._openAround(graph, key);
     }
     this._redraw();
@@ -148,7 +191,8 @@ export class GraphView {
 
   /** Open the groups that a node is in. */
   _openAround(graph, key) {
-    for (let group = this._tree(graph).leaves.get(leafId(key))?.parent; group; group = group.parent) this._open.add(group.path);
+    for (let group = this._tree(graph).leaves.get(leafId(key))?.parent; group; group = group.parent)
+      this._open.add(group.path);
   }
 
   /** Select a node and bring it into the middle, in each graph the one that computes it there. */
@@ -169,7 +213,9 @@ export class GraphView {
 
   _visibleNodes() {
     const { before, after } = this._position;
-    const indices = new Set([after, before].filter((graph) => graph !== null).flatMap((graph) => this._report.graphs[graph].nodes));
+    const indices = new Set(
+      [after, before].filter((graph) => graph !== null).flatMap((graph) => this._report.graphs[graph].nodes),
+    );
     const nodes = [...indices].map((index) => this._report.nodes[index]);
     return [...new Map(nodes.reverse().map((node) => [node.key, node])).values()].reverse();
   }

@@ -1,6 +1,7 @@
 /**
- * The nodes of a graph as a tree of groups, by the modules that their names tell of. A group of a single node stands for
- * that node, and a group whose only member is a group is drawn as one with it: boxes that would say nothing are left out.
+ * The nodes of a graph as a tree of groups, by the modules that their names tell of. A group of a single node stands
+ * for that node, and a group whose only member is a group is drawn as one with it: boxes that would say nothing are
+ * left out.
  */
 import { plainName } from "./format.js";
 
@@ -122,15 +123,17 @@ function layerSeconds(layers) {
 }
 
 /**
- * Groups of nodes that compute from constants alone, such as the dequantization of a weight: that of the one node which reads
- * the result. Their own names often tell of no module, and all of them would stand in a row before the network begins.
+ * Groups of nodes that compute from constants alone, such as the dequantization of a weight: that of the one node which
+ * reads the result. Their own names often tell of no module, and all of them would stand in a row before the network
+ * begins.
  *
  * @returns {Map<Object, string>} paths by node
  */
 function homesOfConstants(report, graph) {
   const nodes = graph.nodes.map((index) => report.nodes[index]);
   const readers = new Map();
-  for (const node of nodes) for (const input of new Set(node.inputs)) readers.set(input, [...(readers.get(input) ?? []), node]);
+  for (const node of nodes)
+    for (const input of new Set(node.inputs)) readers.set(input, [...(readers.get(input) ?? []), node]);
   const computed = new Set(graph.inputs);
   const homes = new Map();
   const fixed = nodes.filter((node) => {

@@ -1,6 +1,6 @@
 /**
- * The columns of the table of layers, of which some are also measures for the bars. A column that would be empty for every
- * layer is left out: int8 and sparsity only stand there for networks that have them.
+ * The columns of the table of layers, of which some are also measures for the bars. A column that would be empty for
+ * every layer is left out: int8 and sparsity only stand there for networks that have them.
  *
  * @typedef {Object} Column
  * @property {string} id
@@ -26,25 +26,73 @@ export function columnsOf(report) {
   const all = [
     number("step", "step", "place in the program", (layer) => layer.step, String, true),
     words("op", "op", "what the layer computes", (layer) => layer.op),
-    words("name", "layer", "first node of the model that it computes; + how many more", layerName, (name) => shorten(name, LONGEST_NAME)),
+    words("name", "layer", "first node of the model that it computes; + how many more", layerName, (name) =>
+      shorten(name, LONGEST_NAME),
+    ),
     words("kernel", "kernel", "the rule of the compiler that chose its kernel", (layer) => layer.kernel),
     number("seconds", "time", "median of the profiled runs", (layer) => layer.seconds, seconds),
-    number("share", "share", "of the time of all layers", (layer) => (layer.seconds === null ? null : layer.seconds / total), percent),
-    number("roof", "of roof", "share of what the machine allows; methods that need fewer products may be above 100 %", roofShare, percent),
-    words("bound", "bound", "which of computing and moving takes longer at the machine's rates", (layer) => (layer.roof_seconds ? layer.bound : "")),
+    number(
+      "share",
+      "share",
+      "of the time of all layers",
+      (layer) => (layer.seconds === null ? null : layer.seconds / total),
+      percent,
+    ),
+    number(
+      "roof",
+      "of roof",
+      "share of what the machine allows; methods that need fewer products may be above 100 %",
+      roofShare,
+      percent,
+    ),
+    words("bound", "bound", "which of computing and moving takes longer at the machine's rates", (layer) =>
+      layer.roof_seconds ? layer.bound : "",
+    ),
     number("flops", "GFLOP/s", "two operations a multiply-accumulate", flopRate, giga),
     number("macs", "MACs", "multiply-accumulates", (layer) => layer.macs || null, count),
     number("bytes", "bytes", "read and written at least, weights included", movedBytes, bytes),
     number("weights", "weights", "bytes of its constants", (layer) => layer.weight_bytes || null, bytes),
     number("intensity", "FLOP/B", "operations a byte moved", intensity, oneDigit),
     number("predicted", "predicted", "by the cost model", (layer) => layer.predicted_seconds, seconds),
-    number("error", "error", "largest difference from onnxruntime, in standard deviations", (layer) => layer.numeric?.max_error ?? null, tiny),
-    number("sqnr", "SQNR", "signal to rounding noise of the 8-bit result, in dB", (layer) => integer(layer, "sqnr_db"), oneDigit),
+    number(
+      "error",
+      "error",
+      "largest difference from onnxruntime, in standard deviations",
+      (layer) => layer.numeric?.max_error ?? null,
+      tiny,
+    ),
+    number(
+      "sqnr",
+      "SQNR",
+      "signal to rounding noise of the 8-bit result, in dB",
+      (layer) => integer(layer, "sqnr_db"),
+      oneDigit,
+    ),
     number("scale", "scale", "step of the 8-bit result", (layer) => integer(layer, "output_scale"), tiny),
-    number("weight_bits", "bits", "of a quantized weight", (layer) => integer(layer, "weight_bits"), (value) => (value === null ? "–" : String(value))),
-    number("density", "density", "share of non-zero weights", (layer) => (hasZeros(layer) ? layer.sparsity.density : null), percent),
-    words("pattern", "pattern", "how the zeros of the weight lie", (layer) => (hasZeros(layer) ? layer.sparsity.pattern : "")),
-    number("break_even", "pays below", "density below which a sparse kernel is taken", (layer) => (hasZeros(layer) ? layer.sparsity.break_even : null), percent),
+    number(
+      "weight_bits",
+      "bits",
+      "of a quantized weight",
+      (layer) => integer(layer, "weight_bits"),
+      (value) => (value === null ? "–" : String(value)),
+    ),
+    number(
+      "density",
+      "density",
+      "share of non-zero weights",
+      (layer) => (hasZeros(layer) ? layer.sparsity.density : null),
+      percent,
+    ),
+    words("pattern", "pattern", "how the zeros of the weight lie", (layer) =>
+      hasZeros(layer) ? layer.sparsity.pattern : "",
+    ),
+    number(
+      "break_even",
+      "pays below",
+      "density below which a sparse kernel is taken",
+      (layer) => (hasZeros(layer) ? layer.sparsity.break_even : null),
+      percent,
+    ),
     words("output", "output", "type of its result", (layer) => layer.output_type),
   ];
   return all.filter((column) => report.layers.some((layer) => !["", null].includes(column.value(layer))));

@@ -11,16 +11,26 @@ export class LayerTable {
     this._columns = columnsOf(report);
     this._sort = { column: this._columns[0], descending: false };
     this._filter = element("input", {
-      type: "search", id: "layer-filter", placeholder: "Filter layers", "aria-label": "Filter layers by any text", oninput: () => this._draw(),
+      type: "search",
+      id: "layer-filter",
+      placeholder: "Filter layers",
+      "aria-label": "Filter layers by any text",
+      oninput: () => this._draw(),
     });
     this._count = element("span", { class: "muted", "aria-live": "polite" });
     this._head = element("tr", {});
     this._body = element("tbody", { onkeydown: (event) => this._onKey(event) });
     this.root = report.layers.length
-      ? element("div", { class: "layer-table" },
-        element("div", { class: "toolbar" }, this._filter, this._count),
-        element("div", { class: "table-scroll" },
-          element("table", { class: "data-table", id: "layer-table" }, element("thead", {}, this._head), this._body)))
+      ? element(
+          "div",
+          { class: "layer-table" },
+          element("div", { class: "toolbar" }, this._filter, this._count),
+          element(
+            "div",
+            { class: "table-scroll" },
+            element("table", { class: "data-table", id: "layer-table" }, element("thead", {}, this._head), this._body),
+          ),
+        )
       : emptyState("The program has no steps.", "The model's outputs are its inputs or constants.");
     this._drawHead();
     this._draw();
@@ -28,15 +38,27 @@ export class LayerTable {
   }
 
   _drawHead() {
-    this._head.replaceChildren(...this._columns.map((column) => {
-      const isSorted = column === this._sort.column;
-      const arrow = isSorted ? (this._sort.descending ? "▾" : "▴") : "";
-      return element("th", {
-        scope: "col", class: column.isNumber ? "number" : null, "data-column": column.id,
-        "aria-sort": isSorted ? (this._sort.descending ? "descending" : "ascending") : "none",
-      }, element("button", { type: "button", title: column.hint, onclick: () => this._sortBy(column) },
-        column.title, element("span", { class: "sort-arrow", "aria-hidden": "true" }, arrow)));
-    }));
+    this._head.replaceChildren(
+      ...this._columns.map((column) => {
+        const isSorted = column === this._sort.column;
+        const arrow = isSorted ? (this._sort.descending ? "▾" : "▴") : "";
+        return element(
+          "th",
+          {
+            scope: "col",
+            class: column.isNumber ? "number" : null,
+            "data-column": column.id,
+            "aria-sort": isSorted ? (this._sort.descending ? "descending" : "ascending") : "none",
+          },
+          element(
+            "button",
+            { type: "button", title: column.hint, onclick: () => this._sortBy(column) },
+            column.title,
+            element("span", { class: "sort-arrow", "aria-hidden": "true" }, arrow),
+          ),
+        );
+      }),
+    );
   }
 
   _sortBy(column) {
@@ -51,12 +73,16 @@ export class LayerTable {
     const words = this._filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = this._report.layers
       .filter((layer) => {
-        const text = [layer.op, layer.name, layer.kernel, layer.output_type, layer.bound, ...layer.origins].join(" ").toLowerCase();
+        const text = [layer.op, layer.name, layer.kernel, layer.output_type, layer.bound, ...layer.origins]
+          .join(" ")
+          .toLowerCase();
         return words.every((word) => text.includes(word));
       })
       .sort((a, b) => this._compare(a, b));
     this._body.replaceChildren(...rows.map((layer, index) => this._row(layer, index)));
-    this._count.textContent = words.length ? `${rows.length} of ${plural(this._report.layers.length, "layer")}` : plural(rows.length, "layer");
+    this._count.textContent = words.length
+      ? `${rows.length} of ${plural(this._report.layers.length, "layer")}`
+      : plural(rows.length, "layer");
     this._select();
   }
 
@@ -71,13 +97,23 @@ export class LayerTable {
   }
 
   _row(layer, index) {
-    return element("tr", {
-      "data-step": layer.step, tabindex: index === 0 ? 0 : -1, class: `kind-${opKind(layer.op)}`,
-      onclick: () => this._selection.chooseLayer(layer.step),
-    }, ...this._columns.map((column) => {
-      const value = column.value(layer);
-      return element("td", { class: column.isNumber ? "number" : `column-${column.id}`, title: column.isNumber ? null : value }, column.text(value));
-    }));
+    return element(
+      "tr",
+      {
+        "data-step": layer.step,
+        tabindex: index === 0 ? 0 : -1,
+        class: `kind-${opKind(layer.op)}`,
+        onclick: () => this._selection.chooseLayer(layer.step),
+      },
+      ...this._columns.map((column) => {
+        const value = column.value(layer);
+        return element(
+          "td",
+          { class: column.isNumber ? "number" : `column-${column.id}`, title: column.isNumber ? null : value },
+          column.text(value),
+        );
+      }),
+    );
   }
 
   _onKey(event) {

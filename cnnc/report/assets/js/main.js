@@ -42,13 +42,25 @@ function mountLayers(container) {
   layerTable = new LayerTable(report, selection);
   const bars = new LayerBars(report, selection);
   container.append(
-    element("div", { class: "card" }, bars.root, kindLegend(kindsOf(report.layers.map((layer) => layer.op)), kindTitle)),
-    element("div", { class: "card" }, layerTable.root));
+    element(
+      "div",
+      { class: "card" },
+      bars.root,
+      kindLegend(kindsOf(report.layers.map((layer) => layer.op)), kindTitle),
+    ),
+    element("div", { class: "card" }, layerTable.root),
+  );
 }
 
 const tabs = new Tabs(document.getElementById("tabs"), document.getElementById("content"), [
   { id: "overview", title: "Overview", mount: (part) => mountOverview(part, report, { showStage, showLayer }) },
-  { id: "graph", title: "Graph", mount: (part) => { graphView = new GraphView(part, report, selection); } },
+  {
+    id: "graph",
+    title: "Graph",
+    mount: (part) => {
+      graphView = new GraphView(part, report, selection);
+    },
+  },
   { id: "layers", title: "Layers", mount: mountLayers, onShow: () => layerTable.revealSelected() },
   { id: "roofline", title: "Roofline", mount: (part) => new Roofline(part, report, selection) },
   { id: "memory", title: "Memory", mount: (part) => new MemoryTimeline(part, report, selection) },

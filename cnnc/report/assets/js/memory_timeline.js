@@ -1,4 +1,6 @@
-/** The part "Memory": the arena over the steps of the program, a rectangle for each buffer, as the planner placed it. */
+/**
+ * The part "Memory": the arena over the steps of the program, a rectangle for each buffer, as the planner placed it.
+ */
 /* global d3 */
 import { element, emptyState } from "./dom.js";
 import { bytes, percent, plainName, plural } from "./format.js";
@@ -6,7 +8,12 @@ import { kindsOf, kindTitle, opKind } from "./op_kinds.js";
 import { bottomAxis, kindLegend, makeWalkable, PlotFrame } from "./plot_frame.js";
 import { addTooltip } from "./tooltip.js";
 
-const SHAPE = { id: "memory-timeline", label: "buffers of the arena over the steps", height: 460, margin: { top: 22, right: 24, bottom: 52, left: 84 } };
+const SHAPE = {
+  id: "memory-timeline",
+  label: "buffers of the arena over the steps",
+  height: 460,
+  margin: { top: 22, right: 24, bottom: 52, left: 84 },
+};
 const LABEL_WIDTH = 7;
 const LABEL_HEIGHT = 15;
 
@@ -16,26 +23,38 @@ export class MemoryTimeline {
     this._selection = selection;
     const { memory } = report;
     if (memory.arena_bytes === null || !memory.buffers.length) {
-      container.append(emptyState("There is no memory plan to show.", memory.reason || "No activation lives in the arena."));
+      container.append(
+        emptyState("There is no memory plan to show.", memory.reason || "No activation lives in the arena."),
+      );
       return;
     }
     const frame = new PlotFrame(SHAPE, (layer, size) => this._draw(layer, size));
-    container.append(element("div", { class: "card" },
-      memory.reason ? element("p", { class: "note" }, memory.reason) : null,
-      element("p", { class: "note" }, this._sentence()),
-      frame.root,
-      kindLegend(kindsOf(memory.buffers.map((buffer) => this._opOf(buffer))), kindTitle)));
+    container.append(
+      element(
+        "div",
+        { class: "card" },
+        memory.reason ? element("p", { class: "note" }, memory.reason) : null,
+        element("p", { class: "note" }, this._sentence()),
+        frame.root,
+        kindLegend(kindsOf(memory.buffers.map((buffer) => this._opOf(buffer))), kindTitle),
+      ),
+    );
     selection.onChange(() => this._select());
   }
 
   _sentence() {
     const { memory } = this._report;
-    const fit = memory.arena_bytes === memory.live_bytes
-      ? "no plan needs less"
-      : `${bytes(memory.live_bytes)} are live at the worst step, so no plan needs less than ${percent(memory.live_bytes / memory.arena_bytes)} of it`;
-    return `${plural(memory.buffers.length, "buffer")} of ${bytes(memory.unshared_bytes)} in all share an arena of ${bytes(memory.arena_bytes)}: ${fit}. `
-      + `Beside it: ${bytes(memory.constant_bytes)} of packed weights and ${bytes(memory.scratch_bytes)} of scratch for each worker. `
-      + "Where two overlap, a step writes its result in place of what it read.";
+    const { arena_bytes: arena, live_bytes: live } = memory;
+    const least =
+      arena === live
+        ? "no plan needs less"
+        : `${bytes(live)} are live at the worst step, so no plan needs less than ${percent(live / arena)} of it`;
+    const buffers = `${plural(memory.buffers.length, "buffer")} of ${bytes(memory.unshared_bytes)} in all`;
+    return [
+      `${buffers} share an arena of ${bytes(arena)}: ${least}.`,
+      `Beside it: ${bytes(memory.constant_bytes)} of packed weights and ${bytes(memory.scratch_bytes)} of scratch for`,
+      "each worker. Where two overlap, a step writes its result in place of what it read.",
+    ].join(" ");
   }
 
   /** The op that writes a buffer: that of the step at which its life begins. */
@@ -57,24 +76,46 @@ export class MemoryTimeline {
     const every = Math.ceil(last / (size.width / 44));
     const steps = d3.scaleBand(d3.range(last), [0, size.width]);
     bottomAxis(layer, steps, size, "step of the program", (step) => (step % every ? "" : step));
-    layer.selectAll(".axis .tick").filter((step, index, ticks) => ticks[index].textContent === "").remove();
-    const rectangles = layer.append("g").selectAll("rect").data(buffers).join("rect")
+    layer
+      .selectAll(".axis .tick")
+      .filter((step, index, ticks) => ticks[index].textContent === "")
+      .remove();
+    const rectangles = layer
+      .append("g")
+      .selectAll("rect")
+      .data(buffers)
+      .join("rect")
       .attr("class", (buffer) => `buffer kind-${opKind(this._opOf(buffer))}`)
       .attr("data-first", (buffer) => buffer.first)
-      .attr("x", (buffer) => x(buffer.first)).attr("width", (buffer) => x(buffer.last + 1) - x(buffer.first))
-      .attr("y", (buffer) => y(buffer.offset + buffer.bytes)).attr("height", (buffer) => Math.max(1, y(buffer.offset) - y(buffer.offset + buffer.bytes)))
+      .attr("x", (buffer) => x(buffer.first))
+      .attr("width", (buffer) => x(buffer.last + 1) - x(buffer.first))
+      .attr("y", (buffer) => y(buffer.offset + buffer.bytes))
+      .attr("height", (buffer) => Math.max(1, y(buffer.offset) - y(buffer.offset + buffer.bytes)))
       .attr("aria-label", (buffer) => this._tooltipOf(buffer).join(", "));
     addTooltip(rectangles, (buffer) => this._tooltipOf(buffer));
     makeWalkable(rectangles, (buffer) => this._layerAt(buffer.first) && this._selection.chooseLayer(buffer.first));
-    const labelled = buffers.filter((buffer) =>
-      x(buffer.last + 1) - x(buffer.first) > LABEL_WIDTH * plainName(buffer.name).length + 10 && y(buffer.offset) - y(buffer.offset + buffer.bytes) > LABEL_HEIGHT);
-    layer.append("g").selectAll("text").data(labelled).join("text")
+    const labelled = buffers.filter(
+      (buffer) =>
+        x(buffer.last + 1) - x(buffer.first) > LABEL_WIDTH * plainName(buffer.name).length + 10 &&
+        y(buffer.offset) - y(buffer.offset + buffer.bytes) > LABEL_HEIGHT,
+    );
+    layer
+      .append("g")
+      .selectAll("text")
+      .data(labelled)
+      .join("text")
       .attr("class", "buffer-label")
       .attr("x", (buffer) => (x(buffer.first) + x(buffer.last + 1)) / 2)
       .attr("y", (buffer) => y(buffer.offset + buffer.bytes / 2) + 4)
       .text((buffer) => plainName(buffer.name));
     layer.append("line").attr("class", "roof").attr("x2", size.width).attr("y1", y(arena)).attr("y2", y(arena));
-    layer.append("text").attr("class", "roof-label").attr("x", size.width).attr("y", y(arena) - 7).attr("text-anchor", "end").text(`arena ${bytes(arena)}`);
+    layer
+      .append("text")
+      .attr("class", "roof-label")
+      .attr("x", size.width)
+      .attr("y", y(arena) - 7)
+      .attr("text-anchor", "end")
+      .text(`arena ${bytes(arena)}`);
     this._rectangles = rectangles;
     this._select();
   }
@@ -95,9 +136,20 @@ export class MemoryTimeline {
   }
 }
 
-/** The axis on the left at even shares of the arena: round numbers of bytes are powers of two, which d3's ticks are not. */
+/**
+ * The axis on the left at even shares of the arena: round numbers of bytes are powers of two, which d3's ticks are not.
+ */
 function drawOffsets(layer, y, offsets, { width, height }) {
-  const group = layer.append("g").attr("class", "axis").call(d3.axisLeft(y).tickValues(offsets).tickFormat(bytes).tickSizeOuter(0));
+  const group = layer
+    .append("g")
+    .attr("class", "axis")
+    .call(d3.axisLeft(y).tickValues(offsets).tickFormat(bytes).tickSizeOuter(0));
   group.selectAll(".tick").append("line").attr("class", "grid-line").attr("x2", width);
-  group.append("text").attr("class", "axis-title").attr("transform", "rotate(-90)").attr("x", -height / 2).attr("y", -66).text("offset in the arena");
+  group
+    .append("text")
+    .attr("class", "axis-title")
+    .attr("transform", "rotate(-90)")
+    .attr("x", -height / 2)
+    .attr("y", -66)
+    .text("offset in the arena");
 }

@@ -13,7 +13,12 @@ export class PlotFrame {
     this._shape = shape;
     this._draw = draw;
     this.root = element("div", { class: "plot", id: shape.id });
-    this._svg = d3.select(this.root).append("svg").attr("role", "group").attr("aria-label", shape.label).attr("height", shape.height);
+    this._svg = d3
+      .select(this.root)
+      .append("svg")
+      .attr("role", "group")
+      .attr("aria-label", shape.label)
+      .attr("height", shape.height);
     let width = 0;
     new ResizeObserver(() => {
       if (Math.abs(this.root.clientWidth - width) < 2) return;
@@ -26,7 +31,10 @@ export class PlotFrame {
     const { margin, height } = this._shape;
     const width = this.root.clientWidth || WIDTH_UNSEEN;
     this._svg.attr("width", width).selectAll("*").remove();
-    const inner = { width: Math.max(80, width - margin.left - margin.right), height: height - margin.top - margin.bottom };
+    const inner = {
+      width: Math.max(80, width - margin.left - margin.right),
+      height: height - margin.top - margin.bottom,
+    };
     this._draw(this._svg.append("g").attr("transform", `translate(${margin.left},${margin.top})`), inner);
   }
 }
@@ -36,14 +44,25 @@ export function leftAxis(layer, scale, { width, height }, title, text, ticks = 6
   const axis = d3.axisLeft(scale).ticks(ticks).tickFormat(text).tickSizeOuter(0);
   const group = layer.append("g").attr("class", "axis").call(axis);
   group.selectAll(".tick").append("line").attr("class", "grid-line").attr("x2", width);
-  group.append("text").attr("class", "axis-title").attr("transform", "rotate(-90)").attr("x", -height / 2).attr("y", -66).text(title);
+  group
+    .append("text")
+    .attr("class", "axis-title")
+    .attr("transform", "rotate(-90)")
+    .attr("x", -height / 2)
+    .attr("y", -66)
+    .text(title);
 }
 
 /** The axis below. */
 export function bottomAxis(layer, scale, { width, height }, title, text, ticks = 10) {
   const axis = d3.axisBottom(scale).ticks(ticks).tickFormat(text).tickSizeOuter(0);
   const group = layer.append("g").attr("class", "axis").attr("transform", `translate(0,${height})`).call(axis);
-  group.append("text").attr("class", "axis-title").attr("x", width / 2).attr("y", 38).text(title);
+  group
+    .append("text")
+    .attr("class", "axis-title")
+    .attr("x", width / 2)
+    .attr("y", 38)
+    .text(title);
 }
 
 /**
@@ -74,6 +93,11 @@ export function makeWalkable(marks, choose) {
 
 /** A legend of kinds: a coloured square and its name each. */
 export function kindLegend(kinds, titleOf) {
-  return element("ul", { class: "legend" }, ...kinds.map((kind) =>
-    element("li", { class: `kind-${kind}` }, element("span", { class: "legend-swatch" }), titleOf(kind))));
+  return element(
+    "ul",
+    { class: "legend" },
+    ...kinds.map((kind) =>
+      element("li", { class: `kind-${kind}` }, element("span", { class: "legend-swatch" }), titleOf(kind)),
+    ),
+  );
 }

@@ -5,7 +5,7 @@
  * layers of the program.
  */
 
-export class Report {
+class Report {
   constructor(facts) {
     this.model = facts.model;
     this.machine = facts.machine;
@@ -54,24 +54,29 @@ export class Report {
   nodeIn(graph, key) {
     this._byKey ??= new Map();
     if (!this._byKey.has(graph)) {
-      this._byKey.set(graph, new Map(this.graphs[graph].nodes.map((index) => [this.nodes[index].key, this.nodes[index]])));
+      this._byKey.set(
+        graph,
+        new Map(this.graphs[graph].nodes.map((index) => [this.nodes[index].key, this.nodes[index]])),
+      );
     }
     return this._byKey.get(graph).get(key);
   }
 
   /**
-   * What passes did to a node, and to those of which it was made: [{stage, what}] with what = "added", "changed" or "removed".
-   * They are known by their origins; a node that has none, such as a conversion of a layout, by its key.
+   * What passes did to a node, and to those of which it was made: [{stage, what}] with what = "added", "changed" or
+   * "removed". They are known by their origins; a node that has none, such as a conversion of a layout, by its key.
    */
   historyOf(node) {
     const origins = new Set(node.origins);
-    const isKin = (index) => this.nodes[index].key === node.key || this.nodes[index].origins.some((origin) => origins.has(origin));
+    const isKin = (index) =>
+      this.nodes[index].key === node.key || this.nodes[index].origins.some((origin) => origins.has(origin));
     const isSame = (index) => this.nodes[index].key === node.key;
     const events = [];
     this.stages.forEach((stage, index) => {
       if (stage.removed.some(isSame)) events.push({ stage: index, what: "removed" });
       else if (stage.added.some(isSame)) events.push({ stage: index, what: "added" });
-      else if (stage.changed.some(([, after]) => isKin(after)) || stage.added.some(isKin)) events.push({ stage: index, what: "changed" });
+      else if (stage.changed.some(([, after]) => isKin(after)) || stage.added.some(isKin))
+        events.push({ stage: index, what: "changed" });
     });
     return events;
   }

@@ -1,8 +1,8 @@
 const NOTHING = { key: null, node: null, step: null, group: null };
 
 /**
- * What the reader has selected, shared by all views: a node by its key and in one of its forms, a layer by its step, or a group
- * of nodes by its path. A view chooses, and is told of every choice, its own included.
+ * What the reader has selected, shared by all views: a node by its key and in one of its forms, a layer by its step, or
+ * a group of nodes by its path. A view chooses, and is told of every choice, its own included.
  */
 export class Selection {
   constructor(report) {

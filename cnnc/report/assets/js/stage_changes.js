@@ -1,6 +1,7 @@
 /**
- * Positions of the slider over the passes. The first ones are the report's stages: the graph as it was imported, and after
- * each pass, compared with the graph before that pass. The last one compares the imported graph with the program's.
+ * Positions of the slider over the passes. The first ones are the report's stages: the graph as it was imported, and
+ * after each pass, compared with the graph before that pass. The last one compares the imported graph with the
+ * program's.
  */
 
 export const WHOLE = "whole";
@@ -45,8 +46,14 @@ function stagePosition(report, stage, index) {
     seconds: index === 0 ? null : stage.seconds,
     before: index === 0 ? null : report.stages[index - 1].graph,
     after: stage.graph,
-    marksBefore: marks([[stage.removed.map(keyOf), "removed"], [changed, "changed"]]),
-    marksAfter: marks([[stage.added.map(keyOf), "added"], [changed, "changed"]]),
+    marksBefore: marks([
+      [stage.removed.map(keyOf), "removed"],
+      [changed, "changed"],
+    ]),
+    marksAfter: marks([
+      [stage.added.map(keyOf), "added"],
+      [changed, "changed"],
+    ]),
     rewrites: stage.rewrites,
     refusals: report.refusedRewrites.filter((refusal) => refusal.stage === index),
     undone: stage.undone,
@@ -67,12 +74,20 @@ function wholePosition(report) {
     stage: WHOLE,
     title: "all passes",
     options: "",
-    why: `The imported graph beside the one that the program is made from. Of ${passes.length} passes, ${active.length} changed it.`,
+    why:
+      "The imported graph beside the one that the program is made from. " +
+      `Of ${passes.length} passes, ${active.length} changed it.`,
     seconds: passes.reduce((sum, stage) => sum + stage.seconds, 0),
     before,
     after,
-    marksBefore: marks([[removed, "removed"], [changed, "changed"]]),
-    marksAfter: marks([[added, "added"], [changed, "changed"]]),
+    marksBefore: marks([
+      [removed, "removed"],
+      [changed, "changed"],
+    ]),
+    marksAfter: marks([
+      [added, "added"],
+      [changed, "changed"],
+    ]),
     rewrites: mergeRewrites(passes),
     refusals: report.refusedRewrites,
     undone: "",

@@ -1,6 +1,6 @@
 /**
- * Parts of the report, of which one is shown; the pattern of the ARIA practices: arrow keys move between tabs, Tab goes into
- * the part. A part is drawn when it is first shown, so that a large graph does not hold up the page.
+ * Parts of the report, of which one is shown; the pattern of the ARIA practices: arrow keys move between tabs, Tab goes
+ * into the part. A part is drawn when it is first shown, so that a large graph does not hold up the page.
  */
 import { element } from "./dom.js";
 
@@ -8,13 +8,24 @@ export class Tabs {
   /** @param {Array<{id: string, title: string, mount: function(HTMLElement), onShow: ?function()}>} parts */
   constructor(bar, container, parts) {
     this._parts = parts.map((part, index) => {
-      const tab = element("button", {
-        type: "button", role: "tab", id: `tab-${part.id}`, "aria-controls": `part-${part.id}`,
-        onclick: () => this.show(part.id),
-        onkeydown: (event) => this._onKey(event, index),
-      }, part.title);
+      const tab = element(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${part.id}`,
+          "aria-controls": `part-${part.id}`,
+          onclick: () => this.show(part.id),
+          onkeydown: (event) => this._onKey(event, index),
+        },
+        part.title,
+      );
       const panel = element("section", {
-        role: "tabpanel", id: `part-${part.id}`, "aria-labelledby": `tab-${part.id}`, class: `part part-${part.id}`, hidden: true,
+        role: "tabpanel",
+        id: `part-${part.id}`,
+        "aria-labelledby": `tab-${part.id}`,
+        class: `part part-${part.id}`,
+        hidden: true,
       });
       return { ...part, tab, panel, isMounted: false };
     });
@@ -44,7 +55,9 @@ export class Tabs {
 
   _onKey(event, index) {
     const count = this._parts.length;
-    const target = { ArrowRight: (index + 1) % count, ArrowLeft: (index + count - 1) % count, Home: 0, End: count - 1 }[event.key];
+    const target = { ArrowRight: (index + 1) % count, ArrowLeft: (index + count - 1) % count, Home: 0, End: count - 1 }[
+      event.key
+    ];
     if (target === undefined) return;
     event.preventDefault();
     this.show(this._parts[target].id);

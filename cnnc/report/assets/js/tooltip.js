@@ -3,14 +3,16 @@
 const GAP = 14;
 
 /** Show `lines` (the first one is the title) beside a point of the window. */
-export function showTooltip(lines, x, y) {
+function showTooltip(lines, x, y) {
   const box = document.getElementById("tooltip");
-  box.replaceChildren(...lines.map((line, index) => {
-    const row = document.createElement("div");
-    row.className = index === 0 ? "tooltip-title" : "tooltip-line";
-    row.textContent = line;
-    return row;
-  }));
+  box.replaceChildren(
+    ...lines.map((line, index) => {
+      const row = document.createElement("div");
+      row.className = index === 0 ? "tooltip-title" : "tooltip-line";
+      row.textContent = line;
+      return row;
+    }),
+  );
   box.hidden = false;
   const { width, height } = box.getBoundingClientRect();
   const left = x + GAP + width > innerWidth ? x - GAP - width : x + GAP;
@@ -19,14 +21,16 @@ export function showTooltip(lines, x, y) {
   box.style.top = `${Math.max(4, top)}px`;
 }
 
-export function hideTooltip() {
+function hideTooltip() {
   document.getElementById("tooltip").hidden = true;
 }
 
 /** Give every mark of a d3 selection a tooltip; `linesOf` takes the mark's datum. */
 export function addTooltip(marks, linesOf) {
   marks
-    .on("pointerenter.tooltip pointermove.tooltip", (event, datum) => showTooltip(linesOf(datum), event.clientX, event.clientY))
+    .on("pointerenter.tooltip pointermove.tooltip", (event, datum) =>
+      showTooltip(linesOf(datum), event.clientX, event.clientY),
+    )
     .on("pointerleave.tooltip blur.tooltip", hideTooltip)
     .on("focus.tooltip", (event, datum) => {
       const place = event.currentTarget.getBoundingClientRect();

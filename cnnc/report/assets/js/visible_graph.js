@@ -1,7 +1,7 @@
 /**
  * What there is to draw when some groups are open and the others closed: for each open group its members and the edges
- * between them. An edge that crosses the border of an open group goes through a *port* there, so that each group can be laid
- * out on its own: outside, the edge ends at the port of a box; inside, it starts at the same port.
+ * between them. An edge that crosses the border of an open group goes through a *port* there, so that each group can be
+ * laid out on its own: outside, the edge ends at the port of a box; inside, it starts at the same port.
  */
 
 /** Members and edges of one open group. */
