@@ -40,6 +40,7 @@ class EmulatedGpuBackend(CnncBackend):
 
 
 BACKEND = InterpreterBackend if INTERPRETED else EmulatedGpuBackend if EMULATED else CnncBackend
+# Besides these, functions in place of the operators that they stand for are long runs.
 HEAVY = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "vgg19")
 
 
@@ -90,7 +91,7 @@ def parameters() -> list[object]:
     for name in CASES:
         reason = reason_for(name)
         marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason is not None else []
-        if name.removeprefix("test_") in HEAVY:
+        if name.removeprefix("test_") in HEAVY or "_expanded" in name:
             marks.append(pytest.mark.slow)
         marked.append(pytest.param(name, marks=marks, id=name))
     return marked

@@ -28,7 +28,11 @@ def images() -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("name", "architecture"),
-    [("lenet5_fashion", "sm_80"), ("resnet14_fashion-bn", "sm_80"), ("mbv2mini_fashion-bn", "sm_75")],
+    [
+        ("lenet5_fashion", "sm_80"),
+        pytest.param("resnet14_fashion-bn", "sm_80", marks=pytest.mark.slow),
+        pytest.param("mbv2mini_fashion-bn", "sm_75", marks=pytest.mark.slow),
+    ],
 )
 def test_equals_the_cpu(name: str, architecture: str) -> None:
     pytest.importorskip("numba_cuda")

@@ -22,10 +22,11 @@ EXAMPLES = {
     "unet": "scores",
 }
 """What a run of each prints, among other things."""
+QUICK = ("lenet5", "multitask", "ct_volume")
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in EXAMPLES])
 def test_an_example_runs(name: str) -> None:
     assert EXAMPLES[name] in _printed(name)
 

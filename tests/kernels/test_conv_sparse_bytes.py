@@ -148,7 +148,7 @@ CASES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("case", "target"), in_turn(CASES, TARGETS), ids=named)
+@pytest.mark.parametrize(("case", "target"), in_turn(CASES, TARGETS, 0), ids=named)
 def test_equals_the_reference(case: dict[str, Any], target: Target) -> None:
     got, expected = run_sparse(target, **case)
     np.testing.assert_array_equal(got, expected)

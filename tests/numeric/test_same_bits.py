@@ -19,7 +19,7 @@ from cnnc.runtime.input_check import bind_shapes
 from cnnc.runtime.plan_checker import check_plan
 from cnnc.runtime.planner import Planner
 from tests.numeric.case import Case, runs_of
-from tests.numeric.cases import CASES
+from tests.numeric.cases import CASES, QUICK
 
 pytestmark = pytest.mark.jit
 
@@ -30,7 +30,9 @@ def outputs(executor: Executor, feeds: Mapping[str, Array], threads: int) -> lis
     return [array.tobytes() for array in executor.run(arrays, bind_shapes(ports, arrays), RunSettings(threads))]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case.name in QUICK else pytest.mark.slow, id=case.name) for case in CASES]
+)
 def test_plans_threads_splits_and_old_memory(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     executable = compile(case.graph()).executable
     for run in runs_of(case):
