@@ -11,7 +11,7 @@ import numpy as np
 
 import cnnc
 import cnnc.errors
-from cnnc import dsl, passes
+from cnnc import dsl, interp, passes
 from cnnc.dims import Dim, evaluate, maximum, symbol
 from cnnc.ir import Content, Notes, Value, parse_graph, print_graph
 from cnnc.ops import OPS
@@ -37,10 +37,10 @@ graph "exported" stage=imported {
 
 
 class Encoder(dsl.Module):
-    """Three convolutions that halve the map: [N, 16, H, W] -> [N, 16, ...]."""
+    """Two convolutions that halve the map: [N, 16, H, W] -> [N, 16, ...]."""
 
     def __init__(self) -> None:
-        self.layers = [dsl.Conv2d(16, 16, 3, stride=2, padding=1) for _ in range(3)]
+        self.layers = [dsl.Conv2d(16, 16, 3, stride=2, padding=1) for _ in range(2)]
 
     def forward(self, x: dsl.Tensor) -> dsl.Tensor:
         """ReLU behind each."""
@@ -87,10 +87,9 @@ def show_odd_sizes() -> None:
     model = dsl.model(down_and_up, ("N", 3, "H", "W"))
     for node in model.graph().nodes:
         print(f"    {node.op:9} {node.output.type}")
-    compiled = cnnc.compile(model)
     for size in (8, 9):
         try:
-            result = compiled.run({"x": np.ones((1, 3, size, size), np.float32)})["output"]
+            result = interp.run(model.graph(), {"x": np.ones((1, 3, size, size), np.float32)})["output"]
             print(f"    {size}x{size} runs: {result.shape}")
         except Exception as error:
             print(f"    {size}x{size} fails at run time, {type(error).__name__}: {str(error).strip()}")
@@ -128,7 +127,6 @@ def main() -> None:
     compiled = {
         "N, H, W open": cnnc.compile(model),
         "N open": cnnc.compile(model, shapes={"x": ("N", 16, 64, 64)}),
-        "all fixed": cnnc.compile(model, shapes={"x": (1, 16, 64, 64)}),
     }
     feeds = {"x": np.random.default_rng(0).standard_normal((1, 16, 64, 64), np.float32)}
     calls = {name: partial(one.session(threads=1).run, None, feeds) for name, one in compiled.items()}
