@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cnnc import interp
 from cnnc.bisection.finding import Finding, GuiltyKernel, GuiltyPass
 from cnnc.bisection.guilty_kernel import find_guilty_kernel, find_slow_kernel
 from cnnc.bisection.guilty_pass import find_guilty_pass
@@ -14,13 +15,15 @@ from cnnc.bisection.reduction import extracted, reduced
 from cnnc.bisection.search import Verdict
 from cnnc.bisection.slow_pass import dearest_span
 from cnnc.bisection.trial import OnStep, Trial
+from cnnc.cli.accuracy import check_output
 from cnnc.compiler import CompiledModel, Model, read_graph
 from cnnc.errors import InternalError
-from cnnc.ir import Array, Graph, Notes, clone_graph
+from cnnc.ir import Array, Graph, Notes
 from cnnc.ir.text import node_text
 from cnnc.options import Options
 from cnnc.passes import Pass, PassManager
-from cnnc.passes.compare_results import difference, results
+from cnnc.passes.compare_results import ROUNDING_BOUND
+from cnnc.sample_inputs import sample_inputs
 from cnnc.tuning import KernelStopwatch, Stopwatch
 
 
@@ -60,11 +63,11 @@ def bisect_results(
     of_graph = trial.judged("all passes, on the interpreter", lambda: judge.graph(trial.pipeline.run(everything)[0]))
     if of_graph.verdict is not Verdict.GOOD:
         guilty, before = find_guilty_pass(trial, lambda point: judge.graph(trial.pipeline.run(point)[0]), spans)
-        return _pass_finding(trial, guilty, before)
+        return _pass_finding(trial, guilty, before, limit)
     whole = trial.whole()
     if trial.judged("all passes, compiled", lambda: judge.model(whole)).verdict is Verdict.GOOD:
         return _finding(trial, "nothing", "nothing is wrong: results agree with the reference")
-    return _kernel_finding(trial, find_guilty_kernel(trial, judge.model, whole), whole)
+    return _kernel_finding(trial, find_guilty_kernel(trial, judge.model, whole), whole, limit)
 
 
 def bisect_command(
@@ -147,29 +150,32 @@ def _optional(trial: Trial, spans: Sequence[PassSpan]) -> list[PassSpan]:
     return [span for span in spans if not trial.pipeline.passes[span.index].ensures]
 
 
-def _pass_finding(trial: Trial, guilty: GuiltyPass, before: Graph) -> Finding:
+def _pass_finding(trial: Trial, guilty: GuiltyPass, before: Graph, limit: float | None = None) -> Finding:
     item = trial.pipeline.passes[guilty.index]
     changed = set(guilty.before)
     nodes = [node for node in before.nodes if node_text(node) in changed]
-    graph, shows = reduced(before, nodes, lambda part: _is_broken_by(item, part))
+    graph, shows = reduced(before, nodes, lambda part: _is_broken_by(item, part, limit or ROUNDING_BOUND))
     which = f"rewrite {guilty.rewrite} of {guilty.rewrites} of pass" if guilty.rewrite else "pass"
     about = f" at {', '.join(guilty.origins)}" if guilty.origins else ""
     what = f"{which} {guilty.name} is at fault{about}"
     return _finding(trial, "pass", what, guilty_pass=guilty, graph=graph, shows_fault=shows)
 
 
-def _is_broken_by(item: Pass, graph: Graph) -> bool:
-    """Whether the pass changes the graph's results on random inputs beyond its kind, or fails."""
-    before = results(graph, "rounding")
-    after = clone_graph(graph)
+def _is_broken_by(item: Pass, graph: Graph, limit: float) -> bool:
+    """Whether the pass changes the graph's results on random inputs by more than ``limit``, or fails."""
+    feeds = sample_inputs(graph)
+    before = interp.run(graph, feeds, float64=True)
     try:
-        PassManager([item]).run(after, Notes())
-        return difference(before, results(after, "rounding"), "rounding") is not None
+        PassManager([item]).run(graph, Notes())
+        after = interp.run(graph, feeds, float64=True)
     except InternalError:
         return True
+    return any(check_output(name, after[name], array, limit).problem for name, array in before.items())
 
 
-def _kernel_finding(trial: Trial, guilty: GuiltyKernel | None, whole: CompiledModel) -> Finding:
+def _kernel_finding(
+    trial: Trial, guilty: GuiltyKernel | None, whole: CompiledModel, limit: float | None = None
+) -> Finding:
     if guilty is None:
         what = "it is bad even where NumPy runs every node: neither a pass nor a kernel is at fault"
         return _finding(trial, "program", what)
@@ -179,15 +185,15 @@ def _kernel_finding(trial: Trial, guilty: GuiltyKernel | None, whole: CompiledMo
     shows = False
     if graph is not None:
         graph.stage = "optimised"
-        shows = _is_miscompiled(graph, trial)
+        shows = _is_miscompiled(graph, trial, limit)
     what = f"kernel {guilty.kernel} is at fault for {guilty.op} {guilty.node!r}"
     return _finding(trial, "kernel", what, guilty_kernel=guilty, graph=graph, shows_fault=shows)
 
 
-def _is_miscompiled(graph: Graph, trial: Trial) -> bool:
+def _is_miscompiled(graph: Graph, trial: Trial, limit: float | None) -> bool:
     """Whether the program of one layer gives other results than the interpreter, on random inputs."""
     layer = Trial(graph, trial.options)
-    judge = ResultJudge(graph, level=trial.options.level)
+    judge = ResultJudge(graph, limit=limit, level=trial.options.level)
     return layer.judged("the layer alone", lambda: judge.model(layer.whole())).verdict is Verdict.BAD
 
 

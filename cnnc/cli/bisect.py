@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,9 +137,9 @@ def command(
 
         save_graph(finding.graph, output)
     if as_json:
-        print_json(_as_json(finding, model.name, request))
+        print_json(_as_json(finding, request))
     else:
-        _show(finding, model.name, request, output)
+        _show(finding, request, output)
     return 1 if finding.is_wrong else 0
 
 
@@ -210,13 +211,13 @@ def _reference(reference: str, model: ModelSource, feeds: Mapping[str, Array]) -
     return read_archive(path)
 
 
-def _show(finding: Finding, name: str, request: CompileRequest, output: Path | None) -> None:
-    say(f"{name}: {finding.what}")
+def _show(finding: Finding, request: CompileRequest, output: Path | None) -> None:
+    say(f"{request.source.name}: {finding.what}")
     if finding.guilty_pass is not None:
         _show_pass(finding.guilty_pass)
     if finding.guilty_kernel is not None:
         _show_kernel(finding.guilty_kernel)
-    for text in commands(finding, name, request, output):
+    for text in commands(finding, request, output):
         say(f"  {text}")
     if output is not None and finding.graph is not None:
         shown = "shows the fault by itself" if finding.shows_fault else "was not seen to show the fault by itself"
@@ -244,8 +245,9 @@ def _show_kernel(guilty: GuiltyKernel) -> None:
         say(f"good with: {', '.join(guilty.options)}")
 
 
-def commands(finding: Finding, name: str, request: CompileRequest, output: Path | None) -> list[str]:
+def commands(finding: Finding, request: CompileRequest, output: Path | None) -> list[str]:
     """Command lines that reproduce what was found."""
+    name = request.source.argument
     methods = (("--winograd", request.winograd, "auto"), ("--strassen", request.strassen, "auto"))
     given = [*methods, ("--precision", request.precision, "f32")]
     options = "".join(f" {option} {value}" for option, value, default in given if value != default)
@@ -262,14 +264,14 @@ def commands(finding: Finding, name: str, request: CompileRequest, output: Path 
         found.append(f"cnnc opt {output} -p {guilty.name} --check-passes")
     kernel = finding.guilty_kernel
     if kernel is not None:
-        found.append(f"cnnc explain {name} -O{request.level}{options} --node '{kernel.node}'")
-        found += [f"cnnc verify {name} {option}" for option in kernel.options]
+        found.append(f"cnnc explain {name} -O{request.level}{options} --node {shlex.quote(kernel.node)}")
+        found += [f"cnnc verify {name} --exact {option}" for option in kernel.options]
         if output is not None and finding.shows_fault:
             found.append(f"cnnc verify {output} --exact --no-onnxruntime")
     return found
 
 
-def _as_json(finding: Finding, name: str, request: CompileRequest) -> dict[str, Any]:
+def _as_json(finding: Finding, request: CompileRequest) -> dict[str, Any]:
     import dataclasses
 
     kernel = None
@@ -291,5 +293,5 @@ def _as_json(finding: Finding, name: str, request: CompileRequest) -> dict[str, 
         ],
         "pass": None if finding.guilty_pass is None else dataclasses.asdict(finding.guilty_pass),
         "kernel": kernel,
-        "commands": commands(finding, name, request, None),
+        "commands": commands(finding, request, None),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -37,6 +38,11 @@ class ModelSource(ABC):
     @abstractmethod
     def name(self) -> str:
         """The model in messages."""
+
+    @property
+    def argument(self) -> str:
+        """The model on a command line."""
+        return self.name
 
     @property
     def suffix(self) -> str:
@@ -90,6 +96,10 @@ class FileSource(ModelSource):
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def argument(self) -> str:
+        return shlex.quote(str(self.path))
 
     @property
     def suffix(self) -> str:
@@ -151,6 +161,10 @@ class PythonSource(ModelSource):
     @property
     def name(self) -> str:
         return f"{self.path.name}:{self.attribute}" if self.attribute else self.path.name
+
+    @property
+    def argument(self) -> str:
+        return shlex.quote(f"{self.path}:{self.attribute}" if self.attribute else str(self.path))
 
     def check(self) -> None:
         """See ``ModelSource``."""
