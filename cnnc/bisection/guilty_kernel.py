@@ -1,6 +1,7 @@
 """Finds the node whose kernel makes a model bad while its graph is right: by NumPy functions in place of kernels.
 
-The first nodes of the program keep their kernels, all others run on the host. The shortest such head that is bad ends
+Methods that an option switches off are tried first: if one of them is at fault, its layers are searched. Otherwise the
+first nodes of the program keep their kernels and all others run on the host; the shortest such head that is bad ends
 with the node at fault. Then the other kernels that could take its place are tried.
 """
 
@@ -28,6 +29,11 @@ METHODS = (("winograd", "--winograd off"), ("strassen", "--strassen off"))
 def find_guilty_kernel(trial: Trial, judge: JudgeModel, whole: CompiledModel) -> GuiltyKernel | None:
     """The node and kernel at fault, ``whole`` being known to be bad; None where it is bad without any kernel."""
     options = _curing_options(trial, judge, whole)
+    for method, option in METHODS:
+        if option in options:
+            without = trial.lowered(whole.graph, changes={method: "off"})
+            node, decision, _ = _layer_of_method(trial, judge, whole, without, method)
+            return _described(node, decision, _others(trial, judge, whole, node, decision), options)
     rows = lowered_nodes(whole)
 
     def head(count: int) -> Judgement:
@@ -38,8 +44,7 @@ def find_guilty_kernel(trial: Trial, judge: JudgeModel, whole: CompiledModel) ->
         return None
     _, bad = first_bad(0, len(rows), lambda count: head(count).verdict)
     node, decision = rows[bad - 1]
-    others = [(rule, _other(trial, judge, whole, node, rule)) for rule in (*_rivals(decision), "host")]
-    return _described(node, decision, tuple(others), options)
+    return _described(node, decision, _others(trial, judge, whole, node, decision), options)
 
 
 def find_slow_kernel(trial: Trial, judge: SlowJudge, whole: CompiledModel) -> GuiltyKernel | None:
@@ -57,18 +62,25 @@ def _slow_layer(trial: Trial, judge: SlowJudge, whole: CompiledModel, method: st
     judgement = trial.judged(f"the default, against {option}", lambda: judge.is_slower(without, whole))
     if judgement.verdict is not Verdict.BAD:
         return None
+    node, decision, rival = _layer_of_method(trial, judge.model, whole, without, method)
+    return _described(node, decision, ((rival, Judgement(Verdict.GOOD, "the fast one of the two")),), (option,))
+
+
+def _layer_of_method(
+    trial: Trial, judge: JudgeModel, whole: CompiledModel, without: CompiledModel, method: str
+) -> tuple[Node, Decision, str]:
+    """The layer whose kernel of ``method`` makes the model bad, ``without`` it being good; and what it has there."""
     rows = [(node, decision) for node, decision in lowered_nodes(whole) if method in decision.chosen]
-    rival = {node.output.name: decision.chosen for node, decision in lowered_nodes(without)}
+    rivals = {node.output.name: decision.chosen for node, decision in lowered_nodes(without)}
 
     def head(count: int) -> Judgement:
-        pinned = {node.output.name: rival[node.output.name] for node, _ in rows[count:]}
+        pinned = {node.output.name: rivals[node.output.name] for node, _ in rows[count:]}
         what = f"{method} for {count} of {len(rows)} layers that take it"
-        return trial.judged(what, lambda: judge.model(trial.lowered(whole.graph, pinned=pinned)))
+        return trial.judged(what, lambda: judge(trial.lowered(whole.graph, pinned=pinned)))
 
     _, bad = first_bad(0, len(rows), lambda count: head(count).verdict)
     node, decision = rows[bad - 1]
-    good = Judgement(Verdict.GOOD, "the fast one of the two")
-    return _described(node, decision, ((rival[node.output.name], good),), (option,))
+    return node, decision, rivals[node.output.name]
 
 
 def lowered_nodes(model: CompiledModel) -> list[tuple[Node, Decision]]:
@@ -101,9 +113,12 @@ def _uses(model: CompiledModel, method: str) -> bool:
     return any(method in decision.chosen for decision in model.lowered.decisions)
 
 
-def _rivals(decision: Decision) -> tuple[str, ...]:
-    rules = dict.fromkeys(candidate.rule for candidate in decision.candidates)
-    return tuple(rule for rule in rules if rule != decision.chosen)
+def _others(
+    trial: Trial, judge: JudgeModel, whole: CompiledModel, node: Node, decision: Decision
+) -> tuple[tuple[str, Judgement], ...]:
+    """What is found with each kernel that could take the node's place, and with its NumPy function."""
+    rules = dict.fromkeys((*(candidate.rule for candidate in decision.candidates), "host"))
+    return tuple((rule, _other(trial, judge, whole, node, rule)) for rule in rules if rule != decision.chosen)
 
 
 def _other(trial: Trial, judge: JudgeModel, whole: CompiledModel, node: Node, rule: str) -> Judgement:

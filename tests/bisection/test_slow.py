@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnnc.bisection import bisect_time
+from cnnc.bisection import Judgement, Verdict, bisect_time
+from cnnc.bisection.guilty_kernel import find_guilty_kernel
+from cnnc.bisection.trial import Trial
+from cnnc.compiler import CompiledModel
 from cnnc.ir import Graph
 from cnnc.lower import Lowered
 from cnnc.ops import OPS
 from cnnc.ops.conv import ConvAttrs
+from cnnc.options import Options
 from cnnc.types import DType, TensorType
 from tests.bisection.faults import ToldTimes
 from tests.cli.command_line import LENET
@@ -74,6 +78,20 @@ def test_the_layer_whose_kernel_costs_time_is_named(slow: int) -> None:
     assert guilty is not None and guilty.node == f"conv{slow}"
     assert "winograd" in guilty.kernel and guilty.options == ("--winograd off",)
     assert finding.compiles <= 3 + 2
+
+
+@pytest.mark.parametrize("wrong", [0, 2])
+def test_a_wrong_kernel_of_a_method_is_searched_among_its_layers(wrong: int) -> None:
+    def judge(model: CompiledModel) -> Judgement:
+        kernels = {decision.node: decision.chosen for decision in model.lowered.decisions}
+        return Judgement(Verdict.BAD if "winograd" in kernels[f"conv{wrong}"] else Verdict.GOOD)
+
+    trial = Trial(layers(3), Options())
+    guilty = find_guilty_kernel(trial, judge, trial.whole())
+    assert guilty is not None and guilty.node == f"conv{wrong}" and "winograd" in guilty.kernel
+    assert guilty.options == ("--winograd off", "-O1")
+    assert {judgement.verdict for _, judgement in guilty.others} == {Verdict.GOOD}
+    assert "winograd for 1 of 3 layers that take it" in {step.what for step in trial.steps}
 
 
 def test_nothing_is_slow() -> None:

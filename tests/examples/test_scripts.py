@@ -45,6 +45,11 @@ def test_methods_of_quantization(tmp_path: Path) -> None:
     assert all(Path(file).stat().st_size > 1000 for file in plot)
 
 
+def test_the_bisection_of_a_planted_fault() -> None:
+    text = _printed("bisect_fault")
+    assert "of pass drop-tiny-weights is at fault at" in text and "0 programs were compiled" in text
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_commands_take_an_example(name: str) -> None:
     assert answer("inspect", f"{ROOT / 'examples' / name}.py:model", "--json")["totals"]["parameters"] > 1000

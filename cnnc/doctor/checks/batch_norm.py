@@ -15,7 +15,7 @@ _WORTH_A_WARNING = 0.01
 
 
 def unfolded(patient: Patient) -> Iterator[Finding]:
-    """Those that cost a pass over their tensor, or ride along with the convolution that reads it; with the reason."""
+    """Those that cost a pass over their tensor, with the reason; what a convolution does on reading is free."""
     sources = {node.name: node for node in patient.source.nodes if node.op == _OP}
     for node, _, told in patient.nodes:
         if node.op in _LAYERS:
