@@ -79,7 +79,8 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="Also write an HTML page: what each pass did, kernels, times, bytes, memory, errors against onnxruntime.",
+    help="Also write an HTML page: what each pass did, kernels, times, bytes, memory, errors against onnxruntime. "
+    "With the suffix .json, its facts alone.",
 )
 @click.option("--no-measure", is_flag=True, help="With --report: run nothing; times are predictions, errors left out.")
 @click.pass_obj

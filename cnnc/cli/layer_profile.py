@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from cnnc.cli.console import print_table
-from cnnc.cli.step_bytes import StepBytes, step_bytes
+from cnnc.explanation.step_bytes import StepBytes, step_bytes
 from cnnc.runtime.cuda.target import is_cuda
 from cnnc.runtime.input_check import bind_shapes
 from cnnc.tuning.machine_peak import MachinePeak

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from cnnc.cli.step_bytes import StepBytes, step_bytes
 from cnnc.compiler import CompiledModel, compile_graph
 from cnnc.dims import Dim, evaluate, product, symbols
 from cnnc.doctor.samples import TensorStatistics
@@ -14,6 +13,7 @@ from cnnc.doctor.sizes import with_sizes
 from cnnc.errors import InputError, ModelError
 from cnnc.explanation import Explanation, NodeExplanation, explain
 from cnnc.explanation.open_sizes import open_sizes
+from cnnc.explanation.step_bytes import StepBytes, step_bytes
 from cnnc.ir import Graph, Node, Value, clone_graph
 from cnnc.lower import Decision, ProgramBuilder, lower
 from cnnc.lower.candidates import tiled_rules

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cnnc.cli.step_bytes import planned_bytes
 from cnnc.compiled_model import CompiledModel
 from cnnc.errors import CnncError, UserError
 from cnnc.explanation.open_sizes import open_sizes
+from cnnc.explanation.step_bytes import planned_bytes
 from cnnc.report.facts import FORMAT, RefusedRewrite, Report, StageFact
 from cnnc.report.interning import GraphTable
 from cnnc.report.layers import Observations, layer_facts

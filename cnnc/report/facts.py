@@ -340,7 +340,7 @@ class Report:
 
     def to_json(self) -> str:
         """One line of JSON. Numbers that are not finite become null."""
-        return json.dumps(_plain(self), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(_plain(self), allow_nan=False, separators=(",", ":"))
 
 
 def _plain(item: Any) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cnnc.cli.step_bytes import StepBytes
 from cnnc.compiled_model import CompiledModel
 from cnnc.dims import Dim, evaluate, symbols
 from cnnc.explanation import KernelCandidate, NodeExplanation, RefusedKernel, explain
+from cnnc.explanation.step_bytes import StepBytes
 from cnnc.ir import Node
 from cnnc.ir.name_groups import group_of
 from cnnc.ir.text import type_text

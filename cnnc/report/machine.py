@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnnc.cli.step_bytes import StepBytes
+from cnnc.explanation.step_bytes import StepBytes
 from cnnc.lower import Lowered
 from cnnc.report.facts import MachineFact
 from cnnc.runtime.cpu.machine import Machine

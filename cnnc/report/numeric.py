@@ -8,6 +8,7 @@ them it computes these on integers, as this compiler does, and results can be eq
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -129,7 +130,10 @@ def _error(name: str, got: Array, reference: Array) -> NumericError:
     if got.shape != reference.shape:
         reason = f"it has shape {list(got.shape)}, in the ONNX model {list(reference.shape)}"
         return NumericError(name, None, None, None, reason)
-    return NumericError(name, *errors_of(got, reference), "")
+    errors = errors_of(got, reference)
+    if not math.isfinite(errors[0]):
+        return NumericError(name, None, None, None, "elements are NaN or infinite in one and not in the other")
+    return NumericError(name, *errors, "")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ def write_report(
     """Gather the facts of a compiled model and write them as one HTML file that needs no network.
 
     Args:
+        path: of the file; one that ends in ``.json`` gets the facts alone.
         settings: see ``Settings``.
 
     Returns:
@@ -30,5 +31,6 @@ def write_report(
     file = Path(path)
     check_writable(file, "the report")
     report = collect(compiled, settings)
-    write_text(file, render_page(report.to_json(), f"{report.model.name} · cnnc"))
+    data = report.to_json()
+    write_text(file, data if file.suffix == ".json" else render_page(data, f"{report.model.name} · cnnc"))
     return report

@@ -150,6 +150,37 @@ def test_the_hook_sees_every_pass() -> None:
     assert [(report.changed, report.nodes_before, report.nodes_after) for report in seen] == [(True, 4, 2)]
 
 
+@dataclass(frozen=True)
+class _Refuse(Pass):
+    """Refuses to rewrite ``y``."""
+
+    name: ClassVar[str] = "refuse"
+    reason: str = "it is too dear"
+
+    def run(self, graph: Graph, notes: Notes) -> bool:
+        notes.refuse(self.name, next(node for node in graph.nodes if node.output.name == "y"), self.reason)
+        return False
+
+
+def test_reports_tell_what_fired_and_what_was_refused_anew() -> None:
+    notes = Notes()
+    pipeline = [make_pass("eliminate-dead-code"), _Refuse(), _Refuse(), _Refuse("it is too late")]
+    dead, *refusals = PassManager(pipeline).run(_graph(), notes)
+    assert dead.fired == tuple(notes.fired) == (("eliminate-dead-code", ("power",)),)
+    assert dead.rewrites == 1
+    assert [[refusal.reason for refusal in report.refused] for report in refusals] == [
+        ["it is too dear"],
+        [],
+        ["it is too late"],
+    ]
+
+
+def test_what_is_undone_has_not_fired() -> None:
+    (report,) = PassManager([_Edit()], check=True, on_bad_pass="skip").run(_graph(), Notes())
+    assert report.rolled_back
+    assert report.fired == ()
+
+
 @pytest.mark.parametrize("text", ["3", "", "yes"])
 def test_a_wrong_verify_level_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("CNNC_VERIFY", text)

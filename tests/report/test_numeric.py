@@ -67,6 +67,17 @@ def test_without_onnxruntime_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert all(layer.numeric is None for layer in found.layers)
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_what_is_not_finite_in_one_alone_has_a_reason(odd: float) -> None:
+    fine, broken = np.ones(4, np.float32), np.array([1, odd, 1, 1], np.float32)
+    for got, reference in ((fine, broken), (broken, fine)):
+        found = numeric._error("y", got, reference)
+        assert found.max_error is None
+        assert "NaN" in found.reason
+    assert numeric._error("y", broken, broken).max_error == 0.0
+    assert "shape" in numeric._error("y", fine, fine[:2]).reason
+
+
 @pytest.mark.parametrize("layout", [Layout(), Layout(4), Layout(4, (3, 6))])
 @pytest.mark.parametrize("gap", [0, 8])
 def test_stored_tensor(layout: Layout, gap: int) -> None:

@@ -79,6 +79,12 @@ def test_the_old_page_stays_where_writing_fails(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == [page]
 
 
+def test_json_alone(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    written = write_report(cnnc.compile(LENET), path, QUICK)
+    assert path.read_text(encoding="utf-8") == written.to_json()
+
+
 def test_folders_that_do_not_exist_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="does not exist"):
         write_report(cnnc.compile(LENET), tmp_path / "missing" / "report.html", QUICK)

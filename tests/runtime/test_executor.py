@@ -14,7 +14,7 @@ import pytest
 from cnnc.dims import symbol
 from cnnc.errors import InternalError
 from cnnc.runtime.arena_layout import one_after_another
-from cnnc.runtime.call import RunSettings, StepTiming
+from cnnc.runtime.call import MemoryOf, RunSettings, StepTiming
 from cnnc.runtime.executor import Executor
 from cnnc.runtime.kernel import Variant
 from cnnc.runtime.program import Buffer, BufferArg, Call, Choice, HostStep, KernelStep, Port, Program, Sizes, Tensor
@@ -248,6 +248,24 @@ def test_host_function_that_breaks_its_word(function: Callable[..., Any], fragme
         executor.run([random_floats(6)], {"N": 6})
     assert all(fragment in str(caught.value) for fragment in fragments)
     assert len(executor.arenas._free) == 1, "the arena went back to its pool"
+
+
+def test_steps_are_told_when_they_are_done() -> None:
+    """What a step wrote can be read then, of kernels and of the host."""
+    executor = Executor(kit.executable(host_program("double", (N,))), kit.resolvers(2, {"double": double}))
+    program = executor.program
+    seen: list[np.ndarray] = []
+
+    def see(step: int, memory: MemoryOf) -> None:
+        assert step == len(seen)
+        [written] = program.steps[step].writes
+        seen.append(memory(written).view(np.float32)[:50].copy())
+
+    x = random_floats(50)
+    y, z = executor.run([x], {"N": 50}, step_done=see)
+    t = expected_chain(x, 1)
+    for got, expected in zip(seen, (t, x + 5, 2 * t, y, z), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_profile_times_every_step() -> None:
