@@ -3,7 +3,7 @@
     python examples/lesson_07_conv_to_peak/lesson.py
     python examples/lesson_07_conv_to_peak/lesson.py --loop 4            the inner loop's assembly of a step
     python examples/lesson_07_conv_to_peak/lesson.py --plot roofline.svg --dump build/lesson_07
-    python examples/lesson_07_conv_to_peak/lesson.py --channels 128 --size 14
+    python examples/lesson_07_conv_to_peak/lesson.py --channels 128
 
 ``--dump`` writes LLVM IR and assembly of every step. The steps are in the folder ``steps``. With these variables a CPU
 that has AVX-512 does what one without it would do:
