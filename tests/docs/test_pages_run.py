@@ -21,7 +21,15 @@ from tests.docs.pages import ROOT, Block, blocks
 
 RUN = tuple(
     f"docs/{name}.md"
-    for name in ("getting-started", "tour", "file-formats", "troubleshooting", "kernels/winograd", "kernels/strassen")
+    for name in (
+        "getting-started",
+        "tour",
+        "doctor",
+        "file-formats",
+        "troubleshooting",
+        "kernels/winograd",
+        "kernels/strassen",
+    )
 )
 
 
