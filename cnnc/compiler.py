@@ -8,6 +8,7 @@ from os import PathLike
 
 from cnnc import passes
 from cnnc.compiled_model import CompiledModel, History
+from cnnc.errors import ModelError
 from cnnc.ir import Graph, Notes
 from cnnc.ir.clone import clone_graph
 from cnnc.lower import lower
@@ -89,7 +90,11 @@ def compile_graph(
 
     Raises:
         OptionError: the target does not have what the precision needs.
+        ModelError: the graph was compiled before.
     """
+    if graph.stage == "placed":
+        hint = "compile clone_graph(graph) the first time, or take CompiledModel.optimised"
+        raise ModelError("the graph was compiled before, which rewrote it in place", where=graph.name, hint=hint)
     if isinstance(model, Graph):
         model = clone_graph(model)
     backend = find_backend(options.target)

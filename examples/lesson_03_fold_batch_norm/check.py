@@ -38,13 +38,13 @@ def check_weights(student: ModuleType) -> None:
         wide = np.zeros(channels) if bias is None else bias.astype(np.float64)
         exact = {"weights": weights * scale.reshape(-1, 1, 1, 1), "bias": (wide - mean) * scale + beta}
         for name, got in (("weights", new_weights), ("bias", new_bias)):
-            assert got.shape == exact[name].shape, f"{case}: the {name} have shape {got.shape}, not {exact[name].shape}"
-            assert got.dtype == np.float32, f"{case}: the {name} are {got.dtype}, not float32"
+            assert got.shape == exact[name].shape, f"{case}, {name}: the shape is {got.shape}, not {exact[name].shape}"
+            assert got.dtype == np.float32, f"{case}, {name}: the dtype is {got.dtype}, not float32"
             error = np.abs(got - exact[name]).max() / np.abs(exact[name]).max()
-            assert error < 1e-5, f"{case}: the {name} are off by {error:.1e} of the largest one: another formula?"
+            assert error < 1e-5, f"{case}, {name}: off by {error:.1e} of the largest one; another formula?"
             steps = np.abs(got - exact[name]) / np.spacing(np.abs(exact[name]).astype(np.float32))
             assert steps.max() < 0.51, (
-                f"{case}: the {name} are off by {steps.max():.2f} steps of float32, half a step is what one rounding "
+                f"{case}, {name}: off by {steps.max():.2f} steps of float32, half a step is what one rounding "
                 "takes; were they computed in float64 throughout?"
             )
 
