@@ -52,7 +52,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     sections: list[Any] = ["api/index.md"]
     for section in SECTIONS:
         sections.append({section.title: [{module: f"api/{module}.md"} for module in section.modules]})
-    fill(config.nav, "api/*", sections)
+    fill(config, "api/*", sections)
     return config
 
 

@@ -39,7 +39,7 @@ _NO_WRAP = re.compile(r"^\x08\n((?:.+\n?)+)", re.MULTILINE)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the commands into the navigation, in the order of ``cnnc --help``."""
     entries: list[Any] = ["commands/index.md", *({f"cnnc {name}": f"commands/{name}.md"} for name in COMMANDS)]
-    fill(config.nav, "commands/*", entries)
+    fill(config, "commands/*", entries)
     return config
 
 

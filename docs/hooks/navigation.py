@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
 Entries = list[Any]
 """What stands below ``nav:`` in mkdocs.yml: paths, or a title with a path or with entries."""
 
 
-def fill(nav: Entries, pattern: str, pages: Entries) -> None:
-    """Replace the entry ``pattern`` by ``pages``, in place, wherever it stands in the tree.
+def fill(config: MkDocsConfig, pattern: str, pages: Entries) -> None:
+    """Replace the entry ``pattern`` of the navigation by ``pages``, in place, wherever it stands in the tree.
 
     Raises:
         PluginError: there is no such entry.
     """
-    if not _fill(nav, pattern, pages):
+    if not _fill(config.nav or [], pattern, pages):
         raise PluginError(f"mkdocs.yml: nav has no entry {pattern}")
 
 

@@ -36,7 +36,7 @@ def _outside() -> dict[Path, str]:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the course into the navigation: lessons first."""
     lessons: list[Any] = [page for page in _outside().values() if page.startswith("course/")]
-    fill(config.nav, "course/*", lessons)
+    fill(config, "course/*", lessons)
     return config
 
 

@@ -65,8 +65,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if found is None and _is_source(path):
             found = _source_page(path)
         if found is None:
-            if path.parts[:1] == ("examples",) and path.name.startswith("lesson_") and not (ROOT / path).exists():
-                return text
             if (ROOT / path).exists() and path.parts[0] != "docs":
                 log.warning(f"{page.file.src_uri} links to {path}, which is no page and no source file")
             return match[0]
