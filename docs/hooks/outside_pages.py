@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def _outside() -> dict[Path, str]:
     pages = {Path("CONTRIBUTING.md"): "contributing.md", Path("examples/README.md"): "course/index.md"}
     readmes = sorted(ROOT.glob("examples/*/README.md"), key=lambda path: ("lesson_" not in path.parent.name, path))
     for readme in readmes:
-        pages[readme.relative_to(ROOT)] = f"course/{readme.parent.name}.md"
+        pages[readme.relative_to(ROOT)] = f"course/{readme.parent.name}/index.md"
     return {path: page for path, page in pages.items() if (ROOT / path).is_file()}
 
 
@@ -41,7 +42,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages."""
+    """Add the pages, and the pictures that lie beside them."""
     for path, page in _outside().items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
+        if page.startswith("course/"):
+            for picture in sorted((ROOT / path).parent.glob("*.[ps][nv]g")):
+                place = f"{posixpath.dirname(page)}/{picture.name}"
+                files.append(File.generated(config, place, abs_src_path=str(picture)))
     return files
