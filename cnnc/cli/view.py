@@ -25,8 +25,8 @@ _HELP = """Draw the kernels of MODEL, and what its layers compute for an input, 
 folder, and a page with all of them.
 
 Without --layer: every layer with weights, and what its activation function gives; of a network of more than twelve such
-layers the first, and the last at each size of map. Names are those of the model's own layers and tensors, whatever is
-fused when it runs.
+layers the first, and the last with a window at each size of map. Names are those of the model's own layers and tensors,
+whatever is fused when it runs.
 
 \b
   cnnc view model.onnx                                      kernels

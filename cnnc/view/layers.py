@@ -41,7 +41,8 @@ def chosen_layers(graph: Graph, wanted: Sequence[str]) -> tuple[Shown, ...]:
         wanted: names. Each means the nodes or tensors that are called so; else those below it in the hierarchy of
             names (``conv1`` is ``/conv1/Conv``); else those that it matches as a pattern with ``*``; else those whose
             name contains it. ``all`` is all of them. Nothing: every layer with weights, and what its activation
-            function gives; of a network of more than ``MOST_BY_DEFAULT`` the first, and for each size of map the last.
+            function gives; of a network of more than ``MOST_BY_DEFAULT`` the first, and for each size of map the last,
+            of those with a window if there are any.
 
     Raises:
         InputError: a name means nothing.
@@ -83,11 +84,20 @@ def _names(node: Node) -> tuple[str, ...]:
 def _by_default(graph: Graph, nodes: Sequence[Node]) -> tuple[Shown, ...]:
     layers = [node for node in nodes if layer_weight(node) is not None]
     if len(layers) > MOST_BY_DEFAULT:
-        last: dict[tuple[Dim, ...], Node] = {node.output.type.shape[2:]: node for node in layers}
+        last: dict[tuple[Dim, ...], Node] = {}
+        for node in layers:
+            size = node.output.type.shape[2:]
+            if size not in last or _has_window(node) or not _has_window(last[size]):
+                last[size] = node
         layers = [node for node in layers if node is layers[0] or node in last.values()]
     ends = {_end(graph, node): node for node in layers}
     order = [node for node in nodes if node in ends or node in layers]
     return tuple(Shown(node, kernels=node in layers, activations=node in ends) for node in order)
+
+
+def _has_window(node: Node) -> bool:
+    stored = layer_weight(node)
+    return stored is not None and any(size > 1 for size in stored.by_outputs.shape[2:])
 
 
 def _end(graph: Graph, node: Node) -> Node:

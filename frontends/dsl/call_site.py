@@ -12,6 +12,7 @@ from types import FrameType
 from cnnc.errors import ModelError, UserError
 
 _LANGUAGE = __name__.rpartition(".")[0]
+_NETWORKS = "cnnc.models"
 _MAX_EXPRESSION = 120
 
 
@@ -56,6 +57,19 @@ def call_site() -> CallSite:
     has_file = outer is not None and Path(outer.f_code.co_filename).is_file()
     asked_from = _site(outer) if outer is not None and outer is not frame and has_file else None
     return _site(frame, asked_from)
+
+
+def origin_site(made_at: CallSite | None) -> CallSite:
+    """The line that a node came from: the one under way, unless that belongs to no network.
+
+    Layers of a ``Sequential`` that is a whole network are called by nobody but what asked for the graph; then it is the
+    line where the layer was written.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_language(frame):
+        frame = frame.f_back
+    asks = frame is not None and _module(frame).partition(".")[0] == "cnnc" and not _module(frame).startswith(_NETWORKS)
+    return made_at if made_at is not None and asks else call_site()
 
 
 def refusal(what: str, *, hint: str = "") -> ModelError:

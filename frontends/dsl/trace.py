@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnnc.errors import ModelError, UserError
-from cnnc.frontends.dsl.call_site import CallSite, call_site, placed, refusal, written_at
+from cnnc.frontends.dsl.call_site import CallSite, origin_site, placed, refusal, written_at
 from cnnc.frontends.dsl.constant import Constant, number
 from cnnc.frontends.dsl.parameter import Parameter
 from cnnc.frontends.dsl.tensor import Operand, Tensor
@@ -28,13 +28,13 @@ class _Scope:
 
     Attributes:
         path: names of its nodes begin with it.
-        is_layer: its last node bears the path itself.
+        made_at: where it was written, of a layer: its last node bears the path itself.
         last: that node, so far.
         counts: modules that were made inside while the network ran, by kind.
     """
 
     path: str
-    is_layer: bool
+    made_at: CallSite | None
     last: Node | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ class Trace:
         self._paths: dict[object, str] = dict(paths)
         self._values = values
         self._constants: dict[Parameter, Value] = {}
-        self._scopes = [_Scope("", False)]
+        self._scopes = [_Scope("", None)]
         self._given_names: set[str] = set()
 
     # ---- inputs and names -------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Trace:
             path = self._scopes[-1].child(kind)
             self._paths[module] = path
             self._paths.update({part: name for part, name in children(path).items() if part not in self._paths})
-        self._scopes.append(_Scope(path, made_at is not None))
+        self._scopes.append(_Scope(path, made_at))
         try:
             yield
         except ModelError as error:
@@ -207,10 +207,9 @@ class Trace:
         values = [
             None if operand is None else self.operand(operand, like=like, reader=name).value for operand in operands
         ]
+        origin = f"{name} ({origin_site(self._scopes[-1].made_at).short})"
         try:
-            node = self.graph.add_node(
-                op, values, attrs, outputs=outputs, names=[name], loc=(f"{name} ({call_site().short})",)
-            )
+            node = self.graph.add_node(op, values, attrs, outputs=outputs, names=[name], loc=(origin,))
         except UserError as error:
             raise placed(error, f"{op} {name!r}") from None
         self._scopes[-1].last = node
@@ -218,7 +217,7 @@ class Trace:
 
     def _node_name(self, op: str) -> str:
         scope = self._scopes[-1]
-        if not scope.is_layer or not scope.path:
+        if scope.made_at is None or not scope.path:
             return self.graph.fresh_name(f"{scope.path}.{op}" if scope.path else op)
         if scope.last is not None:
             self._leave_name(scope.last, scope.path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+import cnnc
 from cnnc import dsl, interp, models
 from cnnc.ir import Graph
 
@@ -193,6 +194,15 @@ def test_a_node_keeps_file_and_line_of_its_call() -> None:
 def test_lines_of_the_library_are_named_where_it_is_written() -> None:
     graph = models.model("lenet5").graph()
     assert all("(lenet.py:" in node.name for node in graph.nodes)
+
+
+def test_layers_that_no_network_calls_are_named_where_they_are_written() -> None:
+    line = inspect.currentframe().f_lineno + 1  # type: ignore[union-attr]
+    network = dsl.Sequential(conv(), dsl.ReLU())
+    model = dsl.model(network, {"x": SHAPE})
+    [written, relu] = cnnc.compile(model).source_graph().nodes
+    assert written.loc == (f"0 (test_names.py:{inspect.getsourcelines(conv)[1] + 1})",)
+    assert relu.loc == (f"1 (test_names.py:{line})",)
 
 
 def test_paths_are_those_of_the_first_attribute() -> None:

@@ -13,6 +13,7 @@ import cnnc
 from cnnc import models, view
 from cnnc.compiler import CompiledModel
 from cnnc.errors import InputError, OptionError
+from cnnc.frontends.dsl.initialisers import zeros
 from cnnc.ir import Graph
 from cnnc.ops import OPS
 from cnnc.types import DType, TensorType
@@ -68,6 +69,8 @@ def test_layers_by_default(lenet: CompiledModel) -> None:
     assert 2 <= len(kernels) <= MOST_BY_DEFAULT
     assert kernels[0].output.type.shape[2:] == (112, 112)
     assert len({node.output.type.shape[2:] for node in kernels}) == len(kernels)
+    kernels = [each.node for each in chosen_layers(models.model("resnet50", init=zeros).graph(), []) if each.kernels]
+    assert [node.input(1).type.shape[2:] for node in kernels] == [(7, 7), (3, 3), (3, 3), (3, 3), (3, 3), ()]
 
 
 def test_filters_of_three_channels_that_read_the_input_are_in_colour() -> None:
