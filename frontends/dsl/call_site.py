@@ -59,17 +59,17 @@ def call_site() -> CallSite:
     return _site(frame, asked_from)
 
 
-def origin_site(made_at: CallSite | None) -> CallSite:
+def origin_site(made_at: CallSite | None) -> CallSite | None:
     """The line that a node came from: the one under way, unless that belongs to no network.
 
-    Layers of a ``Sequential`` that is a whole network are called by nobody but what asked for the graph; then it is the
-    line where the layer was written.
+    Steps of a ``Sequential`` that is a whole network are called by nobody but what asked for the graph; then it is the
+    line where the layer was written, and None for a plain function.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_language(frame):
         frame = frame.f_back
     asks = frame is not None and _module(frame).partition(".")[0] == "cnnc" and not _module(frame).startswith(_NETWORKS)
-    return made_at if made_at is not None and asks else call_site()
+    return made_at if asks else call_site()
 
 
 def refusal(what: str, *, hint: str = "") -> ModelError:

@@ -207,7 +207,8 @@ class Trace:
         values = [
             None if operand is None else self.operand(operand, like=like, reader=name).value for operand in operands
         ]
-        origin = f"{name} ({origin_site(self._scopes[-1].made_at).short})"
+        site = origin_site(self._scopes[-1].made_at)
+        origin = name if site is None else f"{name} ({site.short})"
         try:
             node = self.graph.add_node(op, values, attrs, outputs=outputs, names=[name], loc=(origin,))
         except UserError as error:

@@ -198,11 +198,12 @@ def test_lines_of_the_library_are_named_where_it_is_written() -> None:
 
 def test_layers_that_no_network_calls_are_named_where_they_are_written() -> None:
     line = inspect.currentframe().f_lineno + 1  # type: ignore[union-attr]
-    network = dsl.Sequential(conv(), dsl.ReLU())
+    network = dsl.Sequential(conv(), dsl.ReLU(), dsl.relu)
     model = dsl.model(network, {"x": SHAPE})
-    [written, relu] = cnnc.compile(model).source_graph().nodes
+    [written, relu, plain] = cnnc.compile(model).source_graph().nodes
     assert written.loc == (f"0 (test_names.py:{inspect.getsourcelines(conv)[1] + 1})",)
     assert relu.loc == (f"1 (test_names.py:{line})",)
+    assert plain.loc == ("relu",)
 
 
 def test_paths_are_those_of_the_first_attribute() -> None:
