@@ -16,9 +16,9 @@ from cnnc.cli import main
 from cnnc.cli.group import COMMANDS
 
 GUIDES = {
-    "bisect": ("Troubleshooting", "troubleshooting.md#wrong-results"),
+    "bisect": ("Which rewrite, or which kernel", "bisect.md"),
     "compile": ("Getting started", "getting-started.md"),
-    "doctor": ("Looking inside", "tour.md#what-is-wrong-with-it"),
+    "doctor": ("What is wrong with a model", "doctor.md"),
     "draw": ("Graphs and feature maps", "view.md"),
     "emulate": ("GPUs", "cuda.md"),
     "explain": ("Why a model is what it is", "explain.md"),
