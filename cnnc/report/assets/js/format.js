@@ -103,3 +103,8 @@ export function shorten(text, length) {
 export function known(value, text) {
   return value === null ? null : text(value);
 }
+
+/** The density below which leaving zeros out pays: 0 if it never does. */
+export function breakEven(density) {
+  return density === 0 ? "never" : percent(density);
+}

@@ -3,10 +3,11 @@
 import { choiceButtons, element, emptyState } from "./dom.js";
 import { layerName, measuresOf } from "./layer_columns.js";
 import { opKind } from "./op_kinds.js";
-import { bottomAxis, leftAxis, makeWalkable, PlotFrame } from "./plot_frame.js";
+import { bottomAxis, isRound, leftAxis, makeWalkable, PlotFrame, removeBareTicks } from "./plot_frame.js";
 import { addTooltip } from "./tooltip.js";
 
 const WIDEST_BAR = 56;
+const STEP_WIDTH = 44;
 const SHAPE = {
   id: "layer-bars",
   label: "bars of layers",
@@ -43,6 +44,7 @@ export class LayerBars {
   }
 
   _draw(layer, size) {
+    this._bars = null;
     const { layers } = this._report;
     const valueOf = (each) => this._measure.value(each) ?? 0;
     const x = d3
@@ -51,18 +53,22 @@ export class LayerBars {
         [0, size.width],
       )
       .padding(0.18);
-    const isLogarithmic = this._measure.id === "error";
-    const values = layers.map(valueOf).filter((value) => value > 0);
-    const y = isLogarithmic
-      ? d3.scaleLog([d3.min(values) / 2, d3.max(values) * 1.5], [size.height, 0])
-      : d3.scaleLinear([0, d3.max(values)], [size.height, 0]).nice(5);
-    leftAxis(layer, y, size, this._measure.title, this._measure.text, 5);
-    const every = Math.ceil(layers.length / (size.width / 44));
+    if (!layers.some((each) => valueOf(each) > 0)) {
+      const text = `${this._measure.title}: 0 in every layer`;
+      layer
+        .append("text")
+        .attr("class", "plot-note")
+        .attr("x", size.width / 2)
+        .attr("y", size.height / 2)
+        .text(text);
+      return;
+    }
+    const y = this._scale(layers.map(valueOf), size.height);
+    const isLabelled = (value) => this._measure.id !== "error" || isRound(value);
+    leftAxis(layer, y, size, this._measure.title, (value) => (isLabelled(value) ? this._measure.text(value) : ""), 5);
+    const every = Math.ceil(layers.length / (size.width / STEP_WIDTH));
     bottomAxis(layer, x, size, "step of the program", (step, index) => (index % every ? "" : step));
-    layer
-      .selectAll(".axis .tick")
-      .filter((step, index, nodes) => nodes[index].textContent === "")
-      .remove();
+    removeBareTicks(layer);
     const height = (each) => (valueOf(each) > 0 ? size.height - y(valueOf(each)) : 0);
     const width = Math.min(WIDEST_BAR, Math.max(1, x.bandwidth()));
     const bars = layer
@@ -87,6 +93,13 @@ export class LayerBars {
     makeWalkable(bars, (each) => this._selection.chooseLayer(each.step));
     this._bars = bars;
     this._select();
+  }
+
+  /** Heights of values; errors differ by powers of ten, and their heights by as many steps. */
+  _scale(values, height) {
+    const positive = values.filter((value) => value > 0);
+    if (this._measure.id !== "error") return d3.scaleLinear([0, d3.max(positive)], [height, 0]).nice(5);
+    return d3.scaleLog([d3.min(positive) / 2, d3.max(positive) * 1.5], [height, 0]);
   }
 
   _select() {

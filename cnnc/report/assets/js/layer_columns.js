@@ -10,7 +10,7 @@
  * @property {function((number|string|null)): string} text of a value
  * @property {boolean} isNumber whether it is set to the right, and sorted from the largest at first
  */
-import { bytes, count, giga, percent, plainName, seconds, shorten, tiny } from "./format.js";
+import { breakEven, bytes, count, giga, percent, plainName, seconds, shorten, tiny } from "./format.js";
 import { flopRate, intensity, movedBytes, roofShare } from "./report_data.js";
 
 const LONGEST_NAME = 40;
@@ -91,7 +91,7 @@ export function columnsOf(report) {
       "pays below",
       "density below which a sparse kernel is taken",
       (layer) => (hasZeros(layer) ? layer.sparsity.break_even : null),
-      percent,
+      breakEven,
     ),
     words("output", "output", "type of its result", (layer) => layer.output_type),
   ];

@@ -1,6 +1,6 @@
 /** What the panel with details says of a layer: its step, its kernel and the rivals, numbers and errors. */
 import { breakable, detailsSection, element, factList, list, table } from "./dom.js";
-import { bytes, count, giga, known, percent, plainName, plural, seconds, tiny } from "./format.js";
+import { breakEven, bytes, count, giga, known, percent, plainName, plural, seconds, tiny } from "./format.js";
 import { flopRate, intensity, movedBytes, roofShare } from "./report_data.js";
 
 /** Sections for the panel; those without facts are null. */
@@ -96,7 +96,7 @@ function sparsitySection(sparsity) {
     factList([
       ["density", percent(sparsity.density)],
       ["pattern", sparsity.pattern],
-      ["pays below", known(sparsity.break_even, percent)],
+      ["pays below", known(sparsity.break_even, breakEven)],
       ["dense kernel", sparsity.dense_kernel],
     ]),
   );

@@ -5,7 +5,7 @@
 import { element, emptyState } from "./dom.js";
 import { bytes, percent, plainName, plural } from "./format.js";
 import { kindsOf, kindTitle, opKind } from "./op_kinds.js";
-import { bottomAxis, kindLegend, makeWalkable, PlotFrame } from "./plot_frame.js";
+import { bottomAxis, kindLegend, makeWalkable, PlotFrame, removeBareTicks } from "./plot_frame.js";
 import { addTooltip } from "./tooltip.js";
 
 const SHAPE = {
@@ -76,10 +76,7 @@ export class MemoryTimeline {
     const every = Math.ceil(last / (size.width / 44));
     const steps = d3.scaleBand(d3.range(last), [0, size.width]);
     bottomAxis(layer, steps, size, "step of the program", (step) => (step % every ? "" : step));
-    layer
-      .selectAll(".axis .tick")
-      .filter((step, index, ticks) => ticks[index].textContent === "")
-      .remove();
+    removeBareTicks(layer);
     const rectangles = layer
       .append("g")
       .selectAll("rect")

@@ -53,6 +53,19 @@ export function leftAxis(layer, scale, { width, height }, title, text, ticks = 6
     .text(title);
 }
 
+/** Whether a tick of a logarithmic axis has a label: 1, 2 and 5 times powers of ten. */
+export function isRound(value) {
+  return /^[125](\.0+)?e/.test(value.toExponential(6));
+}
+
+/** Leave out ticks without a label. */
+export function removeBareTicks(layer) {
+  layer
+    .selectAll(".tick")
+    .filter((value, index, ticks) => ticks[index].textContent === "")
+    .remove();
+}
+
 /** The axis below. */
 export function bottomAxis(layer, scale, { width, height }, title, text, ticks = 10) {
   const axis = d3.axisBottom(scale).ticks(ticks).tickFormat(text).tickSizeOuter(0);

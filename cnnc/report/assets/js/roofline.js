@@ -7,7 +7,7 @@ import { element, emptyState } from "./dom.js";
 import { digits, giga, percent, seconds } from "./format.js";
 import { layerName } from "./layer_columns.js";
 import { kindsOf, kindTitle, opKind } from "./op_kinds.js";
-import { bottomAxis, kindLegend, leftAxis, makeWalkable, PlotFrame } from "./plot_frame.js";
+import { bottomAxis, isRound, kindLegend, leftAxis, makeWalkable, PlotFrame, removeBareTicks } from "./plot_frame.js";
 import { flopRate, intensity, roofShare } from "./report_data.js";
 import { addTooltip } from "./tooltip.js";
 
@@ -55,13 +55,10 @@ export class Roofline {
   _draw(layer, size) {
     const { machine } = this._report;
     const [x, y] = this._scales(size);
-    const label = (value) => (/^[125]e/.test(value.toExponential()) ? String(Number(value.toPrecision(1))) : "");
+    const label = (value) => (isRound(value) ? String(Number(value.toPrecision(1))) : "");
     leftAxis(layer, y, size, "GFLOP/s", (value) => label(value / 1e9), 6);
     bottomAxis(layer, x, size, "operations a byte (FLOP/B)", label, 8);
-    layer
-      .selectAll(".tick")
-      .filter((value, index, ticks) => ticks[index].textContent === "")
-      .remove();
+    removeBareTicks(layer);
     const clip = layer.append("clipPath").attr("id", "roofline-clip").append("rect");
     clip.attr("width", size.width).attr("height", size.height);
     const roofs = layer.append("g").attr("clip-path", "url(#roofline-clip)");
