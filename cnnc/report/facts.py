@@ -179,7 +179,7 @@ class LayerFact:
         read_bytes, written_bytes: that its kernels must move at least, weights left out; None for host steps.
         weight_bytes: of constants that it reads.
         roof_seconds: what the machine's rates allow at best: the longer of computing and moving.
-        bound: which one is longer, ``compute`` or ``memory``.
+        bound: which one is longer, ``compute`` or ``memory``; "" without a roof.
         rivals: kernels with tilings that take the node, the one that is used among them.
         refused: indices into ``Report.refused_kernels``.
         numeric, integer, sparsity: None where they do not apply.

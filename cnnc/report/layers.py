@@ -71,7 +71,9 @@ class _Rows:
         roof: Roof,
         seen: Observations,
     ) -> None:
-        self._compiled, self._table, self._sizes, self._roof, self._seen = compiled, table, sizes, roof, seen
+        self._compiled, self._table, self._roof, self._seen = compiled, table, roof, seen
+        # Sizes that the model was not made for give numbers that mean nothing.
+        self._sizes = {} if plan is None else sizes
         self.refused: Interned[RefusedKernel] = Interned()
         self._planned = _planned_variants(plan)
         self._origins = dict(_origins(compiled))
@@ -87,7 +89,7 @@ class _Rows:
         rivals, refused, sparsity = self._of_node(origin)
         macs = self._sized(step.macs) if isinstance(step, KernelStep) else 0
         moved = self._seen.moved.get(number)
-        computing, moving = self._roof_of(step, macs, moved)
+        roof_seconds, bound = self._roof_of(step, macs, moved)
         chosen = COPY if origin is None else origin.explained.kernel
         return LayerFact(
             step=number,
@@ -105,8 +107,8 @@ class _Rows:
             read_bytes=None if moved is None else moved.read,
             written_bytes=None if moved is None else moved.written,
             weight_bytes=None if moved is None else moved.weights,
-            roof_seconds=None if computing is None or moving is None else max(computing, moving),
-            bound="" if computing is None or moving is None else "compute" if computing >= moving else "memory",
+            roof_seconds=roof_seconds,
+            bound=bound,
             rivals=rivals,
             refused=refused,
             numeric=self._seen.numeric.get(number),
@@ -124,13 +126,15 @@ class _Rows:
         refused = tuple(map(self.refused.index, explained.refused))
         return explained.candidates, refused, _sparsity(origin.node, explained)
 
-    def _roof_of(self, step: Step, macs: int | None, moved: StepBytes | None) -> tuple[float | None, float | None]:
-        """Seconds of computing and moving; None for steps without a known size, and for products of integers, whose
-        rate is not the one that was measured."""
+    def _roof_of(self, step: Step, macs: int | None, moved: StepBytes | None) -> tuple[float | None, str]:
+        """Seconds, and what they are bound by; none for steps without a known size, and for products of integers or of
+        reduced precision, whose rate is not the machine's of float32."""
         is_integer = step.op.startswith("q_linear") or step.op.endswith("_integer")
-        if macs is None or moved is None or (is_integer and macs):
-            return None, None
-        return self._roof.seconds(macs, moved)
+        has_other_rate = is_integer or self._compiled.options.precision != "f32"
+        if macs is None or moved is None or (macs and has_other_rate):
+            return None, ""
+        computing, moving = self._roof.seconds(macs, moved)
+        return max(computing, moving), "compute" if computing >= moving else "memory"
 
     def _variants(self, number: int, step: Step) -> tuple[Variant, ...]:
         if not isinstance(step, KernelStep):

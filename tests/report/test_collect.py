@@ -64,6 +64,14 @@ def test_roofs_are_the_longer_of_computing_and_moving(squeezenet: Report) -> Non
         assert (layer.bound == "compute") == (layer.roof_seconds == computing)
 
 
+def test_roofs_are_those_of_float32() -> None:
+    compiled = cnnc.compile(models.model("lenet5"), target="cuda:sm_80", precision="f16")
+    report = collect(compiled, QUICK)
+    for layer in report.layers:
+        assert (layer.roof_seconds is None) == bool(layer.macs)
+    assert ("precision", "f16") in report.model.options
+
+
 def test_rivals_have_one_that_is_taken(squeezenet: Report) -> None:
     convolutions = [layer for layer in squeezenet.layers if layer.op == "conv"]
     for layer in convolutions:
@@ -105,7 +113,7 @@ def test_sizes_that_the_model_was_not_made_for_leave_a_reason() -> None:
     assert "W=224" in report.memory.reason
     assert report.memory.arena_bytes is None
     assert report.summary.seconds_reason == report.summary.error_reason == report.memory.reason
-    assert [layer.seconds for layer in report.layers] == [None] * len(report.layers)
+    assert all(layer.seconds is None and layer.roof_seconds is None and not layer.macs for layer in report.layers)
     fixed = collect(cnnc.compile(network, shapes={"x": (1, 1, 4, 400)}), QUICK)
     assert fixed.memory.reason == ""
 
