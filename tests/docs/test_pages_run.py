@@ -92,6 +92,7 @@ def _run_commands(block: Block) -> None:
 def _lines(text: str) -> list[str]:
     """Lines that hold words, with numbers and the lines of tables taken out."""
     text = re.sub(r"[─-╿|]", " ", text)
+    text = re.sub(r"@c\d+", "@c0", text)  # blocks have as many channels as vectors have lanes
     text = re.sub(r"(?<![\w-])[-+]?\d[\d.,]*(?:e[-+]?\d+)?", "0", text)
     lines = (" ".join(line.split()) for line in text.splitlines())
     return [line for line in lines if line]
