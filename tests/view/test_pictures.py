@@ -123,6 +123,7 @@ def test_windows_of_any_rank(filters: tuple[int, ...], columns: int) -> None:
     assert np.count_nonzero(is_gap[:-1] & ~is_gap[1:]) == columns
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize(
     ("shape", "filters"), [((2, 4, 40), (5, 4, 3)), ((2, 4, 9, 7), (5, 4, 3, 3)), ((2, 4, 20, 9, 7), (5, 4, 1, 1, 1))]
 )
@@ -142,6 +143,7 @@ def test_activations_of_any_rank(shape: tuple[int, ...], filters: tuple[int, ...
         view.activations(compiled, {"x": x}, ["layer"], sample=2)
 
 
+@pytest.mark.jit
 def test_vectors_are_squares(lenet: CompiledModel) -> None:
     x = np.zeros((1, 1, 28, 28), np.float32)
     [picture] = view.activations(lenet, {"input": x}, ["f3"])
