@@ -16,7 +16,7 @@ import pytest
 import cnnc
 from cnnc import models
 from cnnc.report import Report, Settings, collect
-from cnnc.report.facts import NumericError
+from cnnc.report.facts import IntegerFact, NumericError, SparsityFact
 from cnnc.report.page import render_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
@@ -270,6 +270,25 @@ def test_columns_that_no_layer_needs_are_left_out(lenet: Report, show: Show) -> 
     titles = texts(page, "#layer-table th button")
     assert not {"scale", "SQNR", "density", "pattern"} & set(titles)
     assert "error" in titles
+
+
+def test_columns_of_integers_and_zeros_stand_where_they_apply(lenet: Report, show: Show) -> None:
+    integer = IntegerFact(0.5, 0, 0.25, 3, (0.001, 0.002), 8, 41.5)
+    sparsity = SparsityFact(0.1, "unstructured", 0.0, "gemm.f32")
+    first = replace(lenet.layers[0], integer=integer, sparsity=sparsity)
+    exact = tuple(
+        replace(layer, numeric=NumericError(layer.name, 0.0, 0.0, 0.0, "")) for layer in (first, *lenet.layers[1:])
+    )
+    page = show(replace(lenet, layers=exact))
+    tab(page, "layers")
+    assert {"scale", "SQNR", "bits", "density", "pattern", "pays below"} <= set(texts(page, "#layer-table th button"))
+    row = page.locator("#layer-table tbody tr").first
+    assert {"41.5", "8", "unstructured", "never"} <= set(row.locator("td").all_text_contents())
+    page.get_by_role("button", name="error", exact=True).first.click()
+    playwright.expect(page.locator("#layer-bars")).to_contain_text("error: 0 in every layer")
+    row.click()
+    assert "8-bit integers" in page.locator("#details").inner_text()
+    assert "Zeros in the weight" in page.locator("#details").inner_text()
 
 
 def test_plots_have_a_mark_for_each_fact(lenet: Report, show: Show) -> None:
