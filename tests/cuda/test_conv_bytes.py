@@ -84,6 +84,7 @@ def test_any_layer(layer, tile):
     check(run_implicit_gemm(layer, tile), layer)
 
 
+@pytest.mark.slow
 @FEW
 @given(layer=layers(rank=3), tile=st.sampled_from(TILES[:1]))
 def test_any_layer_in_three_dimensions(layer, tile):

@@ -12,13 +12,14 @@ from tests.numeric.runtimes import RUNTIMES, SKIPS
 from tests.numeric.tolerance import assert_close
 
 pytestmark = pytest.mark.jit
-LOWER = ("O0", "O1")
+QUICK_ONLY = ("O0", "O1", "text", "artifact")
+"""The lower levels, whose kernels are others, and what differs from -O2 in how the graph or program gets there."""
 
 
 def parameters() -> list[Any]:
-    """All cases on all runtimes; the kernels of the lower levels, which are others than those of -O2, in long runs."""
+    """All cases on all runtimes, some of them in long runs."""
     return [
-        pytest.param(case, runtime, marks=pytest.mark.slow if runtime in LOWER and case.name not in QUICK else ())
+        pytest.param(case, runtime, marks=pytest.mark.slow if runtime in QUICK_ONLY and case.name not in QUICK else ())
         for case in CASES
         for runtime in RUNTIMES
     ]

@@ -161,9 +161,29 @@ CASES = {
 }
 
 
+FURTHER = {
+    name
+    for tiles, names in (
+        (DIRECT_TILES, "direct 3x3, tile {}x{}x{}"),
+        (POINTWISE_TILES, "pointwise, tile {}x{}"),
+        (POINTWISE_TILES, "pointwise of bfloat16, tile {}x{}"),
+    )
+    for name in [names.format(*tile) for tile in tiles[1:-1]]
+}
+"""Tiles between the widest and the narrowest of their kernel."""
+
+
+def parameters() -> list[Any]:
+    """All cases with all vectors; those with narrower ones, and further tiles of a kernel, in long runs."""
+    return [
+        pytest.param(name, level, marks=pytest.mark.slow if level == "avx2" or name in FURTHER else ())
+        for name in CASES
+        for level in ("avx512", "avx2")
+    ]
+
+
 @pytest.mark.jit
-@pytest.mark.parametrize("level", ["avx512", pytest.param("avx2", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "level"), parameters())
 def test_tile(name: str, level: str, request: pytest.FixtureRequest) -> None:
     recorded = f"{level}, LLVM {LLVM}: {name}"
     if level == "avx2" and (CASES[name].tile or "bf16" in CASES[name].kernel):
