@@ -17,6 +17,7 @@ from cnnc.runtime.cuda.register_tile import BlockTile, tile_params
 from cnnc.runtime.cuda.target import cuda_target
 from cnnc.runtime.kernel import Variant
 from tests.cuda.conv_layers import run_conv
+from tests.rotation import in_turn
 
 LARGE = [tile for tile in TILES if tile.rows == tile.columns == 8]
 SHARE = 0.85
@@ -76,8 +77,11 @@ def test_share_of_products_as_issued(name, axes):
 @pytest.mark.skipif(
     toolkit.find_program("ptxas") is None or toolkit.find_program("nvdisasm") is None, reason="needs cuda13"
 )
-@pytest.mark.parametrize("axes", [0, 2])
-@pytest.mark.parametrize("tile", LARGE, ids=lambda tile: f"{tile.channels}x{tile.pixels}")
+@pytest.mark.parametrize(
+    ("tile", "axes"),
+    in_turn(LARGE, [0, 2], 0),
+    ids=lambda value: str(value) if isinstance(value, int) else f"{value.channels}x{value.pixels}",
+)
 def test_share_of_products_in_machine_code(tile, axes):
     pytest.importorskip("numba_cuda")
     cubin = compiled_cubin(variant(tile, axes), cuda_target("sm_80"))

@@ -45,7 +45,9 @@ TILES = [(1, 28, 1), (2, 14, 1), (1, 14, 2), (1, 25, 1), (1, 9, 3), (4, 7, 1)]
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("tile", TILES, ids=str)
+@pytest.mark.parametrize(
+    "tile", [TILES[0], *(pytest.param(tile, marks=pytest.mark.slow) for tile in TILES[1:])], ids=str
+)
 def test_avx512_tiles_do_not_spill(tile):
     rows, columns, blocks = tile
     options = {"rows": rows, "columns": columns, "blocks": blocks, "input_block": 16, "lanes": 16}

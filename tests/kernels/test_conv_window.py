@@ -14,6 +14,7 @@ from cnnc.runtime.kernel import Variant
 from tests.kernels import reference
 from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
 from tests.kernels.test_conv_direct import _sizes
+from tests.rotation import in_turn
 
 LANES = host_target().lanes
 CASES = {
@@ -119,8 +120,9 @@ def test_matches_definition(name, at_start):
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("name", ["3x3", "stride2", "mostly padding", "3-D"])
-@pytest.mark.parametrize("tile", [(1, 1), (1, 3), (3, 4)])
+@pytest.mark.parametrize(
+    ("name", "tile"), in_turn(["3x3", "stride2", "mostly padding", "3-D"], [(1, 1), (1, 3), (3, 4)], 0), ids=str
+)
 def test_any_tile(name, tile):
     got, expected = run_window(CASES[name], tile=tile)
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)
@@ -192,7 +194,13 @@ def test_tiles_fit_the_registers_and_have_few_parts(lanes, size, dilation):
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize(("rows", "columns", "blocks"), [(2, 14, 1), (1, 28, 1), (2, 7, 2), (4, 7, 1), (1, 9, 3)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "blocks"),
+    [
+        (2, 14, 1),
+        *(pytest.param(*tile, marks=pytest.mark.slow) for tile in [(1, 28, 1), (2, 7, 2), (4, 7, 1), (1, 9, 3)]),
+    ],
+)
 def test_no_spills(rows, columns, blocks):
     parts = {
         "row_parts": format_ranges(part_ranges(Axis(4 * rows, 4 * rows, 3, 1, 1, 1), rows)),

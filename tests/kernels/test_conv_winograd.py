@@ -12,6 +12,7 @@ from tests.kernels import reference
 from tests.kernels.guarded import float_bits, from_blocked, run_kernel, to_blocked
 
 pytestmark = pytest.mark.jit
+LONG_OUTPUTS = [pytest.param(outputs, marks=pytest.mark.slow, id=str(outputs)) for outputs in [(2, 2), (3, 3), (1, 5)]]
 
 CASES = {
     "one": {"x": (1, 1, 1, 1), "w": (1, 1, 3, 3), "pads": (1, 1, 1, 1)},
@@ -116,7 +117,7 @@ def test_tiles_that_transform_weights_match_definition(name, at_start):
     np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("outputs", [(2, 2), (3, 3), (4, 2), (1, 5)], ids=str)
+@pytest.mark.parametrize("outputs", [(4, 2), *LONG_OUTPUTS], ids=str)
 def test_other_outputs_of_tiles_that_transform_weights(outputs):
     case = CASES["3x3"] if outputs[0] > 1 else {**CASES["3x3"], "w": (33, 19, 1, 3)}
     got, expected, bound = run_winograd(case, outputs, tiles=(2, 1, 2), taps=1, residual=True)
@@ -142,7 +143,7 @@ def test_two_blocks_a_tile():
     np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize("outputs", [(2, 2), (3, 3), (6, 6), (4, 2), (1, 5)], ids=str)
+@pytest.mark.parametrize("outputs", [(4, 2), (6, 6), *LONG_OUTPUTS], ids=str)
 def test_other_outputs(outputs):
     case = CASES["3x3"] if outputs[0] > 1 else {**CASES["3x3"], "w": (33, 19, 1, 3)}
     got, expected, bound = run_winograd(case, outputs)

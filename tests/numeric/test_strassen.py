@@ -93,6 +93,7 @@ def test_results_do_not_depend_on_threads() -> None:
     assert np.array_equal(alone, together)
 
 
+@pytest.mark.slow
 def test_narrower_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNC_TARGET", "avx2")
     try:
