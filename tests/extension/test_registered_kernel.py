@@ -49,7 +49,7 @@ def test_what_only_this_process_knows_is_compiled_here(
 ) -> None:
     monkeypatch.setenv("CNNC_CACHE_DIR", str(tmp_path))
     told: list[tuple[int, int]] = []
-    variants = [Variant.of(NAME, flavour=index) for index in range(2)] + [Variant.of("copy.fill", size=1)]
+    variants = [Variant.of(NAME, flavour=index) for index in range(2)] + [Variant.of("copy.fill", size=1, flavour=0)]
     compile_many(variants, 2, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert all(is_cached(variant) for variant in variants)
