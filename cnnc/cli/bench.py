@@ -19,7 +19,6 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
 from cnnc.cli.model_options import (
     LEVEL,
-    MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
@@ -27,8 +26,8 @@ from cnnc.cli.model_options import (
     WINOGRAD,
     CompileRequest,
     compile_model,
+    compiles,
 )
-from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, write_text
 from cnnc.errors import OptionError
 
@@ -75,7 +74,6 @@ class EngineResult:
 
 
 @click.command("bench", help=_HELP, short_help="Measure against other engines, or layer by layer.")
-@MODEL
 @input_options
 @click.option("--against", default="", metavar="ENGINE,...", help=f"Other engines: {', '.join(PEERS)}.")
 @click.option("--threads", default="1", show_default=True, metavar="N,...", help="Most threads, one or several.")
@@ -87,16 +85,11 @@ class EngineResult:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
 @click.option("--profile", is_flag=True, help="Also show each layer's time and rate.")
 @click.option("--json", "json_file", type=click.Path(), help="Write the numbers to this file; - prints them instead.")
-@LEVEL
-@WINOGRAD
-@STRASSEN
-@PRECISION
-@TARGET
-@SHAPES
+@compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, TARGET, SHAPES)
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
+    request: CompileRequest,
     inputs: tuple[str, ...],
     images: ImageSettings,
     against: str,
@@ -107,12 +100,6 @@ def command(
     seed: int,
     profile: bool,
     json_file: str | None,
-    level: int,
-    winograd: str,
-    strassen: str,
-    precision: str,
-    target: str,
-    shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
     import numpy as np
@@ -122,18 +109,16 @@ def command(
     from cnnc.cli.interleaved import Pace
     from cnnc.cli.peer_models import model_for
 
+    model = request.source
     peers = [find_engine(name.strip()) for name in against.split(",") if name.strip()]
     if peers:
         model.check_onnx()
-    if target.partition(":")[0] == "cuda" or any(peer.on_gpu for peer in peers):
+    if request.target.partition(":")[0] == "cuda" or any(peer.on_gpu for peer in peers):
         _check_gpu()
     counts = _thread_counts(threads)
     if json_file not in (None, "-"):
         check_writable(Path(json_file), "--json")
-    compiled = compile_model(
-        CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision, target=target),
-        evidence,
-    )
+    compiled = compile_model(request, evidence)
     ports = compiled.lowered.program.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed, batch=batch)
     results: list[EngineResult] = []
@@ -154,7 +139,7 @@ def command(
         note(f"note: {text}")
     report: dict[str, Any] = {
         "model": model.name,
-        "level": level,
+        "level": request.level,
         "seed": None if inputs else seed,
         "inputs": {name: list(array.shape) for name, array in feeds.items()},
         "results": [_as_json(result, results) for result in results],

@@ -14,12 +14,12 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
 from cnnc.cli.model_options import (
     LEVEL,
-    MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
     WINOGRAD,
     CompileRequest,
+    compiles,
     input_ports,
     load_graph,
 )
@@ -50,7 +50,6 @@ is 1 if something is at fault.
 
 
 @click.command("bisect", help=_HELP, short_help="Find the pass, rewrite or kernel that is at fault.")
-@MODEL
 @input_options
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
 @click.option(
@@ -74,15 +73,11 @@ is 1 if something is at fault.
     "-o", "--output", type=click.Path(path_type=Path), help="Write the smallest graph that shows the fault here."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@LEVEL
-@WINOGRAD
-@STRASSEN
-@PRECISION
-@SHAPES
+@compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, SHAPES)
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
+    request: CompileRequest,
     inputs: tuple[str, ...],
     images: ImageSettings,
     seed: int,
@@ -95,21 +90,16 @@ def command(
     pipeline: str | None,
     output: Path | None,
     as_json: bool,
-    level: int,
-    winograd: str,
-    strassen: str,
-    precision: str,
-    shapes: tuple[str, ...],
 ) -> int:
     """See ``_HELP``."""
     from cnnc import bisection
     from cnnc.ir import clone_graph
     from cnnc.passes import parse_pipeline
 
+    model = request.source
     _check(slow, every_pass, threads, command_line, bool(inputs) or limit is not None, reference, output)
-    request = CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision)
     passes = None if pipeline is None else parse_pipeline(pipeline)
-    graph = load_graph(model, shapes, evidence)
+    graph = load_graph(model, request.shapes, evidence)
     evidence.graph = clone_graph(graph)
     count = 0
 

@@ -13,7 +13,6 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.kernel_code import CODE_FORMS, CodeRequest, emit_code
 from cnnc.cli.model_options import (
     LEVEL,
-    MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
@@ -23,6 +22,7 @@ from cnnc.cli.model_options import (
     CompileRequest,
     check_options,
     compile_model,
+    compiles,
     load_graph,
 )
 from cnnc.cli.model_source import FileSource, ModelSource
@@ -53,16 +53,8 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 
 
 @click.command("compile", help=_HELP, short_help="Compile a model to a .cnnc file.")
-@MODEL
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .cnnc file; beside the model if left out.")
-@LEVEL
-@WINOGRAD
-@STRASSEN
-@PRECISION
-@TARGET
-@TUNING
-@SHAPES
-@check_options
+@compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, TARGET, TUNING, SHAPES, check_options)
 @click.option("--print-after", metavar="PASS|all", help="Print the graph after this pass, or after all that change it.")
 @click.option("--stop-after", metavar="PASS", help="Stop after this pass and print the graph; nothing is written.")
 @click.option(
@@ -86,18 +78,8 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
+    request: CompileRequest,
     output: Path | None,
-    level: int,
-    winograd: str,
-    strassen: str,
-    precision: str,
-    target: str,
-    tuning: Path | None,
-    shapes: tuple[str, ...],
-    check_passes: bool,
-    on_bad_pass: str,
-    rewrite_limit: int | None,
     print_after: str | None,
     stop_after: str | None,
     emit: str | None,
@@ -108,9 +90,7 @@ def command(
     no_measure: bool,
 ) -> None:
     """See ``_HELP``."""
-    request = CompileRequest(
-        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision, target
-    )
+    model = request.source
     for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
         if name and name != "all":
             known_pass(name, option)
@@ -122,7 +102,7 @@ def command(
         )
     if emit in CODE_FORMS and not stop_after:
         code = CodeRequest(emit, output, node, kernel)
-        code.check(target)
+        code.check(request.target)
         compiled = compile_model(request, evidence, printer_after(print_after), kernels=False)
         emit_code(compiled.lowered.program, compiled.target, code)
         return
@@ -153,7 +133,7 @@ def command(
     hosts = [decision for decision in compiled.lowered.decisions if decision.chosen == "host"]
     say(
         f"{path}: {len(compiled.lowered.program.steps)} steps, {len(hosts)} on the host, "
-        f"{byte_count(path.stat().st_size)}, -O{level}, {time.perf_counter() - start:.1f} s"
+        f"{byte_count(path.stat().st_size)}, -O{request.level}, {time.perf_counter() - start:.1f} s"
     )
     if hosts:
         note("host ops (NumPy): " + ", ".join(sorted({decision.op for decision in hosts})) + "; see cnnc explain")

@@ -13,16 +13,15 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import image_options
 from cnnc.cli.model_options import (
     LEVEL,
-    MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
     WINOGRAD,
     CompileRequest,
+    compiles,
     input_ports,
     load_graph,
 )
-from cnnc.cli.model_source import ModelSource
 
 if TYPE_CHECKING:
     from cnnc.cli.images import ImageSettings
@@ -44,41 +43,31 @@ says what was measured, what it costs, and the next step. Times are predicted fo
 
 
 @click.command("doctor", help=_HELP, short_help="Say what is wrong with a model, what it costs, and what to do.")
-@MODEL
 @click.option("--calib", metavar="DATA", help="Sample data: an .npz, a folder, or reader.py:make.")
 @image_options
 @click.option("--check", "checks", multiple=True, metavar="NAME", help="Only this check; may be given several times.")
 @click.option("--all", "show_all", is_flag=True, help=f"Print all findings of a check, not {SHOWN}.")
 @click.option("--fail-on", type=click.Choice(["info", "warning", "error"]), help="Exit with 1 on findings so severe.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@LEVEL
-@WINOGRAD
-@STRASSEN
-@PRECISION
-@SHAPES
+@compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, SHAPES)
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
+    request: CompileRequest,
     calib: str | None,
     images: ImageSettings,
     checks: tuple[str, ...],
     show_all: bool,
     fail_on: str | None,
     as_json: bool,
-    level: int,
-    winograd: str,
-    strassen: str,
-    precision: str,
-    shapes: tuple[str, ...],
 ) -> int:
     """See ``_HELP``."""
     from cnnc.doctor import Severity, diagnose
     from cnnc.doctor.registry import select_checks
 
+    model = request.source
     select_checks(checks)
-    request = CompileRequest(model, level, shapes, winograd=winograd, strassen=strassen, precision=precision)
-    graph = load_graph(model, shapes, evidence)
+    graph = load_graph(model, request.shapes, evidence)
     samples = None
     if calib is not None:
         from cnnc.cli.calibration_data import calibration_batches

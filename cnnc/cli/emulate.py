@@ -12,8 +12,7 @@ import click
 from cnnc.cli.console import counting, print_json
 from cnnc.cli.emulate_output import show_calls, show_profile
 from cnnc.cli.failures import Evidence
-from cnnc.cli.model_options import LEVEL, MODEL, PRECISION, SHAPES, WINOGRAD, CompileRequest, compile_model
-from cnnc.cli.model_source import ModelSource
+from cnnc.cli.model_options import LEVEL, PRECISION, SHAPES, WINOGRAD, CompileRequest, compile_model, compiles
 from cnnc.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -34,11 +33,7 @@ prediction is no measurement.
 
 
 @click.command("emulate", help=_HELP, short_help="Count what GPU kernels cost, without a GPU; predict times.")
-@MODEL
-@LEVEL
-@WINOGRAD
-@PRECISION
-@SHAPES
+@compiles(LEVEL, WINOGRAD, PRECISION, SHAPES)
 @click.option("--node", "wanted", metavar="TEXT", help="The node whose name contains this.")
 @click.option("--all", "all_nodes", is_flag=True, help="All nodes, one kernel call a line.")
 @click.option(
@@ -50,14 +45,9 @@ prediction is no measurement.
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
-    level: int,
-    winograd: str,
-    precision: str,
-    shapes: tuple[str, ...],
+    request: CompileRequest,
     wanted: str | None,
     all_nodes: bool,
-    target: str,
     device: str | None,
     blocks: int,
     as_json: bool,
@@ -71,7 +61,6 @@ def command(
 
     if (wanted is None) is not all_nodes:
         raise OptionError("what shall be emulated?", where="emulate", hint="give --node TEXT or --all")
-    request = CompileRequest(model, level, shapes, winograd=winograd, precision=precision, target=target)
     compiled = compile_model(request, evidence, kernels=False)
     if not is_cuda(compiled.target):
         raise OptionError("programs of the CPU are not emulated", where="--target", hint="write cuda:sm_80, for one")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import click
 
@@ -12,7 +11,6 @@ from cnnc.cli.explanation_tables import show_explanation, show_nodes
 from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import (
     LEVEL,
-    MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
@@ -22,8 +20,8 @@ from cnnc.cli.model_options import (
     CompileRequest,
     check_options,
     compile_model,
+    compiles,
 )
-from cnnc.cli.model_source import ModelSource
 from cnnc.errors import InputError
 from cnnc.near_names import near_names
 
@@ -40,40 +38,19 @@ what runs on the host in NumPy.
 
 
 @click.command("explain", help=_HELP, short_help="Say what fused, which kernels run, and why.")
-@MODEL
-@LEVEL
-@WINOGRAD
-@STRASSEN
-@PRECISION
-@TARGET
-@TUNING
-@SHAPES
-@check_options
+@compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, TARGET, TUNING, SHAPES, check_options)
 @click.option("--node", "wanted", metavar="TEXT", help="Only nodes whose name, op or origins contain this.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
-    level: int,
-    winograd: str,
-    strassen: str,
-    precision: str,
-    target: str,
-    tuning: Path | None,
-    shapes: tuple[str, ...],
-    check_passes: bool,
-    on_bad_pass: str,
-    rewrite_limit: int | None,
+    request: CompileRequest,
     wanted: str | None,
     as_json: bool,
 ) -> None:
     """See ``_HELP``."""
     from cnnc.explanation import explain
 
-    request = CompileRequest(
-        model, level, shapes, check_passes, on_bad_pass, rewrite_limit, tuning, winograd, strassen, precision, target
-    )
     compiled = compile_model(request, evidence, kernels=False)
     explanation = explain(compiled, wanted or "")
     if wanted and not explanation.nodes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -162,6 +164,29 @@ def input_ports(graph: Graph) -> list[Port]:
     from cnnc.runtime.program import Port
 
     return [Port(value.name, index, value.type.shape, value.type.dtype) for index, value in enumerate(graph.inputs)]
+
+
+def compiles(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """MODEL and options of compiling, which the command gets as one ``request``, a ``CompileRequest``.
+
+    @compiles(LEVEL, TARGET, SHAPES)
+    @click.pass_obj
+    def command(evidence: Evidence, request: CompileRequest) -> None: ...
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def collected(*args: Any, **given: Any) -> Any:
+            names = [field.name for field in dataclasses.fields(CompileRequest) if field.name in given]
+            request = CompileRequest(given.pop("model"), **{name: given.pop(name) for name in names})
+            return command(*args, request=request, **given)
+
+        decorated: Any = collected
+        for option in reversed((MODEL, *options)):
+            decorated = option(decorated)
+        return cast(Command, decorated)
+
+    return decorate
 
 
 @dataclass(frozen=True, slots=True)

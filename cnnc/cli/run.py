@@ -13,7 +13,6 @@ from cnnc.cli.input_options import input_options
 from cnnc.cli.model_options import (
     EMULATE,
     LEVEL,
-    MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
@@ -21,8 +20,8 @@ from cnnc.cli.model_options import (
     WINOGRAD,
     CompileRequest,
     compile_model,
+    compiles,
 )
-from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
 from cnnc.errors import OptionError
 
@@ -43,7 +42,6 @@ _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 
 
 @click.command("run", help=_HELP, short_help="Run a model on arrays or images.")
-@MODEL
 @input_options
 @click.option("--random", type=int, metavar="SEED", help="Seeded random arrays for the inputs that are not given.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Save the outputs by name to this .npz file.")
@@ -55,17 +53,11 @@ _HELP = """Run MODEL (.cnnc, .onnx or .ir) on inputs and show the outputs.
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="Most threads to use; 0 for all.")
 @click.option("--allow-native-code", is_flag=True, help="Run machine code held by the file: only for files you trust.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@LEVEL
-@WINOGRAD
-@STRASSEN
-@PRECISION
-@TARGET
-@EMULATE
-@SHAPES
+@compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, TARGET, EMULATE, SHAPES)
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
+    request: CompileRequest,
     inputs: tuple[str, ...],
     images: ImageSettings,
     random: int | None,
@@ -76,13 +68,6 @@ def command(
     threads: int,
     allow_native_code: bool,
     as_json: bool,
-    level: int,
-    winograd: str,
-    strassen: str,
-    precision: str,
-    target: str,
-    emulate: bool,
-    shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
     from cnnc.cli.classes import read_labels, top_classes
@@ -93,22 +78,7 @@ def command(
     if output is not None:
         check_writable(output, "--output")
     names = read_labels(labels) if labels is not None else ()
-    session = _session(
-        CompileRequest(
-            model,
-            level,
-            shapes,
-            winograd=winograd,
-            strassen=strassen,
-            precision=precision,
-            target=target,
-            emulate=emulate,
-        ),
-        evidence,
-        capture,
-        threads,
-        allow_native_code,
-    )
+    session = _session(request, evidence, capture, threads, allow_native_code)
     ports = session.inputs
     feeds = read_feeds(inputs, ports, images)
     if random is not None:

@@ -15,7 +15,6 @@ from cnnc.cli.input_options import input_options
 from cnnc.cli.model_options import (
     EMULATE,
     LEVEL,
-    MODEL,
     PRECISION,
     SHAPES,
     STRASSEN,
@@ -23,9 +22,9 @@ from cnnc.cli.model_options import (
     WINOGRAD,
     CompileRequest,
     compile_model,
+    compiles,
     load_graph,
 )
-from cnnc.cli.model_source import ModelSource
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ is off.
 
 
 @click.command("verify", help=_HELP, short_help="Compare with onnxruntime, layer by layer on request.")
-@MODEL
 @input_options
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs.")
 @click.option("--layers", is_flag=True, help="Compare intermediate tensors too, in the order of the model.")
@@ -60,17 +58,11 @@ is off.
 @click.option("--no-onnxruntime", is_flag=True, help="With --exact: compare with float64 alone.")
 @click.option("--limit", type=click.FloatRange(min=0, min_open=True), help="Allow this error instead of the level's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@LEVEL
-@WINOGRAD
-@STRASSEN
-@PRECISION
-@TARGET
-@EMULATE
-@SHAPES
+@compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, TARGET, EMULATE, SHAPES)
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
+    request: CompileRequest,
     inputs: tuple[str, ...],
     images: ImageSettings,
     seed: int,
@@ -79,17 +71,11 @@ def command(
     no_onnxruntime: bool,
     limit: float | None,
     as_json: bool,
-    level: int,
-    winograd: str,
-    strassen: str,
-    precision: str,
-    target: str,
-    emulate: bool,
-    shapes: tuple[str, ...],
 ) -> int:
     """See ``_HELP``."""
     from cnnc.cli.inputs import fill_randomly, read_feeds
 
+    model = request.source
     if no_onnxruntime and not exact:
         raise OptionError("there is nothing to compare with", where="--no-onnxruntime", hint="add --exact")
     if no_onnxruntime and layers:
@@ -99,16 +85,6 @@ def command(
         from cnnc.cli.onnxruntime_reference import import_onnxruntime
 
         import_onnxruntime()
-    request = CompileRequest(
-        model,
-        level,
-        shapes,
-        winograd=winograd,
-        strassen=strassen,
-        precision=precision,
-        target=target,
-        emulate=emulate,
-    )
     compiled = compile_model(request, evidence)
     ports = compiled.inputs
     feeds = fill_randomly(read_feeds(inputs, ports, images), ports, seed)
@@ -117,17 +93,17 @@ def command(
         rows = comparison.layers(evidence, exact) if layers else comparison.outputs(evidence, exact, not no_onnxruntime)
     bad = [row for row in rows if row.problem]
     if as_json:
-        print_json({"ok": not bad, "seed": seed, "level": level, "checks": [_as_json(row) for row in rows]})
+        print_json({"ok": not bad, "seed": seed, "level": request.level, "checks": [_as_json(row) for row in rows]})
         return 1 if bad else 0
     table = [_cells(row) for row in rows]
     first = "tensor" if layers else "output"
     print_table([first, "max error>", "mean error>", "max difference>", "limit>", ""], table)
     given = "given inputs" if inputs else f"random inputs, seed {seed}"
     if not bad:
-        say(f"{model.name} agrees at -O{level} on {given}")
+        say(f"{model.name} agrees at -O{request.level} on {given}")
         return 0
     what = f"the first to drift is {bad[0].name!r}" if layers else f"{len(bad)} of {len(rows)} outputs are off"
-    say(f"{model.name} does not agree at -O{level} on {given}: {what}")
+    say(f"{model.name} does not agree at -O{request.level} on {given}: {what}")
     if not layers:
         note("next step: --layers finds the first layer that drifts")
     return 1

@@ -11,8 +11,7 @@ import click
 from cnnc.cli.console import print_json, print_table, say, working
 from cnnc.cli.failures import Evidence
 from cnnc.cli.input_options import input_options
-from cnnc.cli.model_options import LEVEL, MODEL, SHAPES, CompileRequest, build_kernels, compile_model, load_graph
-from cnnc.cli.model_source import ModelSource
+from cnnc.cli.model_options import LEVEL, SHAPES, CompileRequest, build_kernels, compile_model, compiles, load_graph
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ whatever is fused when it runs.
 
 
 @click.command("view", help=_HELP, short_help="Draw kernels and activations, layer by layer.")
-@MODEL
 @input_options
 @click.option("--random", type=int, metavar="SEED", help="Seeded random arrays for the inputs that are not given.")
 @click.option(
@@ -66,12 +64,11 @@ whatever is fused when it runs.
 @click.option("--sample", type=click.IntRange(min=0), default=0, show_default=True, help="Which sample of a batch.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder; MODEL.view if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was drawn as JSON.")
-@LEVEL
-@SHAPES
+@compiles(LEVEL, SHAPES)
 @click.pass_obj
 def command(
     evidence: Evidence,
-    model: ModelSource,
+    request: CompileRequest,
     inputs: tuple[str, ...],
     images: ImageSettings,
     random: int | None,
@@ -81,24 +78,23 @@ def command(
     sample: int,
     output: Path | None,
     as_json: bool,
-    level: int,
-    shapes: tuple[str, ...],
 ) -> None:
     """See ``_HELP``."""
     from cnnc.view import save_pictures
     from cnnc.view.kernels import kernel_pictures
     from cnnc.view.layers import chosen_layers
 
+    model = request.source
     has_input = bool(inputs) or random is not None
     if what == "activations" and not has_input:
         raise OptionError("activations need an input", where="--what", hint="add --input photo.png, or --random 0")
     folder = output or model.output(".view")
     _check_folder(folder)
-    graph = load_graph(model, shapes, evidence)
+    graph = load_graph(model, request.shapes, evidence)
     chosen = chosen_layers(graph, layers)
     drawn: list[Picture] = [] if what == "activations" else list(kernel_pictures(chosen, most))
     if has_input and what != "kernels":
-        compiled = compile_model(CompileRequest(model, level, shapes), evidence, kernels=False)
+        compiled = compile_model(request, evidence, kernels=False)
         drawn += _activations(compiled, chosen, inputs, images, random, most, sample)
     if not drawn:
         raise OptionError(
