@@ -17,6 +17,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from keyword import iskeyword
 
 from cnnc.errors import ModelError
 from cnnc.frozen_dataclass import dataclass
@@ -156,9 +157,23 @@ def _atom(kind: str, *operands: Dim, name: str = "") -> Dim:
     return Expr((((Atom(kind, name, operands),), 1),))
 
 
-def symbol(name: str) -> Expr:
-    """The size called ``name`` (a letter or underscore, then letters, digits, underscores, dots)."""
+def is_symbol_name(name: str) -> bool:
+    """Whether a size may be called so: the text of an expression must read back as what it was.
+
+    A letter or underscore, then letters, digits, underscores and dots; none of Python's words, ``min`` or ``max``.
+    """
     if not _NAME.match(name) or name in ("min", "max"):
+        return False
+    return all(word.isidentifier() and not iskeyword(word) for word in name.split("."))
+
+
+def symbol(name: str) -> Expr:
+    """The size called ``name``.
+
+    Raises:
+        ModelError: see ``is_symbol_name``.
+    """
+    if not is_symbol_name(name):
         raise ModelError(f"{name!r} is not a name for a dimension", hint="use letters, digits, underscores")
     return Expr((((Atom("symbol", name, ()),), 1),))
 

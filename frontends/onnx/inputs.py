@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from cnnc.dims import Dim, symbol
+from cnnc.dims import Dim, is_symbol_name, symbol
 from cnnc.errors import ModelError, OptionError, UnsupportedError
 from cnnc.frontends.onnx.dtypes import dtype_of
 from cnnc.types import TensorType
@@ -122,6 +122,6 @@ class _Naming:
 
 
 def _sanitise(name: str) -> str:
-    """``name`` with only letters, digits and underscores, not starting with a digit."""
+    """``name`` with only letters, digits and underscores, changed further if no size may be called so."""
     text = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return f"d_{text}" if not text or text[0].isdigit() or text in ("min", "max") else text
+    return text if is_symbol_name(text) else f"d_{text}"
