@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,8 @@ from cnnc.extension_points import look_again
 class Installed:
     """A folder on the import path that packages are written to; all is undone when the test ends."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._patch = monkeypatch
-        monkeypatch.syspath_prepend(str(folder))
 
     def add(self, package: str, source: str, points: Mapping[str, Mapping[str, str]]) -> None:
         """A package of one module ``source`` that offers ``points``: group -> name -> attribute."""
@@ -31,13 +31,27 @@ class Installed:
             for group, names in points.items()
         ]
         (info / "entry_points.txt").write_text("\n".join(lines))
-        self._patch.delitem(sys.modules, module, raising=False)
+        importlib.invalidate_caches()
+        sys.modules.pop(module, None)
+        look_again()
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """A folder on the import path.
+
+    ``monkeypatch`` would put back the path that it found: with several fixtures, one that another has changed.
+    """
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
         look_again()
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def installed(tmp_path: Path) -> Iterator[Installed]:
     """Packages for one test."""
-    with monkeypatch.context() as patch:
-        yield Installed(tmp_path, patch)
-    look_again()
+    with importable(tmp_path):
+        yield Installed(tmp_path)

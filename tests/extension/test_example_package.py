@@ -22,6 +22,7 @@ from cnnc.extension_points import look_again
 from cnnc.frontends import import_onnx
 from cnnc.runtime import InferenceSession
 from tests.cli.command_line import answer, cnnc, done
+from tests.extension.fake_package import importable
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "examples" / "extension_package"
@@ -39,11 +40,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(command, check=True, capture_output=True)
     path = folder / "squared_relu.onnx"
     onnx.save(runpy.run_path(str(PACKAGE / "make_model.py"))["model"](), path)
-    sys.path.insert(0, str(folder / "site"))
-    look_again()
-    yield path
-    sys.path.remove(str(folder / "site"))
-    look_again()
+    with importable(folder / "site"):
+        look_again()
+        yield path
 
 
 def expected(path: Path, x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from cnnc.runtime.jit.cache_key import extension_digest
 from cnnc.runtime.jit.kernel_library import is_cached
 from cnnc.runtime.jit.parallel_compile import compile_many
 from cnnc.runtime.kernel import KernelDef, Variant
-from tests.extension.fake_package import Installed
+from tests.extension.fake_package import Installed, importable
 from tests.kernels.harness import run
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "extension_package"
@@ -25,13 +25,13 @@ NAME = "example.squared_relu"
 
 
 @pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelDef]:
+def kernel() -> Iterator[KernelDef]:
     """The kernel of the example package, registered in this process; the package is not installed."""
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    yield register_kernel(importlib.import_module("cnnc_squared_relu.kernel").KERNEL)
+    with importable(EXAMPLE):
+        yield register_kernel(importlib.import_module("cnnc_squared_relu.kernel").KERNEL)
     EXTENSIONS.unregister(NAME)
     for name in [name for name in sys.modules if name.partition(".")[0] == "cnnc_squared_relu"]:
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]
 
 
 @pytest.mark.jit

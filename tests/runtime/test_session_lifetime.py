@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,12 @@ def test_fifty_sessions_leave_nothing_behind() -> None:
         gc.collect()
         return int(STATUS.read_text().split()[1]) * 4, len(MAPS.read_text().splitlines())
 
-    for _ in range(5):
-        first = use()
-    for _ in range(50):
-        last = use()
-    assert last[0] - first[0] < 10 * x.nbytes // 1024, f"{last[0] - first[0]} KiB more after 50 sessions"
-    assert last[1] - first[1] < 10, "mapped blobs or arenas are kept"
+    # What sessions leave behind adds up in every fifty; what else happens in a process that has run tests does not.
+    marks = [[use() for _ in range(count)][-1] for count in (5, 50, 50, 50)]
+    kilobytes = min(after[0] - before[0] for before, after in itertools.pairwise(marks))
+    maps = min(after[1] - before[1] for before, after in itertools.pairwise(marks))
+    assert kilobytes < 10 * x.nbytes // 1024, f"{kilobytes} KiB more after 50 sessions"
+    assert maps < 10, "mapped blobs or arenas are kept"
 
 
 def test_a_session_outlives_its_compiled_model() -> None:
