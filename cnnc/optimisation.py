@@ -22,10 +22,10 @@ def optimise_graph(
     """Run the level's pipeline, or what is left of it for a graph that some passes went over already.
 
     Args:
-        stop_after: name of the last pass to run; "" for all.
+        stop_after: name of the last pass to run, or of the stage to stop at; "" for all.
 
     Raises:
-        OptionError: the pipeline has no pass ``stop_after``.
+        OptionError: the pipeline has no pass ``stop_after`` and reaches no such stage.
         InternalError: a pass broke the graph; a bug of cnnc.
     """
     pipeline = passes.pipeline(options.level, block=target.lanes)

@@ -90,7 +90,7 @@ class PassManager:
         after_pass: called after each pass (printing, timing, dumping).
         rewrite_limit: stop rewriting after so many rewrites in all (for bisecting). Passes that a stage depends on
             still run.
-        stop_after: name of the last pass to run ("" for all).
+        stop_after: name of the last pass to run, or of the stage to stop at ("" for all passes).
         sizes: sizes of symbolic dims for ``check``, where the defaults of ``sample_inputs`` do not suit the model.
     """
 
@@ -114,14 +114,19 @@ class PassManager:
             InternalError: a pass failed or did what it must not; the message names it and the file with the graph.
             OptionError: a pass needs a stage that the graph has not reached.
         """
-        if self.stop_after and all(item.name != self.stop_after for item in self.passes):
-            raise OptionError(f"pass {self.stop_after!r} to stop after is not in the pipeline")
+        if self.stop_after == graph.stage:
+            return ()
+        if self.stop_after and not any(map(self._is_last, self.passes)):
+            raise OptionError(f"the pipeline has no pass {self.stop_after!r} to stop after, and reaches no such stage")
         run = _Run(self, graph, notes)
         for item in self.passes:
             run.step(item)
-            if item.name == self.stop_after:
+            if self._is_last(item):
                 break
         return tuple(run.reports)
+
+    def _is_last(self, item: Pass) -> bool:
+        return bool(self.stop_after) and self.stop_after in (item.name, item.ensures)
 
 
 @dataclass(frozen=True, slots=True)

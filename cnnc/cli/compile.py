@@ -27,7 +27,7 @@ from cnnc.cli.model_options import (
 )
 from cnnc.cli.model_source import FileSource, ModelSource
 from cnnc.cli.outputs import check_writable, replacing
-from cnnc.cli.pass_output import known_pass, printer_after
+from cnnc.cli.pass_output import check_stops, printer_after
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -56,7 +56,11 @@ the file can be compiled for another CPU. `cnnc run` and `cnnc.runtime.Inference
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .cnnc file; beside the model if left out.")
 @compiles(LEVEL, WINOGRAD, STRASSEN, PRECISION, TARGET, TUNING, SHAPES, check_options)
 @click.option("--print-after", metavar="PASS|all", help="Print the graph after this pass, or after all that change it.")
-@click.option("--stop-after", metavar="PASS", help="Stop after this pass and print the graph; nothing is written.")
+@click.option(
+    "--stop-after",
+    metavar="PASS|STAGE",
+    help="Stop after this pass, or at this stage, and print the graph; nothing is written.",
+)
 @click.option(
     "--emit",
     type=click.Choice(["ir", "program", *CODE_FORMS]),
@@ -91,9 +95,7 @@ def command(
 ) -> None:
     """See ``_HELP``."""
     model = request.source
-    for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
-        if name and name != "all":
-            known_pass(name, option)
+    check_stops(print_after, stop_after)
     if report is None and no_measure:
         raise OptionError("it says what a report leaves out", where="--no-measure", hint="add --report report.html")
     if report is not None and (emit or stop_after):

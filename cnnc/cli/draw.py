@@ -11,7 +11,7 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import MODEL, SHAPES, TARGET, load_graph
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
-from cnnc.cli.pass_output import known_pass
+from cnnc.cli.pass_output import check_stops
 from cnnc.errors import OptionError
 
 _HELP = """Draw the graph of MODEL: as it was written, or with -O as a level's passes leave it.
@@ -32,7 +32,7 @@ reads the .dot files.
 @MODEL
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The picture; MODEL.svg if left out.")
 @click.option("-O", "level", type=click.IntRange(0, 3), help="Run the passes of this level first.")
-@click.option("--stop-after", metavar="PASS", default="", help="With -O: the last pass to run.")
+@click.option("--stop-after", metavar="PASS|STAGE", default="", help="With -O: the last pass to run, or the stage.")
 @TARGET
 @SHAPES
 @click.pass_obj
@@ -48,10 +48,9 @@ def command(
     """See ``_HELP``."""
     from cnnc.ir.drawing import SUFFIXES
 
-    if stop_after:
-        known_pass(stop_after, "--stop-after")
-        if level is None:
-            raise OptionError("no passes run", where="--stop-after", hint="add -O2")
+    check_stops(None, stop_after)
+    if stop_after and level is None:
+        raise OptionError("no passes run", where="--stop-after", hint="add -O2")
     path = output or model.output(".svg")
     if path.suffix not in SUFFIXES:
         raise OptionError(f"{path} is none of {', '.join(SUFFIXES)}", where="--output", hint="write an .svg file")

@@ -12,7 +12,7 @@ from cnnc.cli.failures import Evidence
 from cnnc.cli.model_options import MODEL, SHAPES, check_options, load_graph
 from cnnc.cli.model_source import ModelSource
 from cnnc.cli.outputs import check_writable, replacing
-from cnnc.cli.pass_output import known_pass, printer_after
+from cnnc.cli.pass_output import check_stops, printer_after
 from cnnc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _HELP = """Run passes over GRAPH (.ir, .onnx or .cnnc) and print the graph that 
 @click.option("-O", "level", type=click.IntRange(0, 3), help="Run the pipeline of this level instead.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the graph here, its weights beside it.")
 @click.option("--print-after", metavar="PASS|all", help="Print the graph after this pass, or after all that change it.")
-@click.option("--stop-after", metavar="PASS", default="", help="Stop after this pass.")
+@click.option("--stop-after", metavar="PASS|STAGE", default="", help="Stop after this pass, or at this stage.")
 @click.option("--block", type=click.Choice(["4", "8", "16"]), default="16", show_default=True, help="Channels a block.")
 @SHAPES
 @check_options
@@ -61,9 +61,7 @@ def command(
 
     if pipeline is not None and level is not None:
         raise OptionError("both give a pipeline", where="--passes and -O", hint="leave one out")
-    for option, name in (("--print-after", print_after), ("--stop-after", stop_after)):
-        if name and name != "all":
-            known_pass(name, option)
+    check_stops(print_after, stop_after)
     chosen = passes.pipeline(level, block=int(block)) if level is not None else passes.parse_pipeline(pipeline or "")
     if output is not None:
         if output.suffix != ".ir":

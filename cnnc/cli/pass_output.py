@@ -26,6 +26,20 @@ def known_pass(name: str, option: str) -> None:
         raise OptionError(error.what, where=option, hint=error.hint) from error
 
 
+def check_stops(print_after: str | None, stop_after: str | None) -> None:
+    """Refuse ``--print-after`` and ``--stop-after`` with a name that no pass has; the latter takes stages too.
+
+    Raises:
+        OptionError: with the closest name.
+    """
+    from cnnc.ir import STAGES
+
+    if print_after and print_after != "all":
+        known_pass(print_after, "--print-after")
+    if stop_after and stop_after not in STAGES:
+        known_pass(stop_after, "--stop-after")
+
+
 def printer_after(name: str | None) -> AfterPass | None:
     """What prints the graph after the pass ``name``, after every pass that changed it for ``all``; None for None."""
     if name is None:

@@ -27,6 +27,11 @@ def test_it_stops_after_a_pass(network: str) -> None:
     assert "stage=normalised" in after
 
 
+@pytest.mark.parametrize("stage", ["imported", "normalised", "optimised", "placed"])
+def test_it_stops_at_a_stage(stage: str) -> None:
+    assert f" stage={stage} " in done("compile", "models:lenet5", "--stop-after", stage)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_rewrites_stop_at_the_limit_and_the_graph_is_still_lowered(network: str) -> None:
     assert "activation=" not in done("compile", f"models:{network}", "--rewrite-limit", 0, "--emit", "ir")

@@ -116,6 +116,15 @@ def test_rewrite_limit_and_stop_after() -> None:
         PassManager([dead_code], stop_after="nosuch").run(graph, Notes())
 
 
+@pytest.mark.parametrize("stage", ["normalised", "optimised", "placed"])
+def test_it_stops_at_a_stage(stage: str) -> None:
+    graph = _graph()
+    ran = PassManager(pipeline(1), stop_after=stage).run(graph, Notes())
+    assert graph.stage == stage
+    assert ALL_PASSES[ran[-1].name].ensures == stage
+    assert PassManager(pipeline(1), stop_after=stage).run(graph, Notes()) == (), "it is there already"
+
+
 def test_max_bounds_the_rewrites_of_one_pass() -> None:
     graph, notes = _graph(), Notes()
     passes = parse_pipeline("eliminate-dead-code{max=0},fold-batch-norm")
